@@ -1,0 +1,8 @@
+"""``python -m pa_harness`` is ``pa-harness``."""
+
+import sys
+
+from pa_harness.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

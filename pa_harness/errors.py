@@ -1,0 +1,72 @@
+"""Errors a user can cause and cure. Everything else is a bug and keeps its traceback.
+
+    PAHarnessError               any of the below; commands print the message and exit with 2
+    ├── ModelArgsError           a model argument is missing, unknown, contradictory or malformed
+    ├── CheckpointError          a checkpoint cannot be found, read or trusted
+    ├── PairError                two checkpoints that do not belong together
+    └── AdapterError             a PEFT adapter that λ cannot scale
+
+A message says what is wrong, with names and values; what was expected; what to do.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from types import TracebackType
+
+EXIT_CODE = 2
+_LISTED = 8  # names spelled out in one message before "and N more"
+
+
+class PAHarnessError(Exception):
+    """A mistake the user can fix; its text is the whole report."""
+
+
+class ModelArgsError(PAHarnessError):
+    """A model argument is missing, unknown, contradictory or malformed."""
+
+
+class CheckpointError(PAHarnessError):
+    """A checkpoint cannot be found, read or trusted."""
+
+
+class PairError(PAHarnessError):
+    """Base and instruct do not belong together; no weight was moved."""
+
+
+class AdapterError(PAHarnessError):
+    """A PEFT adapter holds something that λ cannot scale."""
+
+
+def listed(items: Iterable[object], indent: str = "  ") -> str:
+    """The items, one per indented line, cut after a few with the number left out."""
+    lines = [f"{indent}{item}" for item in items]
+    if len(lines) > _LISTED:
+        lines = [*lines[:_LISTED], f"{indent}and {len(lines) - _LISTED} more"]
+    return "\n".join(lines)
+
+
+def report(error: PAHarnessError) -> int:
+    """Write the error to standard error as one message and return the exit code (2)."""
+    sys.stderr.write(f"\n{type(error).__name__}: {error}\n")
+    return EXIT_CODE
+
+
+def install_excepthook() -> None:
+    """Let an uncaught `PAHarnessError` end the process with its message and exit code 2.
+
+    Needed because lm-eval's own command calls our model class: there is no frame of ours around
+    it that could catch the error. Every other exception goes to the hook that was there before.
+    """
+    previous = sys.excepthook
+
+    def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        if isinstance(error, PAHarnessError):
+            raise SystemExit(report(error))
+        previous(kind, error, trace)
+
+    sys.excepthook = hook
