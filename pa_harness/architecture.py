@@ -38,6 +38,30 @@ def concrete_class(auto_class: Any, pair: Pair) -> type[PreTrainedModel]:
     return chosen
 
 
+def make_shell(pair: Pair, cls: type[PreTrainedModel]) -> PreTrainedModel:
+    """The pair's architecture on the meta device: names and shapes, no weights."""
+    import torch
+
+    with torch.device("meta"):
+        shell = cls(pair.config)
+    shell.tie_weights()
+    return shell
+
+
+def tied_copies(shell: PreTrainedModel, keys: Mapping[str, Any]) -> dict[str, str]:
+    """Tied parameters that the checkpoint does not spell out -> the key they are equal to.
+
+    A loader that off-loads weights reads every name by itself, tied or not.
+    """
+    direct, _ = parameter_sources(shell, keys)
+    tied: dict[str, str] = getattr(shell, "all_tied_weights_keys", {})
+    return {
+        name: direct[source]
+        for name, source in tied.items()
+        if source in direct and name not in keys
+    }
+
+
 def parameter_sources(
     model: PreTrainedModel, keys: Mapping[str, Any]
 ) -> tuple[dict[str, str], list[list[str]]]:

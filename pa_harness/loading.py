@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from pa_harness.adapter import LoraSlice, adapted_slices, read_adapter
-from pa_harness.architecture import convert_, parameter_sources
+from pa_harness.architecture import convert_, make_shell, parameter_sources, tied_copies
 from pa_harness.checkpoint import checksum, is_finite
 from pa_harness.errors import CheckpointError, PAHarnessError, PairError, listed
 from pa_harness.interpolation import (
@@ -85,6 +85,10 @@ class AdaptedWeights:
         """
         self._not_finite = []
         lazy = {key: _Lazy(self, key, lam, examine=True) for key in self.pair.base_slices}
+        if _may_offload(kwargs.get("device_map")):
+            shell = make_shell(self.pair, cls)
+            for name, key in tied_copies(shell, self.pair.base_slices).items():
+                lazy[name] = _Lazy(self, key, lam)
         loaded: Any = cls.from_pretrained(
             None,
             config=self.pair.config,
@@ -256,11 +260,16 @@ def attach_adapter(pair: Pair, cls: type[PreTrainedModel]) -> None:
         PairError: it does not fit the base.
     """
     deltas = read_adapter(pair.instruct)
-    with torch.device("meta"):
-        shell = cls(pair.config)
-    shell.tie_weights()
+    shell = make_shell(pair, cls)
     direct, _ = parameter_sources(shell, pair.base_slices)
     pair.instruct_slices = adapted_slices(deltas, shell, direct, pair.base_slices, pair.instruct)
+
+
+def _may_offload(device_map: Any) -> bool:
+    """Whether the map may put weights on more than one device, the disk among them."""
+    if isinstance(device_map, dict):
+        return len(set(map(str, device_map.values()))) > 1 or "disk" in device_map.values()
+    return isinstance(device_map, str)
 
 
 def _device(ends: tuple[Slice, Slice]) -> torch.device:

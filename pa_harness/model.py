@@ -31,7 +31,8 @@ from pa_harness.vocabulary import (
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger(f"lm_eval.{__name__}")  # so that lm-eval's settings apply
+_FAR = 0.5  # ‖θ_i − θ_b‖ / ‖θ_b‖ from which a pair looks unrelated
 _TOLERATED = 0.02  # |λ_eff − λ| up to which nothing is said
 
 
@@ -222,6 +223,7 @@ class PartiallyAdaptedLM(HFLM):
             self._weights.keep_in_memory(self.model)
         for note in pair.notes:
             _log.warning("%s", note)
+        self._warn_of_distance()
         self._warn_of_rounding()
 
     def _fixed_info(self) -> dict[str, Any]:
@@ -237,6 +239,15 @@ class PartiallyAdaptedLM(HFLM):
             "extra_rows": self._args.extra_rows,
             "stop_token_ids": self._stops,
         }
+
+    def _warn_of_distance(self) -> None:
+        distance = self.effective_lam().relative_delta
+        if distance > _FAR:
+            _log.warning(
+                "base and instruct differ by %.0f%% of the base's weights: instruct may not be a "
+                "fine-tune of this base, and weights between them may be good for nothing.",
+                100 * distance,
+            )
 
     def _warn_of_rounding(self) -> None:
         effective, lam = self.effective_lam(), self.lam

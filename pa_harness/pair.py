@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pa_harness.checkpoint import Checkpoint
     from pa_harness.interpolation import Slice
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger(f"lm_eval.{__name__}")  # so that lm-eval's settings apply
 
 
 @dataclass
