@@ -67,6 +67,7 @@ class AdaptedWeights:
         self._seed, self._every_element, self._check_finite = seed, every_element, check_finite
         self._moments: dict[str, Moments] = {}
         self._not_finite: list[str] = []
+        self._overflowed: list[str] = []
         self._in_memory: dict[str, tuple[Slice, Slice]] = {}
 
     def load(self, cls: type[PreTrainedModel], lam: float, **kwargs: Any) -> PreTrainedModel:
@@ -83,7 +84,7 @@ class AdaptedWeights:
             CheckpointError: NaN or Inf in a checkpoint.
             PairError: tensors that the architecture needs are missing, or have another shape.
         """
-        self._not_finite = []
+        self._not_finite, self._overflowed = [], []
         lazy = {key: _Lazy(self, key, lam, examine=True) for key in self.pair.base_slices}
         if _may_offload(kwargs.get("device_map")):
             shell = make_shell(self.pair, cls)
@@ -103,6 +104,7 @@ class AdaptedWeights:
         wider = [n for n, p in model.named_parameters() if p.dtype != self.dtype and not p.is_meta]
         if wider:
             self._set_direct(model, lam, only=set(wider))
+        self._check_overflow(lam)
         self.lam = lam
         return model
 
@@ -110,7 +112,8 @@ class AdaptedWeights:
         """Change the model's weights to θ_λ in place, from the originals: no drift.
 
         Raises:
-            PAHarnessError: some weights are off-loaded to disk and cannot be changed in place.
+            PAHarnessError: some weights are off-loaded and cannot be changed in place, or λ takes
+                some out of the dtype's range; the model then holds no λ until the next change.
         """
         offloaded = [name for name, p in model.named_parameters() if p.is_meta]
         if offloaded:
@@ -118,9 +121,11 @@ class AdaptedWeights:
                 f"λ cannot change in place: {len(offloaded)} weights are off-loaded:\n"
                 f"{listed(offloaded)}\nMake a new model with the other lam=."
             )
+        self._overflowed = []
         self.lam = None  # until done: an interrupted change leaves no λ that could be reported
         rest = self._set_direct(model, lam)
         self._set_converted(model, lam, rest)
+        self._check_overflow(lam)
         self.lam = lam
 
     def keep_in_memory(self, model: PreTrainedModel) -> None:
@@ -137,7 +142,7 @@ class AdaptedWeights:
 
     def effective_lam(self) -> EffectiveLam:
         """λ_eff of the whole model (see `interpolation.EffectiveLam`)."""
-        return effective_lam(self._moments.values())
+        return effective_lam(part for _, part in sorted(self._moments.items()))
 
     def effective_lam_per_tensor(self) -> dict[str, EffectiveLam]:
         """λ_eff per checkpoint key."""
@@ -156,6 +161,8 @@ class AdaptedWeights:
         seed = None if self._seed is None else tensor_seed(self._seed, key)
         interpolate_(out, base, instruct, lam, seed=seed)
         self._moments[key] = moments(out, base, instruct, lam, every_element=self._every_element)
+        if self._check_finite and lam not in (0.0, 1.0) and not is_finite(out):
+            self._overflowed.append(key)
 
     def examine(self, key: str) -> None:
         """Checksum both ends and note what is not finite."""
@@ -167,6 +174,13 @@ class AdaptedWeights:
             self.checksums[side][key] = checksum(value)
             if self._check_finite and not is_finite(value):
                 self._not_finite.append(f"{side} {key}")
+
+    def _check_overflow(self, lam: float) -> None:
+        if self._overflowed:
+            raise PAHarnessError(
+                f"λ={lam} takes {len(self._overflowed)} tensors out of the range of {self.dtype}:\n"
+                f"{listed(sorted(self._overflowed))}\nUse a smaller λ, or dtype=float32."
+            )
 
     def _check_loaded(self, info: Mapping[str, Any]) -> None:
         if self._not_finite:

@@ -1,0 +1,82 @@
+"""The architecture: imports go down the stairs, files and functions stay small."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "pa_harness"
+TEXT = {"errors"}
+MAY_IMPORT: dict[str, set[str]] = {
+    "__init__": set(),
+    "errors": set(),
+    "tasks": set(),
+    "interpolation": TEXT,
+    "arguments": TEXT | {"interpolation"},
+    "checkpoint": TEXT | {"interpolation"},
+    "configuration": TEXT | {"checkpoint"},
+    "vocabulary": TEXT | {"checkpoint"},
+    "adapter": TEXT | {"checkpoint", "interpolation"},
+    "provenance": TEXT | {"checkpoint", "interpolation"},
+    "pair": TEXT | {"arguments", "checkpoint", "configuration", "interpolation", "vocabulary"},
+    "architecture": TEXT | {"pair"},
+    "loading": TEXT | {"adapter", "architecture", "checkpoint", "interpolation", "pair"},
+    "registration": TEXT | {"tasks"},
+    "model": TEXT
+    | {"adapter", "architecture", "arguments", "checkpoint", "interpolation", "loading", "pair"}
+    | {"provenance", "vocabulary"},
+    "cli": TEXT | {"registration", "tasks"},
+    "__main__": {"cli"},
+}
+MODULES = sorted(PACKAGE.glob("*.py"))
+
+
+def imported(module: Path) -> set[str]:
+    """Rooms named by any import in the file, late ones included."""
+    rooms: set[str] = set()
+    for node in ast.walk(ast.parse(module.read_text())):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("pa_harness"):
+            tail = (node.module or "").removeprefix("pa_harness").strip(".")
+            rooms |= {tail} if tail else {alias.name for alias in node.names}
+        elif isinstance(node, ast.Import):
+            rooms |= {a.name.split(".")[1] for a in node.names if a.name.startswith("pa_harness.")}
+    return {room for room in rooms if not room.startswith("__")}
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda module: module.stem)
+def test_imports_go_down_the_stairs(module: Path) -> None:
+    assert imported(module) <= MAY_IMPORT[module.stem]
+
+
+def test_the_stairs_have_no_circle() -> None:
+    left = {room: set(below) for room, below in MAY_IMPORT.items()}
+    while left:
+        ground = {room for room, below in left.items() if not below & left.keys()}
+        assert ground, f"a circle among {sorted(left)}"
+        left = {room: below for room, below in left.items() if room not in ground}
+
+
+def test_nobody_imports_the_model() -> None:
+    """lm-eval's registry asks for it by name, whoever calls."""
+    assert not any("model" in below for below in MAY_IMPORT.values())
+
+
+@pytest.mark.parametrize("room", ["cli", "registration", "tasks", "errors"])
+def test_starts_without_torch(room: str) -> None:
+    code = f"import sys, pa_harness.{room}; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    "file", [*MODULES, *Path(__file__).parent.glob("*.py")], ids=lambda f: f.stem
+)
+def test_files_and_functions_stay_small(file: Path) -> None:
+    text = file.read_text()
+    assert len(text.splitlines()) <= 300
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef):
+            assert (node.end_lineno or 0) - node.lineno < 60, node.name

@@ -1,0 +1,115 @@
+"""A LoRA as the instruct side, against peft and against lm-eval's own `hf` with `peft=`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import torch
+from families import make_model, save
+from lm_eval.api.registry import get_model
+from peft import LoraConfig, get_peft_model
+from test_model import CPU, adapted, assert_same_weights, scores, stock, weights
+from transformers import AutoModelForCausalLM
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+CASES: dict[str, tuple[str, dict[str, Any]]] = {
+    "plain": ("llama", {"target_modules": ["q_proj", "down_proj"]}),
+    "tied": ("llama-tied", {"target_modules": ["v_proj"]}),
+    "rank-stabilised": ("qwen-3", {"target_modules": ["q_proj"], "use_rslora": True}),
+    "patterns": (
+        "llama",
+        {
+            "target_modules": ["q_proj"],
+            "rank_pattern": {"layers.0.self_attn.q_proj": 2},
+            "alpha_pattern": {"layers.1.self_attn.q_proj": 3},
+        },
+    ),
+    "transposed": ("gpt-2", {"target_modules": ["c_attn", "c_proj"], "fan_in_fan_out": True}),
+    "beside fused experts": ("mixtral", {"target_modules": ["q_proj"]}),
+    "lm_head": ("llama", {"target_modules": ["lm_head"]}),
+}
+
+
+def make_adapter(folder: Path, family: str, settings: dict[str, Any]) -> tuple[Path, Path]:
+    """A base (its rows equal the tokenizer's, or `hf` would resize it) and a LoRA on it."""
+    base = make_model(family, seed=1, vocab_size=300)
+    save(base, folder / "base")
+    torch.manual_seed(3)
+    config = LoraConfig(r=4, lora_alpha=8, init_lora_weights=False, **settings)
+    get_peft_model(base, config).save_pretrained(folder / "adapter", save_embedding_layers=False)
+    return folder / "base", folder / "adapter"
+
+
+def lora(pair: tuple[Path, Path], lam: float, **arguments: Any) -> Any:
+    cls = get_model("partially_adapted")
+    return cls(pretrained=str(pair[0]), peft=str(pair[1]), lam=lam, **CPU | arguments)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_ends_are_the_base_and_hf_with_peft(case: str, tmp_path: Path) -> None:
+    pair = make_adapter(tmp_path, *CASES[case])
+    lm = lora(pair, 0)
+    assert_same_weights(lm, stock(pair[0]))
+    lm.set_lam(1)
+    with_peft = scores(stock(pair[0], peft=str(pair[1])))
+    for (ours, _), (theirs, _) in zip(scores(lm), with_peft, strict=True):
+        assert ours == pytest.approx(theirs, abs=2e-4)  # merged against added in the activations
+    assert scores(lm) != scores(stock(pair[0]))
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_between_the_ends_it_is_lam_times_what_peft_merges(case: str, tmp_path: Path) -> None:
+    from peft import PeftModel
+
+    pair = make_adapter(tmp_path, *CASES[case])
+    base = dict(AutoModelForCausalLM.from_pretrained(pair[0]).named_parameters())
+    merged = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(pair[0]), pair[1])
+    merged = dict(merged.merge_and_unload().named_parameters())
+    lm = lora(pair, 0.3)
+    for name, value in weights(lm).items():
+        expected = base[name].double() + 0.3 * (merged[name].double() - base[name].double())
+        assert torch.allclose(value.double(), expected.detach(), atol=1e-6), name
+    lm.set_lam(0.8)
+    lm.set_lam(0.3)
+    assert_same_weights(lm, lora(pair, 0.3))
+
+
+def test_embedding_adapters_follow_peft(tmp_path: Path) -> None:
+    from peft import PeftModel
+
+    pair = make_adapter(tmp_path, "llama", {"target_modules": ["embed_tokens"]})
+    merged = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(pair[0]), pair[1])
+    expected = merged.merge_and_unload().get_input_embeddings().weight
+    assert torch.allclose(weights(lora(pair, 1))["model.embed_tokens.weight"], expected, atol=1e-6)
+
+
+def test_results_name_base_and_adapter(tmp_path: Path) -> None:
+    pair = make_adapter(tmp_path, *CASES["plain"])
+    info = lora(pair, 0.5).get_model_info()
+    assert info["peft"]["name"] == str(pair[1])
+    assert info["peft"]["sha"].startswith("content-")
+    assert info["tokenizer_source"] == str(pair[0])
+    assert info["lam_eff"] == pytest.approx(0.5, abs=1e-5)
+
+
+def test_bf16_base_gets_one_rounding(tmp_path: Path) -> None:
+    pair = make_adapter(tmp_path, *CASES["plain"])
+    rounded = lora(pair, 0.5, dtype="bfloat16")
+    exact = lora(pair, 0.5)
+    for name, value in weights(rounded).items():
+        assert torch.equal(value, weights(exact)[name].bfloat16()), name
+
+
+def test_lora_pair_and_full_pair_agree(tmp_path: Path) -> None:
+    """The same instruct model, once as an adapter and once merged."""
+    from peft import PeftModel
+
+    pair = make_adapter(tmp_path, *CASES["plain"])
+    merged = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(pair[0]), pair[1])
+    save(merged.merge_and_unload(), tmp_path / "merged")
+    full = adapted((pair[0], tmp_path / "merged"), 0.3)
+    for name, value in weights(lora(pair, 0.3)).items():
+        assert torch.allclose(value, weights(full)[name], atol=1e-6), name
