@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 _PREFIX = "base_model.model."
 _FACTORS = ("lora_A.weight", "lora_B.weight", "lora_embedding_A", "lora_embedding_B")
+_COPY = ".base_layer.weight"  # peft saves the embedding it adapted
 # Settings under which ΔW = scaling·B·A still holds; any other not at its default is refused.
 _LINEAR = {
     *("r", "lora_alpha", "use_rslora", "rank_pattern", "alpha_pattern", "fan_in_fan_out"),
@@ -76,8 +77,23 @@ class LoraSlice:
         return torch.add(self._base[index].float(), delta, alpha=self._delta.scaling)
 
 
-def read_adapter(checkpoint: Checkpoint) -> dict[str, LowRank]:
-    """Module name -> its ΔW, in the orientation of ``nn.Linear.weight``.
+@dataclass(frozen=True)
+class Adapter:
+    """What an adapter folder holds.
+
+    Attributes:
+        checkpoint: the folder.
+        deltas: module name -> its ΔW, in the orientation of ``nn.Linear.weight``.
+        copies: module name -> the weight it was trained on, where peft saved it along (embeddings).
+    """
+
+    checkpoint: Checkpoint
+    deltas: dict[str, LowRank]
+    copies: dict[str, torch.Tensor]
+
+
+def read_adapter(checkpoint: Checkpoint) -> Adapter:
+    """The adapter in a folder.
 
     Raises:
         AdapterError: not a LoRA, or one that holds something λ does not scale linearly.
@@ -102,7 +118,8 @@ def read_adapter(checkpoint: Checkpoint) -> dict[str, LowRank]:
             "this one into a full model with peft and pass that as instruct=."
         )
     _check_linear(checkpoint, config)
-    return _low_ranks(_read_weights(checkpoint), config, checkpoint)
+    factors, copies = _read_weights(checkpoint)
+    return Adapter(checkpoint, _low_ranks(factors, config, checkpoint), copies)
 
 
 def adapter_fingerprint(checkpoint: Checkpoint) -> str:
@@ -116,20 +133,15 @@ def adapter_fingerprint(checkpoint: Checkpoint) -> str:
 
 
 def adapted_slices(
-    deltas: Mapping[str, LowRank],
-    model: nn.Module,
-    keys: Mapping[str, str],
-    slices: Mapping[str, Slice],
-    checkpoint: Checkpoint,
+    adapter: Adapter, model: nn.Module, keys: Mapping[str, str], slices: Mapping[str, Slice]
 ) -> dict[str, Slice]:
     """The instruct end of every checkpoint tensor: W + scaling·B·A where there is a ΔW, else W.
 
     Args:
-        deltas: module name -> ΔW.
+        adapter: the adapter.
         model: the base architecture; its weights may be on the meta device.
         keys: parameter name -> the checkpoint key it is read from unchanged.
         slices: the base checkpoint's tensors.
-        checkpoint: the adapter, for messages.
 
     Raises:
         AdapterError: a ΔW for a weight that is tied, or assembled from several tensors.
@@ -137,6 +149,7 @@ def adapted_slices(
     """
     from transformers.pytorch_utils import Conv1D
 
+    checkpoint, deltas = adapter.checkpoint, adapter.deltas
     modules = dict(model.named_modules())
     unknown = sorted(name for name in deltas if name not in modules)
     if unknown:
@@ -153,7 +166,11 @@ def adapted_slices(
             "Merge the adapter into a full model with peft and pass that as instruct=."
         )
     result = dict(slices)
-    wrong = []
+    wrong = [
+        f"{name}: the adapter was trained on other weights than base's"
+        for name, weight in adapter.copies.items()
+        if not torch.equal(slices[keys[f"{name}.weight"]][...].to(weight.dtype), weight)
+    ]
     for name, delta in deltas.items():
         key = keys[f"{name}.weight"]
         oriented = delta.transposed() if isinstance(modules[name], Conv1D) else delta
@@ -185,7 +202,10 @@ def _check_linear(checkpoint: Checkpoint, config: LoraConfig) -> None:
         )
 
 
-def _read_weights(checkpoint: Checkpoint) -> dict[str, torch.Tensor]:
+def _read_weights(
+    checkpoint: Checkpoint,
+) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
+    """The LoRA factors by key, and copies of base layers by module name."""
     from peft import load_peft_weights
 
     try:
@@ -194,6 +214,11 @@ def _read_weights(checkpoint: Checkpoint) -> dict[str, torch.Tensor]:
         raise AdapterError(
             f"{checkpoint}: its weights cannot be read: {error}. Download the adapter again."
         ) from error
+    copies = {
+        name.removeprefix(_PREFIX).removesuffix(_COPY): weights.pop(name)
+        for name in list(weights)
+        if name.endswith(_COPY)
+    }
     odd = sorted(name for name in weights if not name.endswith(_FACTORS))
     if odd:
         raise AdapterError(
@@ -203,7 +228,7 @@ def _read_weights(checkpoint: Checkpoint) -> dict[str, torch.Tensor]:
     broken = sorted(name for name, value in weights.items() if not bool(value.isfinite().all()))
     if broken:
         raise AdapterError(f"{checkpoint} has NaN or Inf in:\n{listed(broken)}\nDo not use it.")
-    return weights
+    return weights, copies
 
 
 def _low_ranks(

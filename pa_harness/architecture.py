@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from pa_harness.pair import Pair
 
+Sources = tuple[dict[str, str], list[list[str]]]  # what `parameter_sources` returns
+
 
 def concrete_class(auto_class: Any, pair: Pair) -> type[PreTrainedModel]:
     """The model class that an Auto class would pick for the pair's configuration."""
@@ -62,9 +64,7 @@ def tied_copies(shell: PreTrainedModel, keys: Mapping[str, Any]) -> dict[str, st
     }
 
 
-def parameter_sources(
-    model: PreTrainedModel, keys: Mapping[str, Any]
-) -> tuple[dict[str, str], list[list[str]]]:
+def parameter_sources(model: PreTrainedModel, keys: Mapping[str, Any]) -> Sources:
     """Which checkpoint tensors a model's parameters are made of, by transformers' own rules.
 
     Args:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import re
 import types
 import typing
 from dataclasses import dataclass, fields
@@ -19,11 +20,32 @@ if TYPE_CHECKING:
 
 DEFAULT_PAIR = ("HuggingFaceTB/SmolLM2-135M", "HuggingFaceTB/SmolLM2-135M-Instruct")
 _EXAMPLE = "--model_args pretrained=BASE,instruct=INSTRUCT,lam=0.5"
+_NAMES = ("pretrained", "instruct", "peft", "tokenizer")  # folders or hub ids
 # Arguments of transformers' from_pretrained that reach it through HFLM's **kwargs.
-_FROM_PRETRAINED = {
-    *("attn_implementation", "experts_implementation", "device_map", "max_memory"),
-    *("offload_buffers", "low_cpu_mem_usage", "use_kernels", "tp_size"),
+_FROM_PRETRAINED: dict[str, Any] = {
+    "attn_implementation": str,
+    "experts_implementation": str,
+    "device_map": str | dict[str, Any],
+    "max_memory": dict[Any, Any],
+    "offload_buffers": bool,
+    "low_cpu_mem_usage": bool,
+    "use_kernels": bool,
+    "tp_size": int,
 }
+_REVISION = r"(?!.*\.\.)[^\x00- ~^:?*\[\\\x7f\ud800-\udfff]*"  # what git allows in a name
+_SIZE = r"\d{1,20}|\d{1,9}(\.\d{1,9})? ?[KMG]i?B"
+_FORMS = {  # argument: what it must look like, and that in words
+    "batch_size": (r"[1-9]\d{0,9}|auto(:[1-9]\d{0,9})?", "a positive whole number, auto or auto:N"),
+    "max_batch_size": (r"[1-9]\d*", "1 or more"),
+    "max_length": (r"[1-9]\d*", "1 or more tokens"),
+    "tp_size": (r"[1-9]\d*", "1 or more"),
+    "prefix_token_id": (r"\d+", "a token id: 0 or more"),
+    "max_memory_per_gpu": (_SIZE, "bytes, or for example 20GiB"),
+    "max_cpu_memory": (_SIZE, "bytes, or for example 20GiB"),
+    "revision": (_REVISION, "a branch, tag or commit hash"),
+    "instruct_revision": (_REVISION, "a branch, tag or commit hash"),
+}
+_SHOWN = 200  # characters of a value in a message
 _REFUSED = {
     "lambda": "is a Python keyword; the argument is called lam. Pass lam=0.5.",
     "delta": "would be added on top of θ_λ at full strength. Pass the instruct model as instruct=.",
@@ -98,23 +120,28 @@ def parse(given: Mapping[str, Any], hflm: Callable[..., None]) -> tuple[ModelArg
     """
     given = {key: value for key, value in given.items() if value is not None}
     for name, reason in _REFUSED.items():
-        if given.get(name):
-            raise ModelArgsError(f"{name}={given[name]!r} {reason}")
-    own = {field.name: field for field in fields(ModelArgs)}
+        if name in given and (given[name] or name == "lambda"):
+            raise ModelArgsError(f"{name}={_shown(given[name])} {reason}")
+    given = {name: value for name, value in given.items() if name not in _REFUSED}
     hints = typing.get_type_hints(ModelArgs)
-    theirs = _parameters(hflm)
-    _check_names(given, set(own) | set(theirs) | _FROM_PRETRAINED)
+    known = _FROM_PRETRAINED | _parameters(hflm) | hints
+    _check_names(given, known)
     for name, value in given.items():
         if name != "lam":
-            _check_type(name, value, hints.get(name, theirs.get(name, Any)))
-    ours = _with_pair({name: given[name] for name in given if name in own})
-    rest = {name: value for name, value in given.items() if name not in own}
-    _check_values(ours, rest)
+            _check_type(name, value, known[name])
+    _check_forms(given)
+    ours = _with_pair({name: given[name] for name in given if name in hints})
+    rest = {name: value for name, value in given.items() if name not in hints}
+    # HFLM's own default is "cuda", on every machine.
+    rest.setdefault("device", "cuda" if torch.cuda.is_available() else "cpu")
+    _check_dtypes(ours, rest)
+    _check_together(rest)
+    _check_device(rest["device"])
     return ours, rest
 
 
-def torch_dtype(name: object) -> torch.dtype | None:
-    """The dtype that ``dtype=`` names; None for "auto".
+def torch_dtype(name: object, argument: str = "dtype") -> torch.dtype | None:
+    """The dtype that an argument names; None for "auto".
 
     Raises:
         ModelArgsError: not a floating dtype of torch.
@@ -124,10 +151,15 @@ def torch_dtype(name: object) -> torch.dtype | None:
         return None
     if dtype not in (torch.float32, torch.bfloat16, torch.float16, torch.float64):
         raise ModelArgsError(
-            f"dtype={name!r} is not a dtype the weights can have. "
-            "Expected auto, float32, bfloat16 or float16."
+            f"{argument}={_shown(name)} is not a floating dtype. "
+            "Expected float32, bfloat16, float16 or float64; for dtype also auto."
         )
     return typing.cast("torch.dtype", dtype)
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}… ({len(text)} characters)"
 
 
 def _parameters(hflm: Callable[..., None]) -> dict[str, Any]:
@@ -139,14 +171,15 @@ def _parameters(hflm: Callable[..., None]) -> dict[str, Any]:
     }
 
 
-def _check_names(given: Mapping[str, Any], known: set[str]) -> None:
+def _check_names(given: Mapping[str, Any], known: Mapping[str, Any]) -> None:
     for name in given:
         if name in known:
             continue
-        close = difflib.get_close_matches(name, sorted(known), n=1)
+        close = difflib.get_close_matches(name[:_SHOWN], sorted(known), n=1)
         hint = f"Did you mean {close[0]}? " if close else ""
+        shown = name if name.isidentifier() and len(name) <= _SHOWN else _shown(name)
         raise ModelArgsError(
-            f"Unknown model argument {name}={given[name]!r}. {hint}Ours are "
+            f"Unknown model argument {shown}={_shown(given[name])}. {hint}Ours are "
             f"{', '.join(field.name for field in fields(ModelArgs))}; the others are lm-eval's for "
             "--model hf."
         )
@@ -163,7 +196,21 @@ def _check_type(name: str, value: Any, expected: Any) -> None:
             " lm-eval reads unquoted hashes as numbers; pass --model_args as JSON, or quote it: "
             f"{name}=\"'...'\"."
         )
-    raise ModelArgsError(f"{name}={value!r} should be {text}, not {type(value).__name__}.{hint}")
+    what = "" if "'" in text else f", not {type(value).__name__}"  # choices need no type
+    raise ModelArgsError(f"{name}={_shown(value)} should be {text}{what}.{hint}")
+
+
+def _check_forms(given: Mapping[str, Any]) -> None:
+    for name in _NAMES:
+        value = given.get(name)
+        if isinstance(value, str) and not value.strip():
+            raise ModelArgsError(
+                f"{name}={value!r} is empty. Expected a folder or hub id: {_EXAMPLE}."
+            )
+    for name in [name for name in _FORMS if name in given]:
+        form, words = _FORMS[name]
+        if not re.fullmatch(form, str(given[name]), re.ASCII):
+            raise ModelArgsError(f"{name}={_shown(given[name])} is not possible. Expected {words}.")
 
 
 def _is_union(expected: Any) -> bool:
@@ -180,8 +227,6 @@ def _fits(value: Any, kind: Any) -> bool:
         return isinstance(value, int) and not isinstance(value, bool)
     if kind is float:
         return isinstance(value, (int, float)) and not isinstance(value, bool)
-    if kind is str:
-        return isinstance(value, str) and bool(value.strip() or not value)
     return isinstance(value, origin or kind)
 
 
@@ -189,9 +234,9 @@ def _spelled(kind: Any) -> str:
     if typing.get_origin(kind) is Literal:
         return " or ".join(map(repr, kind.__args__))
     names = {str: "text", int: "a whole number", float: "a number", bool: "True or False"}
-    return (
-        "nothing" if kind is type(None) else names.get(kind, getattr(kind, "__name__", str(kind)))
-    )
+    names |= {dict: "a mapping", type(None): "nothing"}
+    kind = typing.get_origin(kind) or kind
+    return names.get(kind, getattr(kind, "__name__", str(kind)))
 
 
 def _with_pair(ours: dict[str, Any]) -> ModelArgs:
@@ -199,9 +244,6 @@ def _with_pair(ours: dict[str, Any]) -> ModelArgs:
     if "lam" not in ours:
         raise ModelArgsError(f"lam= is missing: the adaptation strength λ. Expected {_EXAMPLE}.")
     ours["lam"] = check_lam(ours["lam"])
-    for name in ("pretrained", "instruct", "peft"):
-        if name in ours and not ours[name]:
-            raise ModelArgsError(f"{name}= is empty. Expected a folder or hub id: {_EXAMPLE}.")
     sides = [name for name in ("instruct", "peft") if name in ours]
     if not sides and "pretrained" not in ours:
         ours["pretrained"], ours["instruct"] = DEFAULT_PAIR
@@ -217,7 +259,7 @@ def _with_pair(ours: dict[str, Any]) -> ModelArgs:
     return ModelArgs(**ours)
 
 
-def _check_values(ours: ModelArgs, rest: Mapping[str, Any]) -> None:
+def _check_dtypes(ours: ModelArgs, rest: Mapping[str, Any]) -> None:
     dtype = torch_dtype(rest.get("dtype"))
     if ours.rounding == "stochastic" and dtype not in (None, torch.bfloat16):
         raise ModelArgsError(
@@ -225,27 +267,38 @@ def _check_values(ours: ModelArgs, rest: Mapping[str, Any]) -> None:
             "wider dtypes need no such help. Leave rounding out, or pass dtype=bfloat16."
         )
     for name in ("softmax_dtype", "mixed_precision_dtype"):
-        torch_dtype(rest.get(name))
-    batch = str(rest.get("batch_size", 1))
-    if not (batch.startswith("auto") or (batch.isascii() and batch.isdigit() and int(batch) > 0)):
+        if name in rest and torch_dtype(rest[name], name) is None:
+            raise ModelArgsError(f"{name}='auto' has no meaning. Expected for example float32.")
+
+
+def _check_together(rest: Mapping[str, Any]) -> None:
+    if rest.get("enable_thinking") and "think_end_token" not in rest:
         raise ModelArgsError(
-            f"batch_size={rest['batch_size']!r} is not a batch size. Expected a positive whole "
-            "number, auto, or auto:N."
+            "enable_thinking=True needs think_end_token=: the text or id that ends the thinking, "
+            "for example think_end_token=</think>."
         )
-    for name in ("max_length", "max_batch_size"):
-        if name in rest and rest[name] < 1:
-            raise ModelArgsError(f"{name}={rest[name]!r} is not positive. Expected 1 or more.")
-    if "device" in rest:
-        _check_device(rest["device"])
+    if "tp_plan" in rest and rest.get("parallelize"):
+        raise ModelArgsError("tp_plan= and parallelize=True exclude each other. Pass one of them.")
+    if "tp_size" in rest and "tp_plan" not in rest:
+        raise ModelArgsError(f"tp_size={rest['tp_size']} needs tp_plan=auto, under torchrun.")
 
 
 def _check_device(device: str) -> None:
     """HFLM silently takes another device when it does not know the name."""
     try:
-        kind = torch.device(device).type
+        parsed = torch.device(device)
     except RuntimeError as error:
         raise ModelArgsError(
-            f"device={device!r} is not a device. Expected for example cpu, cuda or cuda:0."
+            f"device={_shown(device)} is not a device. Expected for example cpu, cuda or cuda:0."
         ) from error
-    if kind not in ("cpu", "cuda", "mps", "npu", "xpu", "hpu"):
+    kind = parsed.type
+    if kind not in ("cpu", "cuda", "mps", "npu", "xpu", "hpu") or device.startswith("cpu:"):
         raise ModelArgsError(f"device={device!r} cannot run models. Expected cpu, cuda or mps.")
+    if device in ("cpu", "cuda:0"):  # lm-eval passes cuda:0 when nobody asked for a device
+        return
+    count = getattr(torch, kind).device_count()
+    if (parsed.index or 0) >= count:
+        raise ModelArgsError(
+            f"device={device!r} is not here: torch sees {count} {kind} devices. Pass device=cpu, "
+            "or install the torch that matches your accelerator."
+        )

@@ -164,7 +164,7 @@ def moments(
     """
     sums = torch.zeros(4, dtype=torch.float64)
     seen = 0
-    for rows in _rows(out) if every_element else _sampled_rows(out):
+    for rows in _rows(out, _CHUNK // 8) if every_element else _sampled_rows(out):
         a = base[rows].double().cpu()
         d = instruct[rows].double().cpu() - a
         moved = out[rows].double().cpu() - a
@@ -191,12 +191,12 @@ def effective_lam(parts: Iterable[Moments]) -> EffectiveLam:
     )
 
 
-def _rows(out: torch.Tensor) -> Iterator[Any]:
-    """Indices that together cover `out`, about `_CHUNK` elements each."""
-    if out.dim() == 0 or out.numel() <= _CHUNK:
+def _rows(out: torch.Tensor, elements: int = _CHUNK) -> Iterator[Any]:
+    """Indices that together cover `out`, about `elements` each."""
+    if out.dim() == 0 or out.numel() <= elements:
         yield ...
         return
-    step = max(1, _CHUNK // (out.numel() // out.shape[0]))
+    step = max(1, elements // (out.numel() // out.shape[0]))
     for start in range(0, out.shape[0], step):
         yield slice(start, start + step)
 

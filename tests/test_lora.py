@@ -33,13 +33,15 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
-def make_adapter(folder: Path, family: str, settings: dict[str, Any]) -> tuple[Path, Path]:
+def make_adapter(
+    folder: Path, family: str, settings: dict[str, Any], *, saved: bool = False
+) -> tuple[Path, Path]:
     """A base (its rows equal the tokenizer's, or `hf` would resize it) and a LoRA on it."""
     base = make_model(family, seed=1, vocab_size=300)
     save(base, folder / "base")
     torch.manual_seed(3)
     config = LoraConfig(r=4, lora_alpha=8, init_lora_weights=False, **settings)
-    get_peft_model(base, config).save_pretrained(folder / "adapter", save_embedding_layers=False)
+    get_peft_model(base, config).save_pretrained(folder / "adapter", save_embedding_layers=saved)
     return folder / "base", folder / "adapter"
 
 
@@ -77,10 +79,12 @@ def test_between_the_ends_it_is_lam_times_what_peft_merges(case: str, tmp_path: 
     assert_same_weights(lm, lora(pair, 0.3))
 
 
-def test_embedding_adapters_follow_peft(tmp_path: Path) -> None:
+@pytest.mark.parametrize("saved", [False, True])
+def test_embedding_adapters_follow_peft(saved: bool, tmp_path: Path) -> None:
+    """peft saves the embedding along with its adapter, unless told not to."""
     from peft import PeftModel
 
-    pair = make_adapter(tmp_path, "llama", {"target_modules": ["embed_tokens"]})
+    pair = make_adapter(tmp_path, "llama", {"target_modules": ["embed_tokens"]}, saved=saved)
     merged = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(pair[0]), pair[1])
     expected = merged.merge_and_unload().get_input_embeddings().weight
     assert torch.allclose(weights(lora(pair, 1))["model.embed_tokens.weight"], expected, atol=1e-6)

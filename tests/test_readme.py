@@ -1,0 +1,58 @@
+"""The README is run: its commands parse, its tables match the code."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from pa_harness.arguments import ModelArgs
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+SHELL = "\n".join(re.findall(r"```sh\n(.*?)```", README, re.DOTALL)).replace("\\\n", " ")
+COMMANDS = [line.split("#")[0].strip() for line in SHELL.splitlines() if line.strip()]
+
+
+def test_formula_and_first_run_come_early() -> None:
+    lines = README.splitlines()
+    assert any("θ_λ = θ_base + λ" in line for line in lines[:10])
+    assert any("--model partially_adapted" in line for line in lines[:25])
+    assert len(lines) < 200
+
+
+@pytest.mark.parametrize("command", [c for c in COMMANDS if c.startswith("lm_eval ")])
+def test_lm_eval_commands_parse(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from lm_eval._cli.harness import HarnessCLI
+
+    monkeypatch.setattr("sys.argv", shlex.split(command))
+    options = HarnessCLI().parse_args()
+    ours = {field.name for field in fields(ModelArgs)}
+    assert set(options.model_args) <= ours
+    assert "lam" in options.model_args
+
+
+@pytest.mark.parametrize("command", [c for c in COMMANDS if c.startswith("make ")])
+def test_make_targets_exist(command: str) -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    assert re.search(rf"^{command.split()[1]}:", makefile, re.MULTILINE)
+
+
+def test_every_model_argument_is_in_the_table() -> None:
+    rows = [line.split("|")[1] for line in README.splitlines() if line.startswith("| `")]
+    named = set(re.findall(r"`(\w+)`", " ".join(rows)))
+    assert named - {"tokenizer", "dtype"} == {field.name for field in fields(ModelArgs)}
+
+
+def test_every_room_is_named() -> None:
+    rooms = {path.stem for path in (ROOT / "pa_harness").glob("*.py")}
+    paragraph = README[README.index("Rooms of") :]
+    assert rooms - {"__init__", "__main__"} <= set(re.findall(r"`(\w+)`", paragraph))
+
+
+def test_files_the_readme_links_to_exist() -> None:
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", README):
+        assert (ROOT / target).exists(), target

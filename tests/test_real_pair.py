@@ -1,0 +1,63 @@
+"""The real demo pair and real data, through lm-eval itself. Slow: the pair is made first."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from lm_eval import simple_evaluate
+from lm_eval.tasks import TaskManager
+
+from benchmarks.demo.data import TASKS, demo_tasks
+from benchmarks.demo.pair import demo_pair
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = pytest.mark.slow
+DOCUMENTS = 8
+
+
+@pytest.fixture(scope="module")
+def real(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Path]:
+    pair = demo_pair()
+    return pair, demo_tasks(pair, tmp_path_factory.mktemp("tasks"))
+
+
+def samples(tasks: Path, model: str, **model_args: Any) -> dict[str, list[float]]:
+    """Task -> log-likelihoods of every document and option, in order."""
+    results = simple_evaluate(
+        model=model,
+        model_args={**model_args, "dtype": "float32"},
+        tasks=list(TASKS),
+        task_manager=TaskManager(include_defaults=False, include_path=[str(tasks)]),
+        device="cpu",
+        batch_size=1,
+        limit=DOCUMENTS,
+    )
+    return {
+        task: [float(answer[0][0]) for sample in logged for answer in sample["resps"]]
+        for task, logged in results["samples"].items()
+    }
+
+
+def test_ends_score_like_hf_document_by_document(real: tuple[Any, Path]) -> None:
+    pair, tasks = real
+    ours = {"pretrained": pair.base, "instruct": pair.instruct}
+    base = samples(tasks, "hf", pretrained=pair.base, tokenizer=pair.instruct)
+    assert samples(tasks, "partially_adapted", **ours, lam=0) == base
+    instruct = samples(tasks, "hf", pretrained=pair.instruct)
+    assert samples(tasks, "partially_adapted", **ours, lam=1) == instruct
+    assert base != instruct
+
+
+def test_the_adapter_scores_like_hf_with_peft(real: tuple[Any, Path]) -> None:
+    pair, tasks = real
+    if pair.adapter is None:
+        pytest.skip("the hub pair has no adapter")
+    ours = samples(tasks, "partially_adapted", pretrained=pair.base, peft=pair.adapter, lam=1)
+    theirs = samples(tasks, "hf", pretrained=pair.base, peft=pair.adapter)
+    for task, values in theirs.items():
+        for left, right in zip(ours[task], values, strict=True):
+            assert math.isclose(left, right, abs_tol=2e-3), task
