@@ -3,7 +3,7 @@
 Tiers:
     pytest               what `make test` and CI run: minutes
     pytest -m slow       the real command many times, and the real demo pair
-    pytest -m network    reaches the model hub
+    HF_HUB_OFFLINE=0 pytest -m network    reaches the model hub
     pytest -m gpu        needs an accelerator
 """
 
@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import os
 
-os.environ["HF_HUB_OFFLINE"] = "1"  # before anything imports huggingface_hub
-os.environ["HF_DATASETS_OFFLINE"] = "1"
+os.environ.setdefault("HF_HUB_OFFLINE", "1")  # before anything imports huggingface_hub
+os.environ.setdefault("HF_DATASETS_OFFLINE", "1")
 
 from typing import TYPE_CHECKING, Any
 
