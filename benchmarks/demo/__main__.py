@@ -1,0 +1,98 @@
+"""Prepare the pair and the data, evaluate every λ, print one table."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+import time
+from pathlib import Path
+
+from benchmarks.demo.data import demo_tasks
+from benchmarks.demo.evaluation import evaluate_lams
+from benchmarks.demo.pair import demo_pair
+from benchmarks.demo.table import table
+from pa_harness.errors import PAHarnessError, report
+
+_EPILOG = """\
+examples:
+  python -m benchmarks.demo
+  python -m benchmarks.demo --lam 0,0.5,1 --limit 100
+  python -m benchmarks.demo --pair-only
+"""
+
+
+def _lams(text: str) -> list[float]:
+    try:
+        lams = [float(part) for part in text.split(",")]
+    except ValueError:
+        lams = []
+    if not lams or not all(map(math.isfinite, lams)):
+        raise argparse.ArgumentTypeError(f"expected numbers such as 0,0.5,1, not {text!r}")
+    return lams
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"expected a whole number from 1, not {text!r}")
+    return int(text)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.demo",
+        description="Evaluate a real base/instruct pair at several adaptation strengths λ.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--lam",
+        type=_lams,
+        default=[0.0, 0.25, 0.5, 0.75, 1.0],
+        metavar="λ,λ,...",
+        help="adaptation strengths (default: 0,0.25,0.5,0.75,1)",
+    )
+    parser.add_argument(
+        "--limit",
+        type=_positive,
+        default=18,
+        metavar="N",
+        help="documents per task, at most 200 are prepared (default: 18; takes N/18 of the time)",
+    )
+    parser.add_argument(
+        "--pair-only", action="store_true", help="prepare the pair, print where it is, and stop"
+    )
+    parser.add_argument(
+        "--output_path",
+        type=Path,
+        default=Path("runs/demo"),
+        metavar="FOLDER",
+        help="for task files and lm-eval's results, one JSON per λ (default: runs/demo)",
+    )
+    return parser
+
+
+def main() -> int:
+    """Run the demo; the exit code is 2 where something has to be mended first."""
+    arguments = _parser().parse_args()
+    started = time.monotonic()
+    try:
+        pair = demo_pair()
+        sys.stdout.write(f"{pair.description}\n")
+        if arguments.pair_only:
+            places = {"base": pair.base, "instruct": pair.instruct, "adapter": pair.adapter}
+            sys.stdout.writelines(f"{key}={place}\n" for key, place in places.items() if place)
+            return 0
+        tasks = demo_tasks(pair, arguments.output_path / "tasks")
+        results = evaluate_lams(pair, tasks, arguments)
+    except PAHarnessError as error:
+        return report(error)
+    seconds = time.monotonic() - started
+    sys.stdout.write(
+        f"\n{table(results)}\n\n{seconds:.0f} s in all. Results: {arguments.output_path}\n"
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
