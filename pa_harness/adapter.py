@@ -8,6 +8,7 @@ does not reach the base at 0 with DoRA, saved modules or trained tokens.
 from __future__ import annotations
 
 import hashlib
+import math
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
@@ -108,9 +109,10 @@ def read_adapter(checkpoint: Checkpoint) -> Adapter:
     checkpoint.read_json("adapter_config.json")
     try:
         config = PeftConfig.from_pretrained(str(checkpoint.folder))
-    except (TypeError, ValueError, KeyError) as error:
+    except Exception as error:  # whatever peft met, the cure is the same
         raise AdapterError(
-            f"{checkpoint}: peft cannot read adapter_config.json: {error}"
+            f"{checkpoint}: peft cannot read adapter_config.json: {error}. Restore the file, or "
+            "install the peft that wrote it."
         ) from error
     if not isinstance(config, LoraConfig) or config.peft_type != "LORA":
         raise AdapterError(
@@ -227,7 +229,11 @@ def _read_weights(
         )
     broken = sorted(name for name, value in weights.items() if not bool(value.isfinite().all()))
     if broken:
-        raise AdapterError(f"{checkpoint} has NaN or Inf in:\n{listed(broken)}\nDo not use it.")
+        raise AdapterError(
+            f"{checkpoint} has NaN or Inf in:\n{listed(broken)}\nDownload it again, or train anew."
+        )
+    if not weights:
+        raise AdapterError(f"{checkpoint} holds no LoRA factors. Download the adapter again.")
     return weights, copies
 
 
@@ -244,19 +250,29 @@ def _low_ranks(
                 f"{checkpoint}: {name} lacks one of its two LoRA factors, or is not a linear or "
                 "embedding layer. Merge the adapter with peft and pass the result as instruct=."
             )
-        delta = LowRank(b, a, _scaling(config, name))
+        rank, alpha = _rank_and_alpha(config, name)
+        if not a.shape[0] == b.shape[1] == rank or not rank:
+            raise AdapterError(
+                f"{checkpoint}: the factors of {name} have the shapes {list(b.shape)} and "
+                f"{list(a.shape)}; expected rank {rank!r} (adapter_config.json). Restore it."
+            )
+        delta = LowRank(b, a, alpha / (rank**0.5 if config.use_rslora else rank))
         deltas[name] = delta if linear[0] is not None else delta.transposed()
     return deltas
 
 
-def _scaling(config: LoraConfig, module: str) -> float:
-    """α/r, or α/√r, after the adapter's per-module patterns (peft's own matching rule)."""
+def _rank_and_alpha(config: LoraConfig, module: str) -> tuple[int, float]:
+    """Rank and α after the adapter's per-module patterns (peft's own matching rule)."""
     from peft.utils.other import get_pattern_key
 
     ranks, alphas = config.rank_pattern or {}, config.alpha_pattern or {}
     rank = ranks.get(get_pattern_key(list(ranks), module), config.r)
     alpha = alphas.get(get_pattern_key(list(alphas), module), config.lora_alpha)
-    return float(alpha / (rank**0.5 if config.use_rslora else rank))
+    if not isinstance(alpha, (int, float)) or not math.isfinite(alpha):
+        raise AdapterError(
+            f"lora_alpha={alpha!r} of {module} is not a number. Restore adapter_config.json."
+        )
+    return rank, float(alpha)
 
 
 def _is_tied(module: nn.Module, model: nn.Module) -> bool:

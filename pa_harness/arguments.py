@@ -23,14 +23,9 @@ _EXAMPLE = "--model_args pretrained=BASE,instruct=INSTRUCT,lam=0.5"
 _NAMES = ("pretrained", "instruct", "peft", "tokenizer")  # folders or hub ids
 # Arguments of transformers' from_pretrained that reach it through HFLM's **kwargs.
 _FROM_PRETRAINED: dict[str, Any] = {
-    "attn_implementation": str,
-    "experts_implementation": str,
-    "device_map": str | dict[str, Any],
-    "max_memory": dict[Any, Any],
-    "offload_buffers": bool,
-    "low_cpu_mem_usage": bool,
-    "use_kernels": bool,
-    "tp_size": int,
+    **dict.fromkeys(("attn_implementation", "experts_implementation"), str),
+    **dict.fromkeys(("offload_buffers", "low_cpu_mem_usage", "use_kernels"), bool),
+    **{"device_map": str | dict[str, Any], "max_memory": dict[Any, Any], "tp_size": int},
 }
 _REVISION = r"(?!.*\.\.)[^\x00- ~^:?*\[\\\x7f\ud800-\udfff]*"  # what git allows in a name
 _SIZE = r"\d{1,20}|\d{1,9}(\.\d{1,9})? ?[KMG]i?B"
@@ -42,6 +37,7 @@ _FORMS = {  # argument: what it must look like, and that in words
     "prefix_token_id": (r"\d+", "a token id: 0 or more"),
     "max_memory_per_gpu": (_SIZE, "bytes, or for example 20GiB"),
     "max_cpu_memory": (_SIZE, "bytes, or for example 20GiB"),
+    "device_map": (r"auto|balanced(_low_0)?|sequential|cpu|cuda(:\d+)?|\{(?s:.*)", "such as auto"),
     "revision": (_REVISION, "a branch, tag or commit hash"),
     "instruct_revision": (_REVISION, "a branch, tag or commit hash"),
 }

@@ -55,7 +55,7 @@ class Checkpoint:
 
     @cached_property
     def slices(self) -> Mapping[str, Slice]:
-        """Checkpoint key -> lazy tensor, over all shards.
+        """Checkpoint key -> lazy tensor, over all shards; buffers of old releases left out.
 
         Raises:
             CheckpointError: no weights, a shard missing, truncated or unreadable, an index that
@@ -65,9 +65,10 @@ class Checkpoint:
             path = self.folder / layout
             if path.is_file():
                 slices = self._sharded(path) if is_index else self._opened(path)
+                slices = {key: s for key, s in slices.items() if not _is_old_buffer(key, s)}
                 self._check_dtypes(slices)
                 return slices
-        found = sorted(p.name for p in self.folder.iterdir() if p.is_file())
+        found = sorted(p.name + "/" * p.is_dir() for p in self.folder.iterdir()) or ["nothing"]
         raise CheckpointError(
             f"{self} has no weights that transformers would load.\nExpected one of: "
             f"{', '.join(name for name, _ in _LAYOUTS)}\nFound in {self.folder}:\n{listed(found)}"
@@ -80,17 +81,17 @@ class Checkpoint:
             CheckpointError: the file is not a JSON object.
         """
         path = self.folder / name
-        if not path.is_file():
-            return {}
         try:
+            if not path.is_file():
+                return {}
             content = json.loads(path.read_text(encoding="utf-8"))
-        except (ValueError, OSError) as error:
+        except (ValueError, OSError, RecursionError) as error:
             raise CheckpointError(
                 f"{self}: {path} cannot be read as JSON: {error}. Restore or re-download it."
             ) from error
         if not isinstance(content, dict):
             raise CheckpointError(
-                f"{self}: {path} holds a {type(content).__name__}, not an object."
+                f"{self}: {path} holds a {type(content).__name__}, not an object. Restore it."
             )
         return content
 
@@ -99,7 +100,8 @@ class Checkpoint:
         if not isinstance(weight_map, dict) or not weight_map:
             raise CheckpointError(f"{self}: {index} has no weight_map. Restore or re-download it.")
         files = sorted({str(name) for name in weight_map.values()})
-        missing = [name for name in files if not (self.folder / name).is_file()]
+        present = {path.name for path in self.folder.iterdir() if path.is_file()}
+        missing = [name for name in files if name not in present]  # "../x" is not in the folder
         if missing:
             raise CheckpointError(
                 f"{self}: {len(missing)} of {len(files)} shards named by {index.name} are missing "
@@ -124,14 +126,13 @@ class Checkpoint:
         except (SafetensorError, OSError, RuntimeError, ValueError, EOFError, KeyError) as error:
             raise CheckpointError(
                 f"{self}: {path} cannot be read: {_first_line(error)}.\n"
-                "It is truncated, not a checkpoint, or not readable. Download it again, "
-                "or check its permissions."
+                "Is it whole, and may you read it? Download it again, or check its permissions."
             ) from error
 
     def _check_dtypes(self, slices: Mapping[str, Slice]) -> None:
-        packed = sorted(
-            f"{key}: {tensor.dtype}" for key, tensor in slices.items() if _is_packed(tensor.dtype)
-        )
+        dtypes = {key: tensor.dtype for key, tensor in slices.items()}
+        one_byte = [key for key in dtypes if dtypes[key].itemsize == 1]
+        packed = [f"{key}: {dtypes[key]}" for key in one_byte if dtypes[key] is not torch.bool]
         if packed:
             raise CheckpointError(
                 f"{self} holds {len(packed)} tensors of a quantised dtype:\n{listed(packed)}\n"
@@ -206,33 +207,49 @@ def open_checkpoint(
     Raises:
         CheckpointError: no such folder or repository, or the hub cannot be reached.
     """
-    local = Path(name).expanduser()
-    if local.is_dir():
+    local = _folder(name, f"{role} {name!r:.200}")
+    if local is not None:
         root, commit = local, None
-    elif not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name) or local.exists():
+    elif not re.fullmatch(r"[\w.-]{1,96}(/[\w.-]{1,96})?", name) or Path(name).exists():
         raise CheckpointError(
-            f"{role} {name!r} is neither a folder nor a hub id. Expected a checkpoint folder with "
-            "config.json and safetensors files, or an id like 'owner/name'."
+            f"{role} {name!r:.200} is neither a folder nor a hub id. Expected a checkpoint folder "
+            "with config.json and safetensors files, or an id like 'owner/name'."
         )
     else:
         root = _from_hub(name, role, revision, _METADATA)
         commit = root.name
-        _from_hub(name, role, commit, _weight_files(root / subfolder, subfolder))
-    folder = root / subfolder
-    if not folder.is_dir():
-        raise CheckpointError(f"{role} {name!r} has no subfolder {subfolder!r} (in {root}).")
+        files = _weight_files(Checkpoint(name, role, root / subfolder), subfolder)
+        _from_hub(name, role, commit, files)
+    folder = _folder(str(root / subfolder), f"{role} {name!r}: subfolder {subfolder!r:.200}")
+    if folder is None:
+        raise CheckpointError(
+            f"{role} {name!r} has no subfolder {subfolder!r:.200} (in {root}). Check its name."
+        )
     return Checkpoint(name, role, folder, revision if commit else None, commit)
 
 
-def _weight_files(folder: Path, subfolder: str) -> list[str]:
+def _folder(name: str, what: str) -> Path | None:
+    """The local folder of that name, None where there is none; `what` is for messages."""
+    try:
+        path = Path(name).expanduser()
+        if not path.is_dir():
+            return None
+        any(file.is_file() for file in path.iterdir())  # both fail without permission
+    except (OSError, RuntimeError, ValueError) as error:  # too long, forbidden, no such user
+        raise CheckpointError(
+            f"{what} cannot be looked up: {_first_line(error)}. Check the name and its permissions."
+        ) from error
+    return path
+
+
+def _weight_files(metadata: Checkpoint, subfolder: str) -> list[str]:
     """The weight files of a hub snapshot whose JSON files are here: its shards, and no others."""
     prefix = f"{subfolder}/" if subfolder else ""
     for layout, is_index in _LAYOUTS:
-        index = folder / layout
-        if is_index and index.is_file():
-            weight_map = json.loads(index.read_text(encoding="utf-8")).get("weight_map", {})
+        weight_map = metadata.read_json(layout).get("weight_map") if is_index else None
+        if isinstance(weight_map, dict):
             return sorted({prefix + str(file) for file in weight_map.values()})
-    if (folder / "adapter_config.json").is_file():
+    if (metadata.folder / "adapter_config.json").is_file():
         return [f"{prefix}adapter_model.safetensors", f"{prefix}adapter_model.bin"]
     return [f"{prefix}model.safetensors", f"{prefix}pytorch_model.bin"]
 
@@ -241,25 +258,19 @@ def _from_hub(name: str, role: str, revision: str | None, files: list[str]) -> P
     from huggingface_hub import errors as hub
     from huggingface_hub import snapshot_download
 
+    cause: Exception
     try:
         return Path(snapshot_download(name, revision=revision, allow_patterns=files))
     except hub.GatedRepoError as error:
-        why, cure = "is gated", "Accept its terms on the hub and log in (HF_TOKEN)."
-        raise CheckpointError(f"{role} {name!r} {why}. {cure}") from error
+        cause, why = error, "is gated. Accept its terms on the hub and log in (HF_TOKEN)."
     except hub.RevisionNotFoundError as error:
-        raise CheckpointError(
-            f"{role} {name!r} has no revision {revision!r} on the hub."
-        ) from error
+        cause, why = error, f"has no revision {revision!r} on the hub. Pass one that it has."
     except (hub.RepositoryNotFoundError, hub.HFValidationError) as error:
-        raise CheckpointError(
-            f"{role} {name!r} is neither a folder here nor a model on the hub (or it is private: "
-            "set HF_TOKEN)."
-        ) from error
+        cause, why = error, "is neither a folder here nor a model on the hub (or set HF_TOKEN)."
     except (hub.LocalEntryNotFoundError, hub.OfflineModeIsEnabled, OSError) as error:
-        raise CheckpointError(
-            f"{role} {name!r} is not a folder here, not in the local cache, and the hub cannot be "
-            f"reached ({_first_line(error)}).\nPass a checkpoint folder, or run once with network."
-        ) from error
+        cause, why = error, "is not a folder here, not in the local cache, and the hub cannot be "
+        why += f"reached ({_first_line(error)}).\nPass a folder, or run once with network."
+    raise CheckpointError(f"{role} {name!r} {why}") from cause
 
 
 def _pickled(path: Path) -> dict[str, Slice]:
@@ -268,15 +279,20 @@ def _pickled(path: Path) -> dict[str, Slice]:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except Exception as error:  # whatever unpickling met, the cure is the same
-        raise ValueError(
-            f"{_first_line(error)} (.bin files are read with weights_only=True and nothing else; "
-            "convert the checkpoint to safetensors)"
-        ) from error
+        why = _first_line(error).split(". ")[0]  # torch goes on to recommend weights_only=False
+        cure = "convert the checkpoint to safetensors"
+        raise ValueError(f"{why} (weights_only=True, and nothing else: {cure})") from error
+    if not isinstance(content, dict) or not all(map(torch.is_tensor, content.values())):
+        raise ValueError(f"it holds a {type(content).__name__}, not only named tensors")
     return {key: TensorSlice(value) for key, value in content.items()}
 
 
-def _is_packed(dtype: torch.dtype) -> bool:
-    return dtype.itemsize == 1 and dtype not in (torch.bool,)
+def _is_old_buffer(key: str, tensor: Slice) -> bool:
+    """Masks and frequencies that old releases saved and today's compute from the configuration."""
+    if key.endswith("rotary_emb.inv_freq"):
+        return True
+    is_mask = re.search(r"\.(attn|attention)\.(masked_)?bias$", key) is not None
+    return is_mask and len(tensor.get_shape()) in (0, 4)
 
 
 def _first_line(error: BaseException) -> str:

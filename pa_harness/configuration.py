@@ -83,10 +83,13 @@ def read_config(
         config: PretrainedConfig = AutoConfig.from_pretrained(
             checkpoint.folder, trust_remote_code=trust_remote_code, **overrides
         )
-    except (ValueError, KeyError, OSError, TypeError, AttributeError) as error:
+    except Exception as error:  # its validators have classes of their own
         raise CheckpointError(
-            f"{checkpoint}: transformers cannot use {checkpoint.folder / 'config.json'}: {error}"
+            f"{checkpoint}: transformers cannot use {checkpoint.folder / 'config.json'}: {error}\n"
+            "Restore the file, or install a transformers that knows it."
         ) from error
+    if not trust_remote_code:
+        config.auto_map = {}  # nobody downstream may import the checkpoint's own code
     return config
 
 

@@ -188,8 +188,6 @@ def _check_same_keys(ours: dict[str, Slice], theirs: dict[str, Slice], *, tied: 
         for key in [key for key in slices if key not in other]:
             if tied and _is_copy_of_another(slices, key):
                 del slices[key]
-            elif key.endswith(("rotary_emb.inv_freq", ".masked_bias")):
-                del slices[key]  # buffers of old releases, computed from the configuration today
     differences = [
         *(f"{key}: only in base" for key in ours if key not in theirs),
         *(f"{key}: only in instruct" for key in theirs if key not in ours),
