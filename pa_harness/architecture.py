@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import re
+import sys
 from typing import TYPE_CHECKING, Any
 
-from pa_harness.errors import CheckpointError
+from pa_harness.errors import CheckpointError, ModelArgsError, PairError, listed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     import torch
-    from transformers import PreTrainedModel
+    from transformers import PretrainedConfig, PreTrainedModel
 
     from pa_harness.pair import Pair
 
@@ -44,10 +46,91 @@ def make_shell(pair: Pair, cls: type[PreTrainedModel]) -> PreTrainedModel:
     """The pair's architecture on the meta device: names and shapes, no weights."""
     import torch
 
-    with torch.device("meta"):
-        shell = cls(pair.config)
-    shell.tie_weights()
+    try:
+        with torch.device("meta"):
+            shell = cls(pair.config)
+        shell.tie_weights()
+    except Exception as error:  # whatever the architecture met, the cure is the same
+        raise CheckpointError(
+            f"{pair.base}: transformers cannot build {cls.__name__} from config.json: "
+            f"{type(error).__name__}: {error}\nRestore the file."
+        ) from error
     return shell
+
+
+def check_fit(pair: Pair, cls: type[PreTrainedModel], arguments: Mapping[str, Any]) -> None:
+    """Say why transformers' loader failed, where the pair or a model argument is the reason.
+
+    Called from an except block only: a shell and its names cost a tenth of a load.
+
+    Args:
+        pair: the pair that did not load.
+        cls: the model class.
+        arguments: what `from_pretrained` was given.
+
+    Raises:
+        CheckpointError: config.json makes no model.
+        PairError: tensors of another shape than config.json asks for.
+        ModelArgsError: an argument that this installation or architecture does not support.
+    """
+    own = ("attn_implementation", "experts_implementation", "use_kernels")
+    shell = make_shell(pair, cls)
+    direct, _ = parameter_sources(shell, pair.base_slices)
+    shapes = {
+        direct[name]: list(parameter.shape)
+        for name, parameter in shell.named_parameters()
+        if name in direct
+    }
+    wrong = [
+        f"{key}: checkpoints {pair.base_slices[key].get_shape()}, config.json {shape}"
+        for key, shape in sorted(shapes.items())
+        if pair.base_slices[key].get_shape() != shape
+    ]
+    if wrong:
+        raise PairError(
+            f"The checkpoints do not fit {type(pair.config).__name__}:\n{listed(wrong)}\n"
+            "Check config.json, and that the weights are complete."
+        )
+    error = sys.exc_info()[1]
+    given = [f"{name}={arguments[name]!r}" for name in own if arguments.get(name)]
+    if given and isinstance(error, (ImportError, ValueError)):
+        raise ModelArgsError(f"{', '.join(given)} cannot be used: {error}\nLeave it out.")
+
+
+def left_out(config: PretrainedConfig, keys: Iterable[str], info: Mapping[str, Any]) -> list[str]:
+    """What to warn of in the report of transformers' loader.
+
+    Args:
+        config: the model's configuration.
+        keys: the checkpoint's keys.
+        info: the report; missing parameters would have been initialised at random.
+
+    Raises:
+        PairError: the model needs tensors that the checkpoints do not have, or the checkpoints have
+            layers that the configuration does not.
+    """
+    problems = [
+        *(f"{key}: missing from both checkpoints" for key in sorted(info["missing_keys"])),
+        *map(str, info.get("error_msgs") or []),
+    ]
+    unused = sorted(info["unexpected_keys"])
+    used = {re.sub(r"\.\d+\.", ".0.", key) for key in keys if key not in unused}
+    problems += [
+        f"{key}: config.json has too few layers for it"
+        for key in unused
+        if re.sub(r"\.\d+\.", ".0.", key) in used
+    ]
+    if problems:
+        raise PairError(
+            f"The checkpoints do not fit {type(config).__name__}:\n{listed(problems)}\n"
+            "Check config.json, and that the weights are complete."
+        )
+    if not unused:
+        return []
+    return [
+        f"{len(unused)} tensors of the checkpoints are not part of this architecture and were left "
+        f"out:\n{listed(unused)}"
+    ]
 
 
 def tied_copies(shell: PreTrainedModel, keys: Mapping[str, Any]) -> dict[str, str]:

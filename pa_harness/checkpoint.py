@@ -13,16 +13,15 @@ from typing import TYPE_CHECKING, Any
 import torch
 from safetensors import SafetensorError, safe_open
 
-from pa_harness.errors import CheckpointError, listed
+from pa_harness.errors import CheckpointError, first_line, listed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pa_harness.interpolation import Slice
 
-_METADATA = ["*.json", "*.jinja", "*.model", "*.txt", "*.py", "*.tiktoken"]
 _FLOATS = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
-_LAYOUTS = (  # in transformers' order of preference; never a glob (repositories ship duplicates)
+LAYOUTS = (  # in transformers' order of preference; never a glob (repositories ship duplicates)
     ("model.safetensors.index.json", True),
     ("model.safetensors", False),
     ("pytorch_model.bin.index.json", True),
@@ -61,7 +60,7 @@ class Checkpoint:
             CheckpointError: no weights, a shard missing, truncated or unreadable, an index that
                 disagrees with its shards, or a tensor of a quantised dtype.
         """
-        for layout, is_index in _LAYOUTS:
+        for layout, is_index in LAYOUTS:
             path = self.folder / layout
             if path.is_file():
                 slices = self._sharded(path) if is_index else self._opened(path)
@@ -71,7 +70,7 @@ class Checkpoint:
         found = sorted(p.name + "/" * p.is_dir() for p in self.folder.iterdir()) or ["nothing"]
         raise CheckpointError(
             f"{self} has no weights that transformers would load.\nExpected one of: "
-            f"{', '.join(name for name, _ in _LAYOUTS)}\nFound in {self.folder}:\n{listed(found)}"
+            f"{', '.join(name for name, _ in LAYOUTS)}\nFound in {self.folder}:\n{listed(found)}"
         )
 
     def read_json(self, name: str) -> dict[str, Any]:
@@ -125,7 +124,7 @@ class Checkpoint:
             return {key: FileSlice(handle.get_slice(key)) for key in handle.offset_keys()}
         except (SafetensorError, OSError, RuntimeError, ValueError, EOFError, KeyError) as error:
             raise CheckpointError(
-                f"{self}: {path} cannot be read: {_first_line(error)}.\n"
+                f"{self}: {path} cannot be read: {first_line(error)}.\n"
                 "Is it whole, and may you read it? Download it again, or check its permissions."
             ) from error
 
@@ -193,93 +192,13 @@ def is_finite(tensor: torch.Tensor) -> bool:
     return bool(torch.isfinite(low) and torch.isfinite(high))
 
 
-def open_checkpoint(
-    name: str, role: str, *, revision: str | None = None, subfolder: str = ""
-) -> Checkpoint:
-    """Find a local folder, or download (or find in the cache) a hub repository.
-
-    Args:
-        name: folder, or hub id "owner/name".
-        role: "base", "instruct" or "peft", for messages.
-        revision: branch, tag or commit hash on the hub.
-        subfolder: folder inside the repository that holds the checkpoint.
-
-    Raises:
-        CheckpointError: no such folder or repository, or the hub cannot be reached.
-    """
-    local = _folder(name, f"{role} {name!r:.200}")
-    if local is not None:
-        root, commit = local, None
-    elif not re.fullmatch(r"[\w.-]{1,96}(/[\w.-]{1,96})?", name) or Path(name).exists():
-        raise CheckpointError(
-            f"{role} {name!r:.200} is neither a folder nor a hub id. Expected a checkpoint folder "
-            "with config.json and safetensors files, or an id like 'owner/name'."
-        )
-    else:
-        root = _from_hub(name, role, revision, _METADATA)
-        commit = root.name
-        files = _weight_files(Checkpoint(name, role, root / subfolder), subfolder)
-        _from_hub(name, role, commit, files)
-    folder = _folder(str(root / subfolder), f"{role} {name!r}: subfolder {subfolder!r:.200}")
-    if folder is None:
-        raise CheckpointError(
-            f"{role} {name!r} has no subfolder {subfolder!r:.200} (in {root}). Check its name."
-        )
-    return Checkpoint(name, role, folder, revision if commit else None, commit)
-
-
-def _folder(name: str, what: str) -> Path | None:
-    """The local folder of that name, None where there is none; `what` is for messages."""
-    try:
-        path = Path(name).expanduser()
-        if not path.is_dir():
-            return None
-        any(file.is_file() for file in path.iterdir())  # both fail without permission
-    except (OSError, RuntimeError, ValueError) as error:  # too long, forbidden, no such user
-        raise CheckpointError(
-            f"{what} cannot be looked up: {_first_line(error)}. Check the name and its permissions."
-        ) from error
-    return path
-
-
-def _weight_files(metadata: Checkpoint, subfolder: str) -> list[str]:
-    """The weight files of a hub snapshot whose JSON files are here: its shards, and no others."""
-    prefix = f"{subfolder}/" if subfolder else ""
-    for layout, is_index in _LAYOUTS:
-        weight_map = metadata.read_json(layout).get("weight_map") if is_index else None
-        if isinstance(weight_map, dict):
-            return sorted({prefix + str(file) for file in weight_map.values()})
-    if (metadata.folder / "adapter_config.json").is_file():
-        return [f"{prefix}adapter_model.safetensors", f"{prefix}adapter_model.bin"]
-    return [f"{prefix}model.safetensors", f"{prefix}pytorch_model.bin"]
-
-
-def _from_hub(name: str, role: str, revision: str | None, files: list[str]) -> Path:
-    from huggingface_hub import errors as hub
-    from huggingface_hub import snapshot_download
-
-    cause: Exception
-    try:
-        return Path(snapshot_download(name, revision=revision, allow_patterns=files))
-    except hub.GatedRepoError as error:
-        cause, why = error, "is gated. Accept its terms on the hub and log in (HF_TOKEN)."
-    except hub.RevisionNotFoundError as error:
-        cause, why = error, f"has no revision {revision!r} on the hub. Pass one that it has."
-    except (hub.RepositoryNotFoundError, hub.HFValidationError) as error:
-        cause, why = error, "is neither a folder here nor a model on the hub (or set HF_TOKEN)."
-    except (hub.LocalEntryNotFoundError, hub.OfflineModeIsEnabled, OSError) as error:
-        cause, why = error, "is not a folder here, not in the local cache, and the hub cannot be "
-        why += f"reached ({_first_line(error)}).\nPass a folder, or run once with network."
-    raise CheckpointError(f"{role} {name!r} {why}") from cause
-
-
 def _pickled(path: Path) -> dict[str, Slice]:
     from pa_harness.interpolation import TensorSlice
 
     try:
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except Exception as error:  # whatever unpickling met, the cure is the same
-        why = _first_line(error).split(". ")[0]  # torch goes on to recommend weights_only=False
+        why = first_line(error).split(". ")[0]  # torch goes on to recommend weights_only=False
         cure = "convert the checkpoint to safetensors"
         raise ValueError(f"{why} (weights_only=True, and nothing else: {cure})") from error
     if not isinstance(content, dict) or not all(map(torch.is_tensor, content.values())):
@@ -293,7 +212,3 @@ def _is_old_buffer(key: str, tensor: Slice) -> bool:
         return True
     is_mask = re.search(r"\.(attn|attention)\.(masked_)?bias$", key) is not None
     return is_mask and len(tensor.get_shape()) in (0, 4)
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().split("\n", 1)[0][:300] or type(error).__name__

@@ -50,6 +50,11 @@ def listed(items: Iterable[object], indent: str = "  ") -> str:
     return "\n".join(lines)
 
 
+def first_line(error: BaseException) -> str:
+    """The first line of another library's error, cut to a length fit for a message."""
+    return str(error).strip().split("\n", 1)[0][:300] or type(error).__name__
+
+
 def report(error: PAHarnessError) -> int:
     """Write the error to standard error as one message and return the exit code (2)."""
     sys.stderr.write(f"\n{type(error).__name__}: {error}\n")

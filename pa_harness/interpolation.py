@@ -63,7 +63,8 @@ def check_lam(lam: object) -> float:
     Raises:
         ModelArgsError: not a finite number.
     """
-    if isinstance(lam, bool) or not isinstance(lam, (int, float)) or not math.isfinite(lam):
+    most = torch.finfo(torch.float32).max  # the arithmetic is fp32; also refuses NaN and 10**400
+    if isinstance(lam, bool) or not isinstance(lam, (int, float)) or not -most <= lam <= most:
         raise ModelArgsError(
             f"lam={lam!r} is not a number. Expected the adaptation strength λ as one finite "
             "number: 0 is base, 1 is instruct. Pass for example lam=0.5."
@@ -104,7 +105,11 @@ def interpolate_(
     else:
         generator = None if seed is None else torch.Generator(out.device).manual_seed(seed)
         for rows in _rows(out):
-            exact = torch.lerp(_fp32(base[rows], out), _fp32(instruct[rows], out), lam)
+            ends = _fp32(base[rows], out), _fp32(instruct[rows], out)
+            if out.dtype == torch.float32:
+                torch.lerp(*ends, lam, out=out[rows])
+                continue
+            exact = torch.lerp(*ends, lam)
             if generator is not None:
                 exact = _round_stochastically(exact, generator)
             out[rows].copy_(exact)
@@ -162,17 +167,19 @@ def moments(
         lam: the λ that was asked for.
         every_element: use all elements; otherwise at most 32,768, in evenly spread blocks of rows.
     """
-    sums = torch.zeros(4, dtype=torch.float64)
+    dot = delta = noise = norm = 0.0
     seen = 0
-    for rows in _rows(out, _CHUNK // 8) if every_element else _sampled_rows(out):
-        a = base[rows].double().cpu()
-        d = instruct[rows].double().cpu() - a
-        moved = out[rows].double().cpu() - a
+    # Chunks of fp64 small enough for the allocator to hand out the same pages again.
+    for rows in _rows(out, _CHUNK // 16) if every_element else _sampled_rows(out):
+        a, d, moved = (_fp64(part[rows]) for part in (base, instruct, TensorSlice(out)))
+        d.sub_(a)
+        moved.sub_(a)
+        dot += float(torch.dot(moved, d))
+        delta += float(torch.dot(d, d))
+        norm += float(torch.dot(a, a))
+        moved.sub_(d, alpha=lam)
+        noise += float(torch.dot(moved, moved))
         seen += a.numel()
-        sums += torch.stack(
-            [(moved * d).sum(), (d * d).sum(), ((moved - lam * d) ** 2).sum(), (a * a).sum()]
-        )
-    dot, delta, noise, norm = (float(value) for value in sums)
     return Moments(dot, delta, noise, norm, out.numel() / max(seen, 1))
 
 
@@ -220,6 +227,10 @@ def _like(tensor: torch.Tensor, out: torch.Tensor) -> torch.Tensor:
 
 def _fp32(tensor: torch.Tensor, out: torch.Tensor) -> torch.Tensor:
     return tensor.to(out.device, torch.float32)
+
+
+def _fp64(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor.to("cpu", torch.float64, copy=True).flatten()
 
 
 def _round_stochastically(exact: torch.Tensor, generator: torch.Generator) -> torch.Tensor:

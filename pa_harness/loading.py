@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from pa_harness.adapter import LoraSlice, adapted_slices, read_adapter
-from pa_harness.architecture import Sources, convert_, make_shell, parameter_sources, tied_copies
+from pa_harness.architecture import (
+    check_fit,
+    convert_,
+    left_out,
+    make_shell,
+    parameter_sources,
+    tied_copies,
+)
 from pa_harness.checkpoint import checksum, is_finite
 from pa_harness.errors import CheckpointError, PAHarnessError, PairError, listed
 from pa_harness.interpolation import (
@@ -32,6 +39,7 @@ if TYPE_CHECKING:
 
     from transformers import PreTrainedModel
 
+    from pa_harness.architecture import Sources
     from pa_harness.pair import Pair
 
 
@@ -91,14 +99,15 @@ class AdaptedWeights:
             shell = make_shell(self.pair, cls)
             for name, key in tied_copies(shell, self.pair.base_slices).items():
                 lazy[name] = _Lazy(self, key, lam)
-        loaded: Any = cls.from_pretrained(
-            None,
-            config=self.pair.config,
-            dtype=self.dtype,
-            state_dict=lazy,
-            output_loading_info=True,
-            **kwargs,
-        )
+        options: dict[str, Any] = {"config": self.pair.config, "state_dict": lazy, **kwargs}
+        try:
+            loaded: Any = cls.from_pretrained(
+                None, dtype=self.dtype, output_loading_info=True, **options
+            )
+        except Exception as error:
+            if not isinstance(error, PAHarnessError):
+                check_fit(self.pair, cls, kwargs)
+            raise
         model: PreTrainedModel = loaded[0]
         self._check_loaded(loaded[1])
         # Modules that transformers keeps in fp32 got values rounded to `dtype`; round them once.
@@ -190,22 +199,7 @@ class AdaptedWeights:
                 f"{listed(sorted(self._not_finite))}\nDo not trust such a checkpoint; download it "
                 "again, or pass check_finite=False to load it all the same."
             )
-        problems = [
-            *(f"{key}: missing from both checkpoints" for key in sorted(info["missing_keys"])),
-            *(f"{entry}: unexpected shape" for entry in map(str, info["mismatched_keys"])),
-            *map(str, info.get("error_msgs") or []),
-        ]
-        if problems:
-            raise PairError(
-                f"The checkpoints do not fit {type(self.pair.config).__name__}:\n"
-                f"{listed(problems)}\nCheck config.json, and that the weights are complete."
-            )
-        unused = sorted(info["unexpected_keys"])
-        if unused:
-            self.pair.notes.append(
-                f"{len(unused)} tensors of the checkpoints are not part of this architecture and "
-                f"were left out:\n{listed(unused)}"
-            )
+        self.pair.notes += left_out(self.pair.config, self.pair.base_slices, info)
         check_not_equal(self.pair, self.checksums["base"], self.checksums["instruct"])
 
     def _sources_of(self, model: PreTrainedModel) -> Sources:

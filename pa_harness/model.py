@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 import torch
 from lm_eval.api.registry import register_model
 from lm_eval.models.huggingface import HFLM
+from lm_eval.utils import simple_parse_args_string
 
 from pa_harness import __version__
 from pa_harness.adapter import adapter_fingerprint
 from pa_harness.architecture import concrete_class
 from pa_harness.arguments import parse, torch_dtype
-from pa_harness.checkpoint import open_checkpoint
 from pa_harness.errors import ModelArgsError
+from pa_harness.hub import open_checkpoint
 from pa_harness.interpolation import EffectiveLam, check_lam
 from pa_harness.loading import AdaptedWeights, attach_adapter
 from pa_harness.pair import open_pair
@@ -69,6 +70,21 @@ class PartiallyAdaptedLM(HFLM):
             **rest,
         )
         self._finish()
+
+    @classmethod
+    def create_from_arg_obj(
+        cls, arg_dict: dict[str, Any], additional_config: dict[str, Any] | None = None
+    ) -> PartiallyAdaptedLM:
+        """What lm-eval's command calls; --model_args come before its own --batch_size, --device."""
+        options = {name: v for name, v in (additional_config or {}).items() if v is not None}
+        return cls(**options | arg_dict)
+
+    @classmethod
+    def create_from_arg_string(
+        cls, arg_string: str, additional_config: dict[str, Any] | None = None
+    ) -> PartiallyAdaptedLM:
+        """The same for arguments in one ``key=value,...`` string."""
+        return cls.create_from_arg_obj(simple_parse_args_string(arg_string), additional_config)
 
     # ------------------------------------------------------------------ what HFLM asks for
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from pa_harness.arguments import DEFAULT_PAIR
-from pa_harness.checkpoint import open_checkpoint
 from pa_harness.configuration import choose_config, read_config
 from pa_harness.errors import CheckpointError, PairError, listed
+from pa_harness.hub import open_checkpoint
 from pa_harness.vocabulary import check_vocabulary
 
 if TYPE_CHECKING:

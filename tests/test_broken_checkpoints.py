@@ -143,6 +143,14 @@ FILES: dict[str, tuple[bool, str, list[Callable[[Path], None]], str]] = {
         [settings(num_attention_heads=3)],
         r"hidden size \(32\) i",
     ),
+    "unknown activation": (
+        *(False, "both", [settings(hidden_act="nonsense")]),
+        r"cannot build LlamaForCausalLM from config\.json: KeyError: 'nonsense'\nRestore the file",
+    ),
+    "padding outside": (
+        *(False, "both", [settings(pad_token_id=10**6)]),
+        r"cannot build LlamaForCausalLM from config\.json: AssertionError: Padding_idx",
+    ),
     "no heads": (False, "both", [settings(num_attention_heads=0)], r"config\.json: integer modulo"),
     "unknown dtype": (False, "base", [settings(dtype="float77")], r"cannot use .* 'float77'"),
     "quantised": (

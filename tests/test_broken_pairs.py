@@ -42,6 +42,18 @@ PAIRS: dict[str, tuple[str, list[Callable[[Path], None]], str]] = {
         rf"differ in shape:\n +{HEAD}: base \[320, 32\], instruct \[321, 32\]",
     ),
     "hidden size": ("base", [settings(hidden_size=64)], r"hidden_size: base 64, instruct 32"),
+    "hidden size in both": (
+        *("both", [settings(hidden_size=64)]),
+        rf"do not fit LlamaConfig:\n +{HEAD}: checkpoints \[320, 32\], config\.json \[320, 64\]",
+    ),
+    "rows that config.json does not have": (
+        *("both", [settings(vocab_size=10)]),
+        rf"{HEAD}: checkpoints \[320, 32\], config\.json \[10, 32\]\n.*Check config\.json",
+    ),
+    "layers that config.json does not have": (
+        *("both", [settings(num_hidden_layers=1)]),
+        r"do not fit LlamaConfig:\n +model\.layers\.1\..*: config\.json has too few layers for it",
+    ),
     "layers": (
         "instruct",
         [settings(num_hidden_layers=3)],

@@ -18,16 +18,18 @@ MAY_IMPORT: dict[str, set[str]] = {
     "interpolation": TEXT,
     "arguments": TEXT | {"interpolation"},
     "checkpoint": TEXT | {"interpolation"},
+    "hub": TEXT | {"checkpoint"},
     "configuration": TEXT | {"checkpoint"},
     "vocabulary": TEXT | {"checkpoint"},
     "adapter": TEXT | {"checkpoint", "interpolation"},
     "provenance": TEXT | {"checkpoint", "interpolation"},
-    "pair": TEXT | {"arguments", "checkpoint", "configuration", "interpolation", "vocabulary"},
+    "pair": TEXT
+    | {"arguments", "checkpoint", "configuration", "hub", "interpolation", "vocabulary"},
     "architecture": TEXT | {"pair"},
     "loading": TEXT | {"adapter", "architecture", "checkpoint", "interpolation", "pair"},
     "registration": TEXT | {"tasks"},
     "model": TEXT
-    | {"adapter", "architecture", "arguments", "checkpoint", "interpolation", "loading", "pair"}
+    | {"adapter", "architecture", "arguments", "hub", "interpolation", "loading", "pair"}
     | {"provenance", "vocabulary"},
     "cli": TEXT | {"registration", "tasks"},
     "__main__": {"cli"},

@@ -10,8 +10,8 @@ from huggingface_hub import errors as hub
 from lm_eval.api.registry import get_model
 from test_model import CPU, adapted, assert_same_weights
 
-from pa_harness.checkpoint import open_checkpoint
 from pa_harness.errors import CheckpointError
+from pa_harness.hub import open_checkpoint
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -76,7 +76,7 @@ def some(names: tuple[str, ...], values: Any) -> st.SearchStrategy[Case]:
 
 MALFORMED = st.one_of(
     some(("lam",), [float("nan"), float("inf"), -float("inf"), True, MISSING, [0.5], "0.5", {}]),
-    some(("lam",), WORDS | LISTS),
+    some(("lam",), WORDS | LISTS | st.sampled_from([10**400, -1e39, 1e300])),
     some((*CHECKPOINTS, *SUBFOLDERS, *REVISIONS, "device", "attn_implementation"), NOT_TEXT),
     some(CHECKPOINTS, NOWHERE),
     some(CHECKPOINTS, BLANK),
@@ -151,6 +151,21 @@ def test_as_a_dict_beside_lm_evals_own_settings(pair: Pair, case: Case, device: 
     with pytest.raises(PAHarnessError) as caught:
         cls.create_from_arg_obj(given_all, more | {"max_length": None})
     assert_names(caught, case[0])
+
+
+def test_model_args_come_before_what_lm_eval_passes_beside_them(pair: Pair) -> None:
+    make = get_model("partially_adapted")
+    given = {"pretrained": str(pair[0]), "instruct": str(pair[1]), "lam": 0.5, "batch_size": 4}
+    beside = {"batch_size": 1, "max_batch_size": None, "device": "cpu"}
+    assert make.create_from_arg_obj(given, beside).batch_size == 4
+    string = ",".join(f"{name}={value}" for name, value in given.items())
+    assert make.create_from_arg_string(string, beside).batch_size == 4
+
+
+@pytest.mark.parametrize("name", ["attn_implementation", "experts_implementation"])
+def test_what_transformers_does_not_have_is_left_out(pair: Pair, name: str) -> None:
+    with pytest.raises(PAHarnessError, match=rf"{name}='x' cannot be used: (?s:.*)Leave it out"):
+        get_model("partially_adapted")(**arguments(pair, name, "x"))
 
 
 @CAREFUL

@@ -1,0 +1,91 @@
+"""Find a checkpoint: a local folder, the hub's cache, or the hub."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from pa_harness.checkpoint import LAYOUTS, Checkpoint
+from pa_harness.errors import CheckpointError, first_line
+
+_METADATA = ["*.json", "*.jinja", "*.model", "*.txt", "*.py", "*.tiktoken"]
+
+
+def open_checkpoint(
+    name: str, role: str, *, revision: str | None = None, subfolder: str = ""
+) -> Checkpoint:
+    """Find a local folder, or download (or find in the cache) a hub repository.
+
+    Args:
+        name: folder, or hub id "owner/name".
+        role: "base", "instruct" or "peft", for messages.
+        revision: branch, tag or commit hash on the hub.
+        subfolder: folder inside the repository that holds the checkpoint.
+
+    Raises:
+        CheckpointError: no such folder or repository, or the hub cannot be reached.
+    """
+    local = _folder(name, f"{role} {name!r:.200}")
+    if local is not None:
+        root, commit = local, None
+    elif not re.fullmatch(r"[\w.-]{1,96}(/[\w.-]{1,96})?", name) or Path(name).exists():
+        raise CheckpointError(
+            f"{role} {name!r:.200} is neither a folder nor a hub id. Expected a checkpoint folder "
+            "with config.json and safetensors files, or an id like 'owner/name'."
+        )
+    else:
+        root = _from_hub(name, role, revision, _METADATA)
+        commit = root.name
+        files = _weight_files(Checkpoint(name, role, root / subfolder), subfolder)
+        _from_hub(name, role, commit, files)
+    folder = _folder(str(root / subfolder), f"{role} {name!r}: subfolder {subfolder!r:.200}")
+    if folder is None:
+        raise CheckpointError(
+            f"{role} {name!r} has no subfolder {subfolder!r:.200} (in {root}). Check its name."
+        )
+    return Checkpoint(name, role, folder, revision if commit else None, commit)
+
+
+def _folder(name: str, what: str) -> Path | None:
+    """The local folder of that name, None where there is none; `what` is for messages."""
+    try:
+        path = Path(name).expanduser()
+        if not path.is_dir():
+            return None
+        any(file.is_file() for file in path.iterdir())  # both fail without permission
+    except (OSError, RuntimeError, ValueError) as error:  # too long, forbidden, no such user
+        raise CheckpointError(
+            f"{what} cannot be looked up: {first_line(error)}. Check the name and its permissions."
+        ) from error
+    return path
+
+
+def _weight_files(metadata: Checkpoint, subfolder: str) -> list[str]:
+    """The weight files of a hub snapshot whose JSON files are here: its shards, and no others."""
+    prefix = f"{subfolder}/" if subfolder else ""
+    for layout, is_index in LAYOUTS:
+        weight_map = metadata.read_json(layout).get("weight_map") if is_index else None
+        if isinstance(weight_map, dict):
+            return sorted({prefix + str(file) for file in weight_map.values()})
+    if (metadata.folder / "adapter_config.json").is_file():
+        return [f"{prefix}adapter_model.safetensors", f"{prefix}adapter_model.bin"]
+    return [f"{prefix}model.safetensors", f"{prefix}pytorch_model.bin"]
+
+
+def _from_hub(name: str, role: str, revision: str | None, files: list[str]) -> Path:
+    from huggingface_hub import errors as hub
+    from huggingface_hub import snapshot_download
+
+    cause: Exception
+    try:
+        return Path(snapshot_download(name, revision=revision, allow_patterns=files))
+    except hub.GatedRepoError as error:
+        cause, why = error, "is gated. Accept its terms on the hub and log in (HF_TOKEN)."
+    except hub.RevisionNotFoundError as error:
+        cause, why = error, f"has no revision {revision!r} on the hub. Pass one that it has."
+    except (hub.RepositoryNotFoundError, hub.HFValidationError) as error:
+        cause, why = error, "is neither a folder here nor a model on the hub (or set HF_TOKEN)."
+    except (hub.LocalEntryNotFoundError, hub.OfflineModeIsEnabled, OSError) as error:
+        cause, why = error, "is not a folder here, not in the local cache, and the hub cannot be "
+        why += f"reached ({first_line(error)}).\nPass a folder, or run once with network."
+    raise CheckpointError(f"{role} {name!r} {why}") from cause
