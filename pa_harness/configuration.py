@@ -56,9 +56,7 @@ class Difference:
         return f"{self.name}: base {self.base!r}, instruct {self.instruct!r}"
 
 
-def read_config(
-    checkpoint: Checkpoint, *, trust_remote_code: bool = False, **overrides: Any
-) -> PretrainedConfig:
+def read_config(checkpoint: Checkpoint, *, trust_remote_code: bool = False) -> PretrainedConfig:
     """The configuration of a checkpoint, in transformers' current names.
 
     Raises:
@@ -81,7 +79,7 @@ def read_config(
         )
     try:
         config: PretrainedConfig = AutoConfig.from_pretrained(
-            checkpoint.folder, trust_remote_code=trust_remote_code, **overrides
+            checkpoint.folder, trust_remote_code=trust_remote_code
         )
     except Exception as error:  # its validators have classes of their own
         raise CheckpointError(

@@ -55,9 +55,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--limit",
         type=_positive,
-        default=18,
+        default=32,
         metavar="N",
-        help="documents per task, at most 200 are prepared (default: 18; takes N/18 of the time)",
+        help="documents per task, at most 200 are prepared (default: 32; takes N/32 of the time)",
     )
     parser.add_argument(
         "--pair-only", action="store_true", help="prepare the pair, print where it is, and stop"
