@@ -55,9 +55,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--limit",
         type=_positive,
-        default=32,
+        default=20,
         metavar="N",
-        help="documents per task, at most 200 are prepared (default: 32; takes N/32 of the time)",
+        help="documents per task, at most 200 are prepared (default: 20; takes N/20 of the time)",
     )
     parser.add_argument(
         "--pair-only", action="store_true", help="prepare the pair, print where it is, and stop"
