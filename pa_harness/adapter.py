@@ -121,7 +121,13 @@ def read_adapter(checkpoint: Checkpoint) -> Adapter:
         )
     _check_linear(checkpoint, config)
     factors, copies = _read_weights(checkpoint)
-    return Adapter(checkpoint, _low_ranks(factors, config, checkpoint), copies)
+    deltas = _low_ranks(factors, config, checkpoint)
+    if not any(bool(d.left.any()) and bool(d.right.any()) for d in deltas.values()):
+        raise AdapterError(
+            f"{checkpoint} was never trained (every ΔW is 0), so λ changes nothing. "
+            "Check the argument."
+        )
+    return Adapter(checkpoint, deltas, copies)
 
 
 def adapter_fingerprint(checkpoint: Checkpoint) -> str:

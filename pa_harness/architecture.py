@@ -155,7 +155,7 @@ def parameter_sources(model: PreTrainedModel, keys: Mapping[str, Any]) -> Source
         keys: the checkpoint's keys.
 
     Returns:
-        Parameter name (as `named_parameters` gives it, tied ones once) -> the one key it equals;
+        Name (as `stored_tensors` gives it) -> the one key it equals;
         and, for parameters that transformers assembles, groups of keys that belong together.
     """
     from transformers.conversion_mapping import get_model_conversion_mapping
@@ -170,11 +170,9 @@ def parameter_sources(model: PreTrainedModel, keys: Mapping[str, Any]) -> Source
     converters = [entry for entry in mapping if isinstance(entry, WeightConverter)]
     state: dict[str, Any] = model.state_dict()
     prefix = str(getattr(model, "base_model_prefix", ""))
-    first = {id(parameter): name for name, parameter in model.named_parameters()}
-    names = {
-        alias: first[id(parameter)]
-        for alias, parameter in model.named_parameters(remove_duplicate=False)
-    }
+    first = {id(tensor): name for name, tensor in stored_tensors(model)}
+    aliases = [*model.named_parameters(remove_duplicate=False), *model.named_buffers()]
+    names = {alias: first[id(tensor)] for alias, tensor in aliases if id(tensor) in first}
     direct: dict[str, str] = {}
     groups: dict[str, list[str]] = {}
     for key in keys:
@@ -186,6 +184,17 @@ def parameter_sources(model: PreTrainedModel, keys: Mapping[str, Any]) -> Source
         elif name in names:
             direct[names[name]] = key
     return direct, list(groups.values())
+
+
+def stored_tensors(model: PreTrainedModel) -> list[tuple[str, torch.Tensor]]:
+    """Parameters, tied ones once, and the float buffers that checkpoints hold (router biases)."""
+    stored = model.state_dict().keys()
+    buffers = [
+        (name, buffer)
+        for name, buffer in model.named_buffers()
+        if name in stored and buffer.is_floating_point()
+    ]
+    return [*model.named_parameters(), *buffers]
 
 
 def convert_(model: PreTrainedModel, tensors: Mapping[str, Any], dtype: torch.dtype) -> None:

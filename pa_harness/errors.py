@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 EXIT_CODE = 2
-_LISTED = 8  # names spelled out in one message before "and N more"
+_LISTED = 100  # names spelled out in one message before "and N more"
 
 
 class PAHarnessError(Exception):
@@ -70,8 +70,11 @@ def install_excepthook() -> None:
     previous = sys.excepthook
 
     def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-        if isinstance(error, PAHarnessError):
-            raise SystemExit(report(error))
-        previous(kind, error, trace)
+        if not isinstance(error, PAHarnessError):
+            previous(kind, error, trace)
+            return
+        code = report(error)
+        if not (hasattr(sys, "ps1") or sys.flags.interactive):  # a prompt must survive it
+            raise SystemExit(code)
 
     sys.excepthook = hook

@@ -12,15 +12,21 @@ _METADATA = ["*.json", "*.jinja", "*.model", "*.txt", "*.py", "*.tiktoken"]
 
 
 def open_checkpoint(
-    name: str, role: str, *, revision: str | None = None, subfolder: str = ""
+    name: str,
+    role: str,
+    *,
+    revision: str | None = None,
+    subfolder: str = "",
+    weights: bool = True,
 ) -> Checkpoint:
     """Find a local folder, or download (or find in the cache) a hub repository.
 
     Args:
         name: folder, or hub id "owner/name".
-        role: "base", "instruct" or "peft", for messages.
+        role: "base", "instruct", "peft" or "tokenizer", for messages.
         revision: branch, tag or commit hash on the hub.
         subfolder: folder inside the repository that holds the checkpoint.
+        weights: whether the weights are wanted too, or only configuration and tokenizer.
 
     Raises:
         CheckpointError: no such folder or repository, or the hub cannot be reached.
@@ -36,14 +42,14 @@ def open_checkpoint(
     else:
         root = _from_hub(name, role, revision, _METADATA)
         commit = root.name
-        files = _weight_files(Checkpoint(name, role, root / subfolder), subfolder)
-        _from_hub(name, role, commit, files)
+        if weights:
+            _fetch_weights(Checkpoint(name, role, root / subfolder, None, commit, subfolder))
     folder = _folder(str(root / subfolder), f"{role} {name!r}: subfolder {subfolder!r:.200}")
     if folder is None:
         raise CheckpointError(
             f"{role} {name!r} has no subfolder {subfolder!r:.200} (in {root}). Check its name."
         )
-    return Checkpoint(name, role, folder, revision if commit else None, commit)
+    return Checkpoint(name, role, folder, revision if commit else None, commit, subfolder)
 
 
 def _folder(name: str, what: str) -> Path | None:
@@ -60,16 +66,21 @@ def _folder(name: str, what: str) -> Path | None:
     return path
 
 
-def _weight_files(metadata: Checkpoint, subfolder: str) -> list[str]:
-    """The weight files of a hub snapshot whose JSON files are here: its shards, and no others."""
-    prefix = f"{subfolder}/" if subfolder else ""
-    for layout, is_index in LAYOUTS:
-        weight_map = metadata.read_json(layout).get("weight_map") if is_index else None
-        if isinstance(weight_map, dict):
-            return sorted({prefix + str(file) for file in weight_map.values()})
-    if (metadata.folder / "adapter_config.json").is_file():
-        return [f"{prefix}adapter_model.safetensors", f"{prefix}adapter_model.bin"]
-    return [f"{prefix}model.safetensors", f"{prefix}pytorch_model.bin"]
+def _fetch_weights(metadata: Checkpoint) -> None:
+    """Download the weights of a snapshot whose JSON files are here: one layout, and no other."""
+    prefix = f"{metadata.subfolder}/" if metadata.subfolder else ""
+    adapter = (("adapter_model.safetensors", False), ("adapter_model.bin", False))
+    is_adapter = (metadata.folder / "adapter_config.json").is_file()
+    for layout, is_index in adapter if is_adapter else LAYOUTS:
+        files = [layout]
+        if is_index:
+            weight_map = metadata.read_json(layout).get("weight_map")
+            files = sorted({str(f) for f in weight_map.values()}) if weight_map else []
+        if files:
+            wanted = [prefix + file for file in files]
+            _from_hub(metadata.name, metadata.role, metadata.commit, wanted)
+            if all((metadata.folder / file).is_file() for file in files):
+                return
 
 
 def _from_hub(name: str, role: str, revision: str | None, files: list[str]) -> Path:

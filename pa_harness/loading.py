@@ -18,6 +18,7 @@ from pa_harness.architecture import (
     left_out,
     make_shell,
     parameter_sources,
+    stored_tensors,
     tied_copies,
 )
 from pa_harness.checkpoint import checksum, is_finite
@@ -48,6 +49,7 @@ class AdaptedWeights:
 
     Attributes:
         lam: the λ that the model holds; None while it is being changed, or before loading.
+        seed: seed of the stochastic rounding, None for rounding to nearest.
         checksums: per side and checkpoint key, `checksum` of the tensor, known after loading.
     """
 
@@ -72,7 +74,7 @@ class AdaptedWeights:
         self.pair, self.dtype = pair, dtype
         self.lam: float | None = None
         self.checksums: dict[str, dict[str, int]] = {"base": {}, "instruct": {}}
-        self._seed, self._every_element, self._check_finite = seed, every_element, check_finite
+        self.seed, self._every_element, self._check_finite = seed, every_element, check_finite
         self._moments: dict[str, Moments] = {}
         self._not_finite: list[str] = []
         self._overflowed: list[str] = []
@@ -111,7 +113,7 @@ class AdaptedWeights:
         model: PreTrainedModel = loaded[0]
         self._check_loaded(loaded[1])
         # Modules that transformers keeps in fp32 got values rounded to `dtype`; round them once.
-        wider = [n for n, p in model.named_parameters() if p.dtype != self.dtype and not p.is_meta]
+        wider = [n for n, p in stored_tensors(model) if p.dtype != self.dtype and not p.is_meta]
         if wider:
             self._set_direct(model, lam, only=set(wider))
         self._check_overflow(lam)
@@ -141,7 +143,7 @@ class AdaptedWeights:
     def keep_in_memory(self, model: PreTrainedModel) -> None:
         """Hold both originals beside the parameters, on their devices: three models of memory."""
         direct, rest = self._sources_of(model)
-        devices = {direct[n]: p.device for n, p in model.named_parameters() if n in direct}
+        devices = {direct[n]: p.device for n, p in stored_tensors(model) if n in direct}
         for key in [*devices, *(key for keys in rest for key in keys)]:
             device = devices.get(key, torch.device("cpu"))
             ends = (self.pair.base_slices[key], self.pair.instruct_slices[key])
@@ -168,7 +170,7 @@ class AdaptedWeights:
     def write_(self, out: torch.Tensor, key: str, lam: float) -> None:
         """θ_λ of one checkpoint tensor into `out`, and its moments into the records."""
         base, instruct = self.ends(key)
-        seed = None if self._seed is None else tensor_seed(self._seed, key)
+        seed = None if self.seed is None else tensor_seed(self.seed, key)
         interpolate_(out, base, instruct, lam, seed=seed)
         self._moments[key] = moments(out, base, instruct, lam, every_element=self._every_element)
         if self._check_finite and not 0 <= lam <= 1 and not is_finite(out):
@@ -214,7 +216,7 @@ class AdaptedWeights:
     ) -> list[list[str]]:
         """Write every parameter that is one checkpoint tensor; return the keys of the others."""
         direct, rest = self._sources_of(model)
-        for name, parameter in model.named_parameters():  # a tied storage comes once
+        for name, parameter in stored_tensors(model):
             if name not in direct or (only is not None and name not in only):
                 continue
             key = direct[name]
@@ -258,6 +260,8 @@ class _Lazy:
                 raise PairError(f"{key} holds integers that differ between base and instruct.")
             return base[index].clone()
         if index is not ...:  # a shard of a tensor-parallel model
+            if weights.seed is not None:
+                raise PAHarnessError("rounding=stochastic is not defined for tp_plan=. Drop one.")
             base, instruct = TensorSlice(base[index]), TensorSlice(instruct[index])
             shard = torch.empty(base.get_shape(), dtype=weights.dtype)
             interpolate_(shard, base, instruct, self._lam)

@@ -15,13 +15,15 @@ from pa_harness import __version__
 from pa_harness.adapter import adapter_fingerprint
 from pa_harness.architecture import concrete_class
 from pa_harness.arguments import parse, torch_dtype
-from pa_harness.errors import ModelArgsError
+from pa_harness.errors import ModelArgsError, PAHarnessError
 from pa_harness.hub import open_checkpoint
 from pa_harness.interpolation import EffectiveLam, check_lam
 from pa_harness.loading import AdaptedWeights, attach_adapter
 from pa_harness.pair import open_pair
-from pa_harness.provenance import digest, measured, separate_cache, side
+from pa_harness.provenance import digest, doubts, measured, separate_cache, side
 from pa_harness.vocabulary import (
+    check_vocabulary,
+    ids_without_rows,
     neutral_generation_config,
     read_tokenizer,
     stop_ids,
@@ -33,8 +35,10 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 _log = logging.getLogger(f"lm_eval.{__name__}")  # so that lm-eval's settings apply
-_FAR = 0.5  # ‖θ_i − θ_b‖ / ‖θ_b‖ from which a pair looks unrelated
-_TOLERATED = 0.02  # |λ_eff − λ| up to which nothing is said
+_PLACEMENT = {  # arguments that say where and in what portions, not what
+    *("batch_size", "max_batch_size", "device", "parallelize", "device_map", "max_memory"),
+    *("max_memory_per_gpu", "max_cpu_memory", "offload_folder", "offload_buffers"),
+}
 
 
 @register_model("partially_adapted")
@@ -60,6 +64,7 @@ class PartiallyAdaptedLM(HFLM):
             AdapterError: the adapter is not linear in λ.
         """
         self._args, rest = parse(model_args, HFLM.__init__)
+        self._given = {k: v for k, v in model_args.items() if k not in _PLACEMENT}
         self._hook: Any = None
         self._trust = bool(rest.get("trust_remote_code"))
         self._pair = open_pair(self._args, trust_remote_code=self._trust)
@@ -86,19 +91,20 @@ class PartiallyAdaptedLM(HFLM):
         """The same for arguments in one ``key=value,...`` string."""
         return cls.create_from_arg_obj(simple_parse_args_string(arg_string), additional_config)
 
-    # ------------------------------------------------------------------ what HFLM asks for
-
     def _get_config(self, *_args: Any, **_kwargs: Any) -> None:
         self._config = self._pair.config
 
     def _create_tokenizer(self, pretrained: Any, tokenizer: Any, **kwargs: Any) -> None:
         if tokenizer is None or isinstance(tokenizer, str):
+            pair = self._pair
             source = (
-                open_checkpoint(tokenizer, "tokenizer")
+                open_checkpoint(tokenizer, "tokenizer", weights=False)
                 if tokenizer
-                else tokenizer_checkpoint(self._pair.instruct, self._pair.base)
+                else tokenizer_checkpoint(pair.instruct, pair.base)
             )
             read_tokenizer(source, trust_remote_code=self._trust)  # for its clear error
+            if source is not pair.base and (tokenizer or self._args.peft):
+                pair.notes += check_vocabulary(pair.base, source, trust_remote_code=self._trust)
             self._tokenizer_source = source.name
             tokenizer = str(source.folder)
             kwargs |= {"revision": None, "subfolder": ""}  # a resolved folder has neither
@@ -126,6 +132,14 @@ class PartiallyAdaptedLM(HFLM):
             attach_adapter(self._pair, cls)
         return self._weights.load(cls, self._args.lam, **kwargs)
 
+    def _model_call(self, *args: Any, **kwargs: Any) -> Any:
+        self._check_whole()
+        return super()._model_call(*args, **kwargs)
+
+    def _model_generate(self, *args: Any, **kwargs: Any) -> Any:
+        self._check_whole()
+        return super()._model_generate(*args, **kwargs)
+
     def set_cache_hook(self, cache_hook: Any) -> None:
         """Give every pair and λ a table of its own in a --use_cache file."""
         self._hook = cache_hook
@@ -142,6 +156,8 @@ class PartiallyAdaptedLM(HFLM):
             `notes` (what was warned of); `identity`.
         """
         info: dict[str, Any] = {
+            "model": "partially_adapted",  # lm-eval names an object after its configuration
+            "model_args": {**self._given, "lam": self.lam},
             "model_num_parameters": self.model.num_parameters(),
             "model_dtype": str(self._weights.dtype),
             "model_revision": self._args.revision or "",
@@ -162,8 +178,6 @@ class PartiallyAdaptedLM(HFLM):
             info["lam_eff_tensors"] = {key: measured(value) for key, value in each.items()}
         return info
 
-    # ------------------------------------------------------------------ ours
-
     @property
     def lam(self) -> float | None:
         """The λ of the weights in place; None after an interrupted `set_lam`."""
@@ -171,17 +185,9 @@ class PartiallyAdaptedLM(HFLM):
 
     @property
     def identity(self) -> str:
-        """A digest of everything that can change an answer: pair, λ, arithmetic, tokens."""
-        return digest(
-            {
-                "lam": self.lam,
-                **self._sides,
-                **self._fixed_info(),
-                "max_length": self.max_length,
-                "add_bos_token": self.add_bos_token,
-                "truncation": self.truncation,
-            }
-        )
+        """A digest of what can change an answer: pair, λ, arithmetic, configuration, arguments."""
+        arguments = {name: value for name, value in self._given.items() if name != "lam"}
+        return digest([self.lam, arguments, self._sides, self._fixed_info(), self.max_length])
 
     def set_lam(self, lam: float) -> None:
         """Change λ in place, from the originals; neither model nor tokenizer is loaded again.
@@ -193,8 +199,10 @@ class PartiallyAdaptedLM(HFLM):
             ModelArgsError: not a finite number.
             PAHarnessError: weights are off-loaded to disk.
         """
-        self._weights.set_lam_(self.model, check_lam(lam))
-        separate_cache(self._hook, self.identity)
+        try:
+            self._weights.set_lam_(self.model, check_lam(lam))
+        finally:  # an interrupted change has a table of its own, which nothing is written to
+            separate_cache(self._hook, self.identity)
         self._warn_of_rounding()
 
     def effective_lam(self) -> EffectiveLam:
@@ -204,6 +212,12 @@ class PartiallyAdaptedLM(HFLM):
     def effective_lam_per_tensor(self) -> dict[str, EffectiveLam]:
         """The same per checkpoint tensor."""
         return self._weights.effective_lam_per_tensor()
+
+    def _check_whole(self) -> None:
+        if self.lam is None:
+            raise PAHarnessError(
+                "The last change of λ did not finish, so the weights have no λ. Call set_lam again."
+            )
 
     def _adapted_weights(self, dtype_argument: object) -> AdaptedWeights:
         args, pair = self._args, self._pair
@@ -229,6 +243,12 @@ class PartiallyAdaptedLM(HFLM):
             self._stops, self.tokenizer, pair.config
         )
         self.model.name_or_path = args.pretrained
+        self._tokenizer_digest = tokenizer_digest(self.tokenizer)
+        settings = {k: v for k, v in pair.config.to_dict().items() if k != "_name_or_path"}
+        self._config_digest = digest(settings)
+        pair.notes += ids_without_rows(
+            self.tokenizer, self.model.get_input_embeddings().weight.shape[0]
+        )
         self._sides = {"base": side(pair.base, pair.base.fingerprint(sums["base"]))}
         if args.peft:
             self._sides["peft"] = side(pair.instruct, adapter_fingerprint(pair.instruct))
@@ -239,7 +259,6 @@ class PartiallyAdaptedLM(HFLM):
             self._weights.keep_in_memory(self.model)
         for note in pair.notes:
             _log.warning("%s", note)
-        self._warn_of_distance()
         self._warn_of_rounding()
 
     def _fixed_info(self) -> dict[str, Any]:
@@ -249,35 +268,18 @@ class PartiallyAdaptedLM(HFLM):
         return {
             "arithmetic": f"fp32 lerp, rounded once to {self._weights.dtype}, {rounding}{seed}",
             "tokenizer_source": self._tokenizer_source,
-            "tokenizer_digest": tokenizer_digest(self.tokenizer),
+            "tokenizer_digest": self._tokenizer_digest,
+            "config_digest": self._config_digest,
             "chat_template_digest": digest(template) if template else "",
             "config_from": self._args.config_from or "instruct",
             "extra_rows": self._args.extra_rows,
             "stop_token_ids": self._stops,
         }
 
-    def _warn_of_distance(self) -> None:
-        distance = self.effective_lam().relative_delta
-        if distance > _FAR:
-            _log.warning(
-                "base and instruct differ by %.0f%% of the base's weights: instruct may not be a "
-                "fine-tune of this base, and weights between them may be good for nothing.",
-                100 * distance,
-            )
-
     def _warn_of_rounding(self) -> None:
-        effective, lam = self.effective_lam(), self.lam
-        if lam is not None and abs(effective.lam_eff - lam) > _TOLERATED:
-            _log.warning(
-                "Rounding to %s moved λ from %g to λ_eff = %.3f (noise %.0f%% of the difference, "
-                "which is %.2f%% of the weights). dtype=float32 holds λ exactly; "
-                "rounding=stochastic holds it on average.",
-                self._weights.dtype,
-                lam,
-                effective.lam_eff,
-                100 * effective.rounding_noise,
-                100 * effective.relative_delta,
-            )
+        if self.lam is not None:
+            for line in doubts(self.effective_lam(), self.lam, self._weights.dtype):
+                _log.warning("%s", line)
 
 
 class _Loader:

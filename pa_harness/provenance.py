@@ -13,10 +13,18 @@ if TYPE_CHECKING:
     from pa_harness.checkpoint import Checkpoint
     from pa_harness.interpolation import EffectiveLam
 
+_FAR = 0.5  # ‖θ_i − θ_b‖ / ‖θ_b‖ from which a pair looks unrelated
+_TOLERATED = 0.02  # |λ_eff − λ| up to which nothing is said
+
 
 def side(checkpoint: Checkpoint, sha: str) -> dict[str, str]:
     """One end of the pair, as results name it."""
-    return {"name": checkpoint.name, "revision": checkpoint.revision or "", "sha": sha}
+    return {
+        "name": checkpoint.name,
+        "revision": checkpoint.revision or "",
+        "subfolder": checkpoint.subfolder,
+        "sha": sha,
+    }
 
 
 def measured(effective: EffectiveLam) -> dict[str, float]:
@@ -29,9 +37,35 @@ def measured(effective: EffectiveLam) -> dict[str, float]:
     return {name: value for name, value in values.items() if not math.isnan(value)}
 
 
+def doubts(effective: EffectiveLam, lam: float, dtype: object) -> list[str]:
+    """What the measured values should make a user wonder about.
+
+    Args:
+        effective: of the whole model.
+        lam: the λ that was asked for.
+        dtype: the weights'.
+    """
+    found = []
+    if effective.relative_delta > _FAR:
+        found.append(
+            f"base and instruct differ by {effective.relative_delta:.0%} of the base's weights: "
+            "instruct may not be a fine-tune of this base, and weights between them may be good "
+            "for nothing."
+        )
+    if abs(effective.lam_eff - lam) > _TOLERATED:
+        found.append(
+            f"Rounding to {dtype} moved λ from {lam:g} to λ_eff = {effective.lam_eff:.3f} (noise "
+            f"{effective.rounding_noise:.0%} of the difference, which is "
+            f"{effective.relative_delta:.2%} of the weights). dtype=float32 holds λ exactly; "
+            "rounding=stochastic holds it on average."
+        )
+    return found
+
+
 def digest(value: Any) -> str:
-    """Sixteen hex digits that change with the (JSON) value."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
+    """Sixteen hex digits that change with the value (JSON, or what `str` tells apart)."""
+    content = json.dumps(value, sort_keys=True, default=str)
+    return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 
 def separate_cache(hook: Any, identity: str) -> None:

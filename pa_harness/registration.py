@@ -43,22 +43,24 @@ def _models(_module: ModuleType) -> None:
 
 def _task_manager(module: ModuleType) -> None:
     """Index our task folder before the user's own --include_path, which thereby stays free."""
+    import inspect
+
     from pa_harness.tasks import tasks_folder
 
     manager: Any = module.TaskManager
     original = manager.__init__
+    signature = inspect.signature(original)
+    if "include_path" not in signature.parameters:
+        raise RuntimeError("its TaskManager takes no include_path")
 
-    def __init__(
-        self: Any,
-        verbosity: str | None = None,
-        include_path: Any = None,
-        include_defaults: bool = True,
-        metadata: Any = None,
-    ) -> None:
-        users = include_path if isinstance(include_path, (list, tuple)) else [include_path]
-        paths = [tasks_folder(), *(path for path in users if path is not None)]
-        original(self, verbosity, paths, include_defaults, metadata)
-        self.include_path = include_path
+    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
+        call = signature.bind(self, *args, **kwargs)
+        given = call.arguments.get("include_path")
+        users = given if isinstance(given, (list, tuple)) else [given]
+        folders = [tasks_folder(), *(folder for folder in users if folder is not None)]
+        call.arguments["include_path"] = folders
+        original(*call.args, **call.kwargs)
+        self.include_path = given
 
     manager.__init__ = __init__
 
@@ -118,18 +120,12 @@ def results_name(model_args: Any) -> str:
         model_args = dict(item.split("=", 1) for item in model_args.split(",") if "=" in item)
     given = dict(model_args or {})
 
-    def named(key: str, revision: str) -> str:
-        return f"{given[key]}" + (f"@{given[revision]}" if given.get(revision) else "")
+    def named(key: str, prefix: str) -> str:
+        subfolder, revision = given.get(f"{prefix}subfolder"), given.get(f"{prefix}revision")
+        return f"{given[key]}{f'/{subfolder}' * bool(subfolder)}{f'@{revision}' * bool(revision)}"
 
-    parts = [
-        named(key, revision)
-        for key, revision in (
-            ("pretrained", "revision"),
-            ("instruct", "instruct_revision"),
-            ("peft", "instruct_revision"),
-        )
-        if given.get(key)
-    ]
+    sides = (("pretrained", ""), ("instruct", "instruct_"), ("peft", "instruct_"))
+    parts = [named(key, prefix) for key, prefix in sides if given.get(key)]
     name = "__".join([*(parts or ["default_pair"]), f"lam={given.get('lam')}"])
     if len(name) > 200:
         import hashlib

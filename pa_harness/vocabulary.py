@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 from pa_harness.errors import CheckpointError, PairError, listed
@@ -63,6 +64,11 @@ def check_vocabulary(
 ) -> list[str]:
     """Refuse a pair in which one id means two tokens; interpolating such rows is meaningless.
 
+    Args:
+        base: the checkpoint whose rows the ids address.
+        instruct: the other side, or any checkpoint whose tokenizer is to be used.
+        trust_remote_code: as in transformers.
+
     Returns:
         What to warn of: ids that only one side defines, a difference in automatic special tokens.
 
@@ -79,13 +85,13 @@ def check_vocabulary(
     base_tokens = {index: token for token, index in ours.get_vocab().items()}
     instruct_tokens = {index: token for token, index in theirs.get_vocab().items()}
     clashes = [
-        f"{index}: base {base_tokens[index]!r}, instruct {instruct_tokens[index]!r}"
+        f"{index}: base {base_tokens[index]!r}, {instruct.role} {instruct_tokens[index]!r}"
         for index in sorted(base_tokens.keys() & instruct_tokens.keys())
         if base_tokens[index] != instruct_tokens[index]
     ]
     if clashes and not _only_renamed_reserved(base_tokens, instruct_tokens):
         raise PairError(
-            f"{len(clashes)} token ids mean different tokens in base and instruct:\n"
+            f"{len(clashes)} token ids mean different tokens in base and {instruct.role}:\n"
             f"{listed(clashes)}\nExpected the vocabulary the base was trained with. Interpolating "
             "rows of different tokens is meaningless; check the pair."
         )
@@ -101,6 +107,18 @@ def check_vocabulary(
             names = listed(f"{index}: {tokens[index]!r}" for index in sorted(only))
             warnings.append(f"{len(only)} token ids are defined by the {side} only:\n{names}")
     return warnings + _special_tokens(ours, theirs)
+
+
+def ids_without_rows(tokenizer: Any, rows: int) -> list[str]:
+    """What to warn of when the tokenizer has ids that the embedding has no row for."""
+    beyond = sorted((i, token) for token, i in tokenizer.get_vocab().items() if i >= rows)
+    if not beyond:
+        return []
+    names = listed(f"{index}: {token!r}" for index, token in beyond)
+    return [
+        f"{len(beyond)} token ids have no embedding row ({rows} rows); a text that contains one "
+        f"will fail:\n{names}"
+    ]
 
 
 def stop_ids(base: Checkpoint, instruct: Checkpoint, tokenizer: Any) -> list[int]:
@@ -157,7 +175,7 @@ def _same_files(base: Checkpoint, instruct: Checkpoint) -> bool:
 def _only_renamed_reserved(base: dict[int, str], instruct: dict[int, str]) -> bool:
     """Whether every clash is a reserved, never trained token that the instruct side named."""
     return all(
-        any(word in base[index].lower() for word in ("reserved", "unused", "extra", "dummy"))
+        re.fullmatch(r"[<\[].*(reserved|unused|extra|dummy).*[>\]]", base[index], re.IGNORECASE)
         for index in base.keys() & instruct.keys()
         if base[index] != instruct[index]
     )

@@ -24,6 +24,10 @@ _LLAMA = _SHAPE | _HEADS | _ENDS | {"max_position_embeddings": 256}
 _GPT2 = {"vocab_size": VOCABULARY, "n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 256}
 _NEOX = _SHAPE | _ENDS | {"num_hidden_layers": 2, "num_attention_heads": 4}
 _GEMMA = _LLAMA | {"head_dim": 8, "sliding_window": 16}
+_GLM = _LLAMA | {
+    **{"head_dim": 8, "n_routed_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 16},
+    **{"first_k_dense_replace": 1, "n_shared_experts": 1},
+}
 
 FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
     "llama": ("LlamaForCausalLM", _LLAMA),
@@ -36,6 +40,7 @@ FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
     "olmo-2": ("Olmo2ForCausalLM", _LLAMA),
     "qwen-2.5": ("Qwen2ForCausalLM", _LLAMA | {"tie_word_embeddings": True}),
     "qwen-3": ("Qwen3ForCausalLM", _LLAMA | {"head_dim": 8}),
+    "glm-4-moe": ("Glm4MoeForCausalLM", _GLM),
     "gpt-2": ("GPT2LMHeadModel", _GPT2 | _ENDS),
     "gpt-neox": ("GPTNeoXForCausalLM", _NEOX | {"max_position_embeddings": 256}),
 }
@@ -52,9 +57,16 @@ def make_model(family: str, *, seed: int, **overrides: Any) -> Any:
     torch.manual_seed(seed)
     model = cls(cls.config_class(**{**settings, **overrides}))
     with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.add_(torch.randn_like(parameter) * 0.05)
+        for tensor in _stored(model):
+            tensor.add_(torch.randn_like(tensor) * 0.05)
     return model
+
+
+def _stored(model: Any) -> list[torch.Tensor]:
+    """Parameters, and the buffers that are saved with them (GLM's router bias)."""
+    saved = model.state_dict()
+    buffers = [b for name, b in model.named_buffers() if name in saved and b.is_floating_point()]
+    return [*model.parameters(), *buffers]
 
 
 def make_instruct(base: Any, *, seed: int, size: float = 0.05) -> Any:
@@ -64,9 +76,9 @@ def make_instruct(base: Any, *, seed: int, size: float = 0.05) -> Any:
     instruct = copy.deepcopy(base)
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
-        for parameter in instruct.parameters():
-            step = torch.randn(parameter.shape, generator=generator).to(parameter.dtype)
-            parameter.add_(step * parameter.std() * size if parameter.numel() > 1 else step)
+        for tensor in _stored(instruct):
+            step = torch.randn(tensor.shape, generator=generator).to(tensor.dtype)
+            tensor.add_(step * tensor.std() * size if tensor.numel() > 1 else step)
     return instruct
 
 

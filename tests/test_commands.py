@@ -63,14 +63,20 @@ def marked(names: object) -> list[object]:
     ]
 
 
-def command(
-    folder: Path, model_args: str, start: list[str] = LM_EVAL
-) -> subprocess.CompletedProcess[str]:
-    """Run in the folder, on a task of two questions, with results to folder/results."""
+def write_task(folder: Path) -> Path:
+    """The folder of a task with two questions."""
     (folder / "tasks").mkdir()
     lines = [{"question": f"which colour? {n}", "label": n} for n in (0, 1)]
     (folder / "two.jsonl").write_text("\n".join(map(json.dumps, lines)))
     (folder / "tasks" / "two.yaml").write_text(TASK % (folder / "two.jsonl"))
+    return folder / "tasks"
+
+
+def command(
+    folder: Path, model_args: str, start: list[str] = LM_EVAL
+) -> subprocess.CompletedProcess[str]:
+    """Run in the folder, on a task of two questions, with results to folder/results."""
+    write_task(folder)
     options = ["--model", "partially_adapted", "--model_args", model_args, "--device", "cpu"]
     options += ["--include_path", str(folder / "tasks"), "--tasks", "two_colours"]
     return subprocess.run(
@@ -132,4 +138,7 @@ def test_what_lm_evals_parser_refuses(model_args: str, tmp_path: Path) -> None:
 def test_the_same_command_without_a_mistake(start: list[str], pair: Pair, tmp_path: Path) -> None:
     run = command(tmp_path, GOOD.format(base=pair[0], instruct=pair[1]), start)
     assert run.returncode == 0, run.stderr
-    assert len(list((tmp_path / "results").rglob("results_*.json"))) == 1
+    (results,) = (tmp_path / "results").rglob("results_*.json")
+    assert results.parent.name.endswith("instruct__lam=0.5")
+    config = json.loads(results.read_text())["config"]
+    assert (config["lam"], config["lam_eff"]) == (0.5, pytest.approx(0.5, abs=1e-6))

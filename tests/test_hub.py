@@ -48,7 +48,8 @@ def test_hub_ids_from_the_cache_with_two_revisions(cache: Pair) -> None:
     )
     assert_same_weights(lm, adapted(cache, 0.5))
     info = lm.get_model_info()
-    assert info["base"] == {"name": "org/base", "revision": "", "sha": COMMITS["base"]}
+    assert info["base"]["name"] == "org/base"
+    assert info["base"]["sha"] == COMMITS["base"]
     assert info["instruct"]["sha"] == COMMITS["instruct"] == info["instruct"]["revision"]
     assert info["model_sha"] == COMMITS["base"]
 
@@ -113,6 +114,20 @@ def test_only_the_shards_of_the_index_are_fetched(
     open_checkpoint("org/base", "base")
     assert not any("safetensors" in pattern for pattern in asked[0])
     assert asked[1] == sorted(path.name for path in cache[0].glob("model-*.safetensors"))
+
+
+def test_a_tokenizer_is_fetched_without_weights(
+    cache: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def spy(*args: Any, allow_patterns: list[str], **kwargs: Any) -> str:
+        asked.extend(allow_patterns)
+        return str(cache[0])
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", spy)
+    open_checkpoint("org/base", "tokenizer", weights=False)
+    assert not any("safetensors" in pattern or ".bin" in pattern for pattern in asked)
 
 
 @pytest.mark.network

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from pa_harness.errors import ModelArgsError
 from pa_harness.interpolation import (
     TensorSlice,
+    _warn_of_extrapolation,
     check_lam,
     effective_lam,
     interpolate_,
@@ -161,6 +164,13 @@ def test_lam_must_be_a_finite_number(lam: object) -> None:
         check_lam(lam)
 
 
-def test_extrapolation_warns() -> None:
-    with pytest.warns(UserWarning, match=r"lam=1.5 is outside \[0, 1\]: this extrapolates"):
-        assert check_lam(1.5) == 1.5
+def test_extrapolation_warns_once(caplog: pytest.LogCaptureFixture) -> None:
+    _warn_of_extrapolation.cache_clear()
+    with caplog.at_level("WARNING"):
+        assert (check_lam(1.5), check_lam(-0.5), check_lam(1.6)) == (1.5, -0.5, 1.6)
+    assert [r.getMessage()[:30] for r in caplog.records] == ["λ outside [0, 1] extrapolates "]
+
+
+@pytest.mark.parametrize("lam", [np.float32(0.5), np.int64(1), 1, 0.5])
+def test_numbers_of_other_libraries_are_numbers(lam: Any) -> None:
+    assert isinstance(check_lam(lam), float)

@@ -6,11 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
-from families import make_model, save
+from breakage import other_tokens
+from families import make_model, make_tokenizer, save
 from lm_eval.api.registry import get_model
 from peft import LoraConfig, get_peft_model
 from test_model import CPU, adapted, assert_same_weights, scores, stock, weights
 from transformers import AutoModelForCausalLM
+
+from pa_harness.errors import AdapterError, PairError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -117,3 +120,23 @@ def test_lora_pair_and_full_pair_agree(tmp_path: Path) -> None:
     full = adapted((pair[0], tmp_path / "merged"), 0.3)
     for name, value in weights(lora(pair, 0.3)).items():
         assert torch.allclose(value, weights(full)[name], atol=1e-6), name
+
+
+def test_the_adapters_own_tokenizer_is_checked_against_the_base(tmp_path: Path) -> None:
+    pair = make_adapter(tmp_path, *CASES["plain"])
+    tokenizer = make_tokenizer(extra=("<new>",))
+    tokenizer.save_pretrained(pair[1])
+    notes = lora(pair, 1).get_model_info()["notes"]
+    assert any("300: '<new>'" in note and "have no embedding row" in note for note in notes)
+    other_tokens(pair[1])
+    with pytest.raises(PairError, match="token ids mean different tokens in base and peft"):
+        lora(pair, 1)
+
+
+def test_an_untrained_adapter_is_refused(tmp_path: Path) -> None:
+    base = make_model("llama", seed=1, vocab_size=300)
+    save(base, tmp_path / "base")
+    config = LoraConfig(r=2, target_modules=["q_proj"])
+    get_peft_model(base, config).save_pretrained(tmp_path / "adapter")
+    with pytest.raises(AdapterError, match=r"was never trained \(every ΔW is 0\)"):
+        lora((tmp_path / "base", tmp_path / "adapter"), 1)

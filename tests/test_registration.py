@@ -132,6 +132,29 @@ def test_results_folder_names_pair_and_lam() -> None:
     assert results_name({"lam": 0.5}) == "default_pair__lam=0.5"
 
 
+def test_the_tracker_names_its_folder_by_it() -> None:
+    code = (
+        "from lm_eval.loggers.evaluation_tracker import GeneralConfigTracker as T; t = T();"
+        "t.log_experiment_args(model_source='partially_adapted', model_args={'pretrained': 'a/b',"
+        "'instruct': 'a/i', 'lam': 0.5}, system_instruction=None, chat_template=None,"
+        "fewshot_as_multiturn=False); print(t.model_name_sanitized);"
+        "t.log_experiment_args('hf', {'pretrained': 'a/b'}, None, None, False); print(t.model_name)"
+    )
+    assert python(code).stdout.split() == ["a__b__a__i__lam=0.5", "a/b"]
+
+
+def test_a_mistake_at_a_prompt_leaves_the_prompt_alive() -> None:
+    code = (
+        "import sys, lm_eval.models; from pa_harness.errors import PAHarnessError as E;"
+        "sys.ps1 = '>>> '; sys.excepthook(E, E('wrong'), None); print('alive');"
+        "del sys.ps1; raise E('fatal')"
+    )
+    done = python(code)
+    assert (done.returncode, done.stdout) == (2, "alive\n")
+    assert "PAHarnessError: wrong" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_long_results_names_stay_distinct() -> None:
     names = {results_name({"pretrained": "x" * 300, "instruct": c, "lam": 0}) for c in "ab"}
     assert len(names) == 2
