@@ -66,15 +66,16 @@ def check_lam(lam: object) -> float:
     Raises:
         ModelArgsError: not a finite number.
     """
+    number: Any = lam
     most = torch.finfo(torch.float32).max  # the arithmetic is fp32; also refuses NaN and 10**400
-    if isinstance(lam, bool) or not isinstance(lam, Real) or not -most <= lam <= most:
+    if isinstance(lam, bool) or not isinstance(lam, Real) or not -most <= number <= most:
         raise ModelArgsError(
             f"lam={lam!r} is not a number. Expected the adaptation strength λ as one finite "
             "number: 0 is base, 1 is instruct. Pass for example lam=0.5."
         )
-    if not 0 <= float(lam) <= 1:
+    if not 0 <= number <= 1:
         _warn_of_extrapolation()
-    return float(lam)
+    return float(number)
 
 
 @functools.cache
