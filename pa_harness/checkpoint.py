@@ -126,7 +126,8 @@ class Checkpoint:
                 return _pickled(path)
             handle: Any = safe_open(path, framework="pt", device="cpu")
             self._files[path.name] = handle  # keeps the mapping alive
-            return {key: FileSlice(handle.get_slice(key)) for key in handle.offset_keys()}
+            keys = handle.keys()  # no iterator of its own in older releases
+            return {key: FileSlice(handle.get_slice(key)) for key in keys}
         except (SafetensorError, OSError, RuntimeError, ValueError, EOFError, KeyError) as error:
             raise CheckpointError(
                 f"{self}: {path} cannot be read: {first_line(error)}.\n"
