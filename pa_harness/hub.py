@@ -76,11 +76,12 @@ def _fetch_weights(metadata: Checkpoint) -> None:
         if is_index:
             weight_map = metadata.read_json(layout).get("weight_map")
             files = sorted({str(f) for f in weight_map.values()}) if weight_map else []
-        if files:
+        paths = [metadata.folder / file for file in files]
+        if files and not all(path.is_file() for path in paths):
             wanted = [prefix + file for file in files]
             _from_hub(metadata.name, metadata.role, metadata.commit, wanted)
-            if all((metadata.folder / file).is_file() for file in files):
-                return
+        if files and all(path.is_file() for path in paths):
+            return
 
 
 def _from_hub(name: str, role: str, revision: str | None, files: list[str]) -> Path:

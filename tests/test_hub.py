@@ -100,20 +100,26 @@ def test_hub_answers_are_one_message(
 
 
 def test_only_the_shards_of_the_index_are_fetched(
-    cache: Pair, monkeypatch: pytest.MonkeyPatch
+    cache: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Repositories ship duplicates (consolidated*.safetensors, original/)."""
+    """Repositories ship duplicates (consolidated*.safetensors, .bin, original/)."""
+    snapshot = tmp_path / "models--org--base" / "snapshots" / COMMITS["base"]
+    for shard in snapshot.glob("*.safetensors"):
+        shard.unlink()
     asked: list[list[str]] = []
-    original = huggingface_hub.snapshot_download
 
-    def spy(*args: Any, allow_patterns: list[str], **kwargs: Any) -> Any:
+    def download(*args: Any, allow_patterns: list[str], **kwargs: Any) -> str:
         asked.append(allow_patterns)
-        return original(*args, allow_patterns=allow_patterns, **kwargs)
+        for name in allow_patterns if len(asked) > 1 else []:
+            (snapshot / name).symlink_to(cache[0] / name)
+        return str(snapshot)
 
-    monkeypatch.setattr(huggingface_hub, "snapshot_download", spy)
-    open_checkpoint("org/base", "base")
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
+    for _ in range(2):  # the second time everything is there
+        open_checkpoint("org/base", "base")
     assert not any("safetensors" in pattern for pattern in asked[0])
     assert asked[1] == sorted(path.name for path in cache[0].glob("model-*.safetensors"))
+    assert asked[2:] == asked[:1]
 
 
 def test_a_tokenizer_is_fetched_without_weights(
