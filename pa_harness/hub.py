@@ -85,12 +85,17 @@ def _fetch_weights(metadata: Checkpoint) -> None:
 
 
 def _from_hub(name: str, role: str, revision: str | None, files: list[str]) -> Path:
+    from huggingface_hub import constants, snapshot_download
     from huggingface_hub import errors as hub
-    from huggingface_hub import snapshot_download
 
     cause: Exception
     try:
-        return Path(snapshot_download(name, revision=revision, allow_patterns=files))
+        offline = constants.HF_HUB_OFFLINE
+        return Path(
+            snapshot_download(
+                name, revision=revision, allow_patterns=files, local_files_only=offline
+            )
+        )
     except hub.GatedRepoError as error:
         cause, why = error, "is gated. Accept its terms on the hub and log in (HF_TOKEN)."
     except hub.RevisionNotFoundError as error:
