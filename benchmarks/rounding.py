@@ -13,7 +13,7 @@ import torch
 
 from benchmarks.real_pair import add_options, real_pair
 from benchmarks.report import publish, table
-from pa_harness.checkpoint import open_checkpoint
+from pa_harness.hub import open_checkpoint
 from pa_harness.interpolation import TensorSlice, effective_lam, interpolate_, moments, tensor_seed
 from pa_harness.pair import full_pair
 

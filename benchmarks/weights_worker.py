@@ -11,7 +11,7 @@ from transformers import LlamaForCausalLM
 
 from benchmarks.measure import Phases
 from pa_harness import loading
-from pa_harness.checkpoint import open_checkpoint
+from pa_harness.hub import open_checkpoint
 from pa_harness.interpolation import Moments
 from pa_harness.loading import AdaptedWeights
 from pa_harness.model import PartiallyAdaptedLM
