@@ -29,7 +29,7 @@ LAYOUTS = (  # in transformers' order of preference; never a glob (repositories 
 )
 
 
-_LANES = 4093  # prime, so that no row length repeats with it
+_BLOCK = 509  # words, about 4 KB; prime, so that no row length falls on the blocks
 
 
 @dataclass(frozen=True)
@@ -178,7 +178,7 @@ class FileSlice:
 
 
 def checksum(tensor: torch.Tensor) -> int:
-    """A digest of `_LANES` interleaved sums of the tensor's 64-bit words (of its bytes, without).
+    """A digest of the sums of the tensor's 64-bit words (else bytes), block by block.
 
     Not cryptographic: it tells checkpoints apart, permuted rows included, at memory speed (a tenth
     of a second per GB).
@@ -188,8 +188,8 @@ def checksum(tensor: torch.Tensor) -> int:
         words = flat.view(torch.uint8)
     else:  # aligned: the sums must depend on the content, not on where the file has it
         words = (flat.clone() if flat.data_ptr() % 8 else flat).view(torch.int64)
-    whole = words.numel() // _LANES * _LANES
-    sums = words[:whole].view(-1, _LANES).sum(0, dtype=torch.int64)
+    whole = words.numel() // _BLOCK * _BLOCK
+    sums = words[:whole].view(-1, _BLOCK).sum(1, dtype=torch.int64)
     content = sums.numpy().tobytes() + words[whole:].numpy().tobytes()
     return int.from_bytes(hashlib.sha256(content).digest()[:8], "big")
 

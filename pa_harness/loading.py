@@ -176,15 +176,16 @@ class AdaptedWeights:
         if self._check_finite and not 0 <= lam <= 1 and not is_finite(out):
             self._overflowed.append(key)
 
-    def examine(self, key: str) -> None:
-        """Checksum both ends and note what is not finite."""
+    def examine(self, key: str, lam: float, out: torch.Tensor | None) -> None:
+        """Checksum both ends; note NaN or Inf, which θ_λ (`out`) shows too, but at λ = 0 and 1."""
         ends = {"base": self.pair.base_slices[key], "instruct": self.pair.instruct_slices[key]}
+        suspect = self._check_finite and (out is None or lam in (0.0, 1.0) or not is_finite(out))
         for side, end in ends.items():
             if isinstance(end, LoraSlice) or (side == "instruct" and end is ends["base"]):
                 continue  # a LoRA pair: the adapter was checked when it was read
             value = end[...]
             self.checksums[side][key] = checksum(value)
-            if self._check_finite and not is_finite(value):
+            if suspect and not is_finite(value):
                 self._not_finite.append(f"{side} {key}")
 
     def _check_overflow(self, lam: float) -> None:
@@ -252,9 +253,9 @@ class _Lazy:
     @torch.no_grad()
     def __getitem__(self, index: Any) -> torch.Tensor:
         weights, key = self._weights, self._key
-        if self._examine:
-            weights.examine(key)
         base, instruct = weights.ends(key)
+        if self._examine and (index is not ... or not base.dtype.is_floating_point):
+            weights.examine(key, self._lam, None)
         if not base.dtype.is_floating_point:
             if not torch.equal(base[...], instruct[...]):
                 raise PairError(f"{key} holds integers that differ between base and instruct.")
@@ -268,6 +269,8 @@ class _Lazy:
             return shard
         out = torch.empty(base.get_shape(), dtype=weights.dtype)
         weights.write_(out, key, self._lam)
+        if self._examine:
+            weights.examine(key, self._lam, out)
         return out
 
 
