@@ -17,7 +17,8 @@ from pa_harness.task_check import check_tasks
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-SHELL = "\n".join(re.findall(r"```sh\n(.*?)```", README, re.DOTALL)).replace("\\\n", " ")
+PAGES = [README, *(page.read_text(encoding="utf-8") for page in sorted(ROOT.glob("docs/*.md")))]
+SHELL = "\n".join(re.findall(r"```sh\n(.*?)```", "\n".join(PAGES), re.DOTALL)).replace("\\\n", " ")
 COMMANDS = [line.split("#")[0].strip() for line in SHELL.splitlines() if line.strip()]
 
 
