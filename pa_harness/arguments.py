@@ -103,15 +103,23 @@ class ModelArgs:
         return (self.pretrained, self.instruct) == DEFAULT_PAIR
 
 
-def parse(given: Mapping[str, Any], hflm: Callable[..., None]) -> tuple[ModelArgs, dict[str, Any]]:
+def parse(
+    given: Mapping[str, Any],
+    host: Callable[..., None],
+    model: str = "hf",
+    more: Mapping[str, Any] = _FROM_PRETRAINED,
+) -> tuple[ModelArgs, dict[str, Any]]:
     """Check model arguments.
 
     Args:
         given: all of them, as lm-eval parsed them.
-        hflm: `HFLM.__init__`, whose names and types the remaining arguments must match.
+        host: ``__init__`` of lm-eval's own model class, whose names and types the remaining
+            arguments must match.
+        model: lm-eval's name of that class.
+        more: names and types that reach something else through its **kwargs.
 
     Returns:
-        Ours, and those for HFLM (`pretrained` and `revision` are in both).
+        Ours, and those for lm-eval's class.
 
     Raises:
         ModelArgsError: the first thing that is wrong.
@@ -122,8 +130,8 @@ def parse(given: Mapping[str, Any], hflm: Callable[..., None]) -> tuple[ModelArg
             raise ModelArgsError(f"{name}={shown(given[name])} {reason}")
     given = {name: value for name, value in given.items() if name not in _REFUSED}
     hints = typing.get_type_hints(ModelArgs)
-    known = _FROM_PRETRAINED | _parameters(hflm) | hints
-    _check_names(given, known)
+    known = {**more, **_parameters(host), **hints}
+    _check_names(given, known, model)
     for name, value in given.items():
         if name != "lam":
             check_type(name, value, known[name])
@@ -155,16 +163,16 @@ def torch_dtype(name: object, argument: str = "dtype") -> torch.dtype | None:
     return typing.cast("torch.dtype", dtype)
 
 
-def _parameters(hflm: Callable[..., None]) -> dict[str, Any]:
-    hints = typing.get_type_hints(hflm)
+def _parameters(host: Callable[..., None]) -> dict[str, Any]:
+    hints = typing.get_type_hints(host)
     return {
         name: hints.get(name, Any)
-        for name, parameter in inspect.signature(hflm).parameters.items()
+        for name, parameter in inspect.signature(host).parameters.items()
         if name != "self" and parameter.kind is not inspect.Parameter.VAR_KEYWORD
     }
 
 
-def _check_names(given: Mapping[str, Any], known: Mapping[str, Any]) -> None:
+def _check_names(given: Mapping[str, Any], known: Mapping[str, Any], model: str) -> None:
     for name in given:
         if name in known:
             continue
@@ -174,7 +182,7 @@ def _check_names(given: Mapping[str, Any], known: Mapping[str, Any]) -> None:
         raise ModelArgsError(
             f"Unknown model argument {named}={shown(given[name])}. {hint}Ours are "
             f"{', '.join(field.name for field in fields(ModelArgs))}; the others are lm-eval's for "
-            "--model hf."
+            f"--model {model}."
         )
 
 

@@ -7,6 +7,7 @@
     ├── AdapterError             a PEFT adapter that λ cannot scale
     ├── DataFileError            a data file is missing, malformed or lacks what it should hold
     ├── TaskError                a task YAML that cannot be written, read or run
+    ├── ExtraError               an optional part is not installed
     ├── SweepError               what a sweep was asked for cannot be run
     └── RunError                 a folder of results is in use, broken, or of something else
 
@@ -52,6 +53,10 @@ class DataFileError(PAHarnessError):
 
 class TaskError(PAHarnessError):
     """A task YAML cannot be written, read or run."""
+
+
+class ExtraError(PAHarnessError):
+    """Something optional is asked for and not installed."""
 
 
 class SweepError(PAHarnessError):

@@ -20,7 +20,10 @@ if TYPE_CHECKING:
     from types import ModuleType
     from typing import Any
 
-MODELS = {"partially_adapted": "pa_harness.model:PartiallyAdaptedLM"}
+MODELS = {
+    "partially_adapted": "pa_harness.model:PartiallyAdaptedLM",
+    "partially_adapted_vllm": "pa_harness.vllm_model:PartiallyAdaptedVLLM",
+}
 OFF_SWITCH = "PA_HARNESS_HOOK"
 
 
