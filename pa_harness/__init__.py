@@ -16,6 +16,9 @@ Floor plan; each line may import what stands above it (tests/test_house.py has t
     exact scoring    token_trie - packing (passes) - tree_attention - prefix_scoring -
                      compatibility (which models), prefix_generation - prefix_sharing
     for lm-eval      tasks, aggregation - registration (startup hook), model (PartiallyAdaptedLM)
+    at scale         processes (of accelerate), extras - data_parallel, adapted_model (what all
+                     models share), lazy_tensor - engine_arguments, engine_weights, vllm_worker -
+                     vllm_model (PartiallyAdaptedVLLM)
     task YAMLs       documents, demonstrations, bbh, extraction, f1
     own tasks        data_file - answer_column - prompt_template - task_template (new-task);
                      task_source - task_documents - document_checks, token_checks - task_check

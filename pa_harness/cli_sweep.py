@@ -134,6 +134,8 @@ def sweep(options: argparse.Namespace) -> int:
             file=sys.stderr,
         )
         return _INTERRUPTED
+    if not scores:  # a process beside the first
+        return 0
     for score in scores:
         if score.main:
             print(f"λ = {score.lam:<5g} {score.task}  {score.key}  {score.value:.4f}")

@@ -72,12 +72,14 @@ class LazyTensor(torch.Tensor):
         self.origin, self.box = origin, box
         return self
 
-    def __repr__(self, *, tensor_contents: Any = None) -> str:
+    def __repr__(self, *, tensor_contents: Any = None) -> str:  # type: ignore[override]
         """Its name; the values are not computed for it."""
         return f"LazyTensor({self.origin.name!r}, {list(self.shape)}, lam={self.origin.lam})"
 
     @classmethod
-    def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    def __torch_dispatch__(  # type: ignore[override] # torch declares a plain function
+        cls, func: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
         """Cut, copy, or (whatever else is asked) compute it and go on as for any tensor."""
         if func in _ALIASES:
             return LazyTensor(args[0].origin, args[0].box)

@@ -9,6 +9,7 @@ from lm_eval.api.registry import register_model
 from pa_harness.adapted_model import AdaptedModel, rounding_seed
 from pa_harness.architecture import concrete_class
 from pa_harness.arguments import parse, torch_dtype
+from pa_harness.data_parallel import DataParallelLM
 from pa_harness.interpolation import check_lam
 from pa_harness.loading import AdaptedWeights, attach_adapter
 from pa_harness.pair import open_pair
@@ -26,7 +27,7 @@ _PLACEMENT = {  # arguments that say where and in what portions, not what
 
 
 @register_model("partially_adapted")
-class PartiallyAdaptedLM(AdaptedModel, PrefixSharingLM):
+class PartiallyAdaptedLM(AdaptedModel, DataParallelLM, PrefixSharingLM):
     """θ_λ = θ_base + λ (θ_instruct − θ_base), evaluated like ``--model hf``.
 
     (İrsoy et al. 2025, arXiv 2504.11626.) At λ = 0 and λ = 1 the weights are the two checkpoints
@@ -62,6 +63,7 @@ class PartiallyAdaptedLM(AdaptedModel, PrefixSharingLM):
             **rest,
         )
         self._finish()
+        self._join()
 
     def _get_config(self, *_args: Any, **_kwargs: Any) -> None:
         self._config = self._pair.config

@@ -143,7 +143,7 @@ def _typed(name: str, value: Any) -> Any:
     if name == "seed":
         return _seeds(value)
     if name == "samples":
-        return value if isinstance(value, dict) else _mapping(name, value)
+        return value if value is None or isinstance(value, dict) else _mapping(name, value)
     if name == "limit":
         return _limit(value)
     if name == "batch_size":

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
+import tempfile
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pa_harness import __version__
+from pa_harness import __version__, processes
 from pa_harness.errors import SweepError
 from pa_harness.evaluation import QuietModel, assemble, evaluate_unit, unit_documents
 from pa_harness.folder import RunFolder, read_json
@@ -40,33 +40,52 @@ def sweep(
         command: that began the sweep, for its record.
 
     Returns:
-        The scores, as in the folder's table.
+        The scores, as in the folder's table; none in processes beside the first.
 
     Raises:
         SweepError: the model or the tasks cannot be swept.
         RunError: the folder is in use, or holds something else.
     """
-    processes = int(os.environ.get("WORLD_SIZE", "1"))  # of accelerate and torchrun
-    if processes > 1:
-        raise SweepError(
-            f"The sweep was started as {processes} processes; it runs in one. For several devices "
-            "give parallelize=True in --model_args."
-        )
+    if processes.count() > 1:
+        _check_processes(settings)
+        processes.start()
+    if processes.number() > 0:
+        _help(settings, progress)
+        return []
     with sole_writer(path, "a sweep"):
         folder = RunFolder(path)
         folder.open_(settings, _provenance(folder, command))
         if folder.scores_file.exists():
+            processes.agree([])
             return read_scores(folder.scores_file)
         workload = load_tasks(settings)
-        missing = _missing(folder, settings, workload)
+        missing = processes.agree(_missing(folder, settings, workload))
         if missing:
-            _evaluate(folder, settings, workload, progress)
+            _evaluate(folder, settings, workload, missing, progress)
         scores = []
         for lam in settings.lam:
             scores += _finish_lam(folder, settings, workload, lam)
         write_documents(_documents(folder, settings, workload), folder.documents_file)
         write_scores(scores, folder.scores_file)  # last: where it is, the sweep is complete
     return scores
+
+
+def _help(settings: SweepSettings, progress: Progress) -> None:
+    """Do what the first of several processes does, for its model calls; keep nothing."""
+    missing = processes.agree(None)
+    if missing:
+        with tempfile.TemporaryDirectory() as place:
+            folder = RunFolder(Path(place))
+            folder.open_(settings, {"versions": {}})
+            _evaluate(folder, settings, load_tasks(settings), missing, progress)
+
+
+def _check_processes(settings: SweepSettings) -> None:
+    if settings.use_cache is not None:
+        raise SweepError(
+            f"use_cache={settings.use_cache} with {processes.count()} processes: they would write "
+            "to one file. Leave it out: a sweep keeps its finished units itself."
+        )
 
 
 def _provenance(folder: RunFolder, command: str) -> dict[str, Any]:
@@ -89,9 +108,12 @@ def _missing(
 
 
 def _evaluate(
-    folder: RunFolder, settings: SweepSettings, workload: Workload, progress: Progress
+    folder: RunFolder,
+    settings: SweepSettings,
+    workload: Workload,
+    missing: list[tuple[float, str]],
+    progress: Progress,
 ) -> None:
-    missing = _missing(folder, settings, workload)
     progress.note(f"Loading {settings.model} ...")
     lm = _load_model(settings, missing[0][0])
     folder.check_model(lm.get_model_info())
@@ -138,6 +160,11 @@ def _load_model(settings: SweepSettings, lam: float) -> Any:
         raise SweepError(
             f"--model {settings.model} has no λ to set ({cls.__name__} has no set_lam). Sweep "
             "partially_adapted, or a model class with set_lam(lam) and lam."
+        )
+    if processes.count() > 1 and not hasattr(cls, "shares_requests"):
+        raise SweepError(
+            f"--model {settings.model} was started as {processes.count()} processes, and does not "
+            "divide its work among them. Start it in one, without accelerate or torchrun."
         )
     options = {
         "batch_size": settings.batch_size,

@@ -17,9 +17,10 @@ from lm_eval.api.registry import register_model
 
 from pa_harness.adapted_model import AdaptedModel, rounding_seed
 from pa_harness.architecture import concrete_class
-from pa_harness.arguments import parse, torch_dtype
+from pa_harness.arguments import torch_dtype
+from pa_harness.engine_arguments import PLACEMENT, parse_for_engine
 from pa_harness.engine_weights import EngineWeights
-from pa_harness.errors import ModelArgsError, PAHarnessError
+from pa_harness.errors import PAHarnessError
 from pa_harness.extras import missing_extra
 from pa_harness.interpolation import check_lam
 from pa_harness.loading import attach_adapter
@@ -40,20 +41,6 @@ if TYPE_CHECKING:
     from pa_harness.checkpoint import Checkpoint
 
 _log = logging.getLogger(f"lm_eval.{__name__}")  # so that lm-eval's settings apply
-_DECIDED = {  # arguments of lm-eval's vLLM model that would undo what is done here
-    "load_format": "is chosen here: θ_λ is streamed into the engine. Leave it out.",
-    "lora_local_path": "would be added on top of θ_λ at full strength. Pass peft=ADAPTER.",
-    "quantization": "is not supported: quantised values cannot be interpolated. Leave it out.",
-    "worker_extension_cls": "is ours: it holds the change of λ. Leave it out.",
-    "hf_overrides": "would change the pair's configuration. Leave it out.",
-    "tokenizer_revision": "is not supported. Pass tokenizer=FOLDER.",
-}
-_PLACEMENT = {  # arguments that say where and in what portions, not what
-    *("batch_size", "max_batch_size", "device", "tensor_parallel_size", "pipeline_parallel_size"),
-    *("gpu_memory_utilization", "kv_cache_memory_bytes", "max_num_seqs", "max_num_batched_tokens"),
-    *("enforce_eager", "distributed_executor_backend", "block_size", "cpu_offload_gb"),
-    *("enable_prefix_caching", "disable_log_stats"),
-}
 
 
 @register_model("partially_adapted_vllm")
@@ -87,8 +74,9 @@ class PartiallyAdaptedVLLM(AdaptedModel, VLLM):
             PairError: the two do not belong together.
             AdapterError: the adapter is not linear in λ.
         """
-        self._args, rest = _parsed(model_args)
-        self._given = {k: v for k, v in model_args.items() if k not in _PLACEMENT}
+        engine = (field.name for field in fields(EngineArgs))
+        self._args, rest = parse_for_engine(model_args, VLLM.__init__, engine)
+        self._given = {k: v for k, v in model_args.items() if k not in PLACEMENT}
         self._trust = bool(rest.get("trust_remote_code"))
         self._contexts = {}
         pair = self._pair = open_pair(self._args, trust_remote_code=self._trust)
@@ -168,7 +156,7 @@ class PartiallyAdaptedVLLM(AdaptedModel, VLLM):
     def modify_gen_kwargs(
         gen_kwargs: dict[str, Any], *args: Any, **kwargs: Any
     ) -> tuple[dict[str, Any], list[str], int]:
-        """lm-eval's, and greedy unless asked otherwise, as HFLM is; the engine's default samples."""
+        """lm-eval's; greedy unless asked otherwise, as HFLM is (the engine would sample)."""
         given, until, most = VLLM.modify_gen_kwargs(gen_kwargs, *args, **kwargs)
         return {"temperature": 0.0, **given}, until, most
 
@@ -276,24 +264,6 @@ class PartiallyAdaptedVLLM(AdaptedModel, VLLM):
     def _cost_info(self) -> dict[str, Any]:
         counts = {"asked": self.tokens_asked, "from_cache": self.tokens_cached}
         return {"prefix_sharing": {"loglikelihood": counts}} if self.tokens_asked else {}
-
-
-def _parsed(model_args: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-    """Ours, and those for lm-eval's vLLM model."""
-    for name, why in _DECIDED.items():
-        if model_args.get(name):
-            raise ModelArgsError(f"{name}={model_args[name]!r} {why}")
-    if str(model_args.get("data_parallel_size", 1)) != "1":
-        raise ModelArgsError(
-            f"data_parallel_size={model_args['data_parallel_size']}: lm-eval would start new "
-            "engines for every question, which have no λ. Use `pa-harness sweep --executor ray`."
-        )
-    if model_args.get("keep") == "memory":
-        raise ModelArgsError("keep='memory' is not for vLLM: its workers read from the files.")
-    engine = {each.name: Any for each in fields(EngineArgs)}
-    ours, rest = parse(model_args, VLLM.__init__, "vllm", engine)
-    rest.pop("device")  # vLLM's own choice
-    return ours, rest
 
 
 def _scoring(*, reads_cache: bool) -> Any:

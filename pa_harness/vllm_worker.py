@@ -67,6 +67,7 @@ class LamWorker:
         model.load_weights = recorded  # vLLM itself only warns of parameters that got nothing
         try:
             with torch.inference_mode():
+                self._unpack_experts(model)
                 self.reload_weights(weights_iterator=self._tensors(lam, dtype, seed, read.add))
                 self._repack_tied(model)
         finally:
@@ -85,6 +86,20 @@ class LamWorker:
                 continue
             ends = base, pair.instruct_slices[key]
             yield key, LazyTensor(Origin(key, ends, lam, kind, seed, on_read))
+
+    def _unpack_experts(self, model: Any) -> None:
+        """Let experts be packed again.
+
+        On the CPU vLLM packs (and pads) them while it makes their kernel, and makes no second one:
+        a reload would put plain weights where packed ones are read (vLLM 0.32,
+        ``unquantized_fused_moe_method.py``, `_setup_kernel`).
+        """
+        if self.device.type != "cpu":
+            return
+        for module in model.modules():
+            method: Any = getattr(module, "quant_method", None)
+            if getattr(method, "moe_kernel", None) is not None:
+                method.moe_kernel = None
 
     def _repack_tied(self, model: Any) -> None:
         """Let a tied output layer see the new embedding.

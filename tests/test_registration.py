@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from importlib.metadata import distribution
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -109,6 +110,8 @@ def test_entry_point_equals_registration_target() -> None:
     installed = distribution("pa-harness").entry_points.select(group="lm_eval.models")
     assert {entry.name: entry.value for entry in installed} == MODELS
     for entry in installed:
+        if entry.name == "partially_adapted_vllm" and find_spec("vllm") is None:
+            continue  # see test_extras
         loaded = entry.load()
         assert entry.value == f"{loaded.__module__}:{loaded.__name__}"
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -16,7 +15,6 @@ from suite_data import REAL, all_names
 
 from pa_harness.tasks import shipped_tasks, task_table
 
-WORKER = Path(__file__).with_name("rank_worker.py")
 FINANCE = ("financial_phrasebank", "fiqa", "headlines")
 
 
@@ -64,7 +62,7 @@ def test_every_name_is_valid() -> None:
 
 
 def evaluated(
-    command: tuple[str, str],
+    command: tuple[str, ...],
     options: tuple[str, ...],
     pair: tuple[Path, Path],
     hub: Path,
@@ -119,27 +117,11 @@ def test_every_task_runs_end_to_end(pair: tuple[Path, Path], hub: Path, tmp_path
 def test_two_processes_give_the_numbers_of_one(
     pair: tuple[Path, Path], hub: Path, tmp_path: Path
 ) -> None:
-    """Likelihoods, generations and F1 over the task, five and six documents for each process."""
+    """Likelihoods, generations and F1 over the task, through accelerate's own command."""
     tasks = "pa_arc_challenge_cf,pa_commonsense_qa_mcf,pa_wnut17_gen,pa_fiqa_cf,pa_squad_gen"
-    found = [in_processes(n, tasks, pair, hub, tmp_path) for n in (1, 2)]
-    assert found[0] == found[1]
-
-
-def in_processes(n: int, tasks: str, pair: tuple[Path, Path], hub: Path, out: Path) -> str:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    file = out / f"{n}.json"
-    rendezvous = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(n)}
-    common = os.environ | rendezvous | {"HF_DATASETS_CACHE": str(out / "cache")}
-    common |= {"OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
-    workers = [
-        subprocess.Popen(
-            [sys.executable, str(WORKER), *map(str, pair), tasks, str(file)],
-            cwd=hub,
-            env=common | {"RANK": str(rank), "LOCAL_RANK": str(rank)},
-        )
-        for rank in range(n)
-    ]
-    assert [worker.wait() for worker in workers] == [0] * n
-    return file.read_text()
+    options = ("--tasks", tasks, "--gen_kwargs", "max_gen_toks=8", "--device", "cpu")
+    one = evaluated(("lm_eval", "run"), options, pair, hub, tmp_path / "one")[1]
+    launch = ("accelerate.commands.launch", "--cpu", "--num_processes", "2")
+    launch += ("--main_process_port", "0", "-m", "lm_eval", "run")
+    two = evaluated(launch, options, pair, hub, tmp_path / "two")[1]
+    assert two["results"] == one["results"]

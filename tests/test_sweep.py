@@ -187,11 +187,3 @@ def test_an_answer_cache_keeps_lams_apart(
     expected = sorted(map(repr, read_scores(whole / "scores.parquet")))
     for name in ("first", "second"):
         assert sorted(map(repr, read_scores(tmp_path / name / "scores.parquet"))) == expected
-
-
-def test_one_process_only(
-    settings: SweepSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(SweepError, match=r"started as 2 processes.*parallelize=True"):
-        run(settings, tmp_path)
