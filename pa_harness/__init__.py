@@ -24,7 +24,8 @@ Floor plan; each line may import what stands above it (tests/test_house.py has t
                      task_source - task_documents - document_checks, token_checks - task_check
     a sweep          storage, grid (of λ), samples, scores (flat record) - settings - value_table
                      (paired by document), folder (of a run), progress, workload (prompts, once) -
-                     evaluation - sweep
+                     evaluation - unit_worker, cluster (who does what), cluster_options -
+                     ray_executor - sweep
     a finished run   trajectory (a run as arrays), resampling, calibration - statistics -
                      choice (of λ) - tables, drawing, browser (of documents) - plotting - figures
                      (files) - report (one page) - publication (all of them)

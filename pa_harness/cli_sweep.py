@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pa_harness.cluster_options import OPTIONS, add_cluster_options, wanted_cluster
 from pa_harness.errors import RunError
 from pa_harness.registration import install
 from pa_harness.scores import FORMATS, write_scores
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 Verbs = Any  # argparse has no public name for what add_subparsers returns
-_OURS = ("verb", "act", "no_report", "format")
+_OURS = ("verb", "act", "no_report", "format", *OPTIONS)
 _INTERRUPTED = 130  # the shell's exit code for Ctrl-C
 
 
@@ -71,6 +72,7 @@ def _add_sweep(verbs: Verbs) -> None:
     )
     new.add_argument("--format", choices=FORMATS, help="write the table of scores so, too")
     new.add_argument("--no_report", action="store_true", help="no figures and page at the end")
+    add_cluster_options(parser.add_argument_group("where (docs/which-way.md)"))
     _add_lm_eval_options(parser.add_argument_group("as in lm-eval run"))
 
 
@@ -127,7 +129,8 @@ def sweep(options: argparse.Namespace) -> int:
     settings = resolve(given, options.config)
     try:
         command = shlex.join(["pa-harness", *sys.argv[1:]])
-        scores = run_sweep(settings, options.output_path, Progress(sys.stderr), command)
+        cluster = wanted_cluster(settings, options)
+        scores = run_sweep(settings, options.output_path, Progress(sys.stderr), command, cluster)
     except KeyboardInterrupt:
         print(
             "\nStopped. Finished units are kept; the same command goes on from there.",

@@ -10,26 +10,33 @@ from typing import TYPE_CHECKING, Any
 
 from pa_harness import __version__, processes
 from pa_harness.errors import SweepError
-from pa_harness.evaluation import QuietModel, assemble, evaluate_unit, unit_documents
+from pa_harness.evaluation import assemble, unit_documents
 from pa_harness.folder import RunFolder, read_json
 from pa_harness.scores import Score, from_lm_eval, read_scores, write_scores
 from pa_harness.storage import sole_writer, write_json, write_text
+from pa_harness.unit_worker import UnitWorker
 from pa_harness.value_table import write_documents
-from pa_harness.workload import build_prompts, facts, load_tasks
+from pa_harness.workload import documents, load_tasks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from pa_harness.cluster import Cluster
     from pa_harness.progress import Progress
     from pa_harness.samples import DocumentValues
     from pa_harness.settings import SweepSettings
     from pa_harness.workload import Workload
 
+Unit = tuple[float, str]  # λ and task
 _LIBRARIES = ("lm_eval", "transformers", "torch", "datasets", "numpy")
 
 
 def sweep(
-    settings: SweepSettings, path: Path, progress: Progress, command: str = ""
+    settings: SweepSettings,
+    path: Path,
+    progress: Progress,
+    command: str = "",
+    cluster: Cluster | None = None,
 ) -> list[Score]:
     """Evaluate every task at every λ, or what is missing of it; write the run folder.
 
@@ -38,6 +45,7 @@ def sweep(
         path: the run folder; one that holds a part of the same sweep is completed.
         progress: is told how far it is.
         command: that began the sweep, for its record.
+        cluster: whose workers evaluate; None: this process does.
 
     Returns:
         The scores, as in the folder's table; none in processes beside the first.
@@ -60,7 +68,9 @@ def sweep(
             return read_scores(folder.scores_file)
         workload = load_tasks(settings)
         missing = processes.agree(_missing(folder, settings, workload))
-        if missing:
+        if missing and cluster is not None:
+            _evaluate_on_cluster(folder, workload, missing, progress, cluster)
+        elif missing:
             _evaluate(folder, settings, workload, missing, progress)
         scores = []
         for lam in settings.lam:
@@ -100,9 +110,7 @@ def _provenance(folder: RunFolder, command: str) -> dict[str, Any]:
     return {"versions": versions, "command": command, "environment": environment}
 
 
-def _missing(
-    folder: RunFolder, settings: SweepSettings, workload: Workload
-) -> list[tuple[float, str]]:
+def _missing(folder: RunFolder, settings: SweepSettings, workload: Workload) -> list[Unit]:
     units = [(lam, task) for lam in settings.lam for task in workload.tasks]
     return [unit for unit in units if not folder.unit(*unit).exists()]
 
@@ -111,76 +119,61 @@ def _evaluate(
     folder: RunFolder,
     settings: SweepSettings,
     workload: Workload,
-    missing: list[tuple[float, str]],
+    missing: list[Unit],
     progress: Progress,
 ) -> None:
+    """Evaluate in this process."""
     progress.note(f"Loading {settings.model} ...")
-    lm = _load_model(settings, missing[0][0])
-    folder.check_model(lm.get_model_info())
-    quiet = QuietModel(lm, progress.answered)
-    answering = _with_cache(quiet, settings)
-    known = {name: facts(name, task, settings) for name, task in workload.tasks.items()}
-    sizes: dict[str, int] = {}
-    for name, task in workload.tasks.items():
+    worker = UnitWorker(settings, workload, missing[0][0], progress.answered)
+    folder.check_model(worker.info)
+    sizes = dict.fromkeys(workload.tasks, 0)
+    for name in workload.tasks:
         if any(name == task_name for _, task_name in missing):
-            digest = build_prompts(task, settings, lm, known[name]["chat_template"])
-            folder.check_prompts(name, digest)
-            sizes[name] = len({instance.doc_id for instance in task.instances})
-        else:
-            sizes[name] = 0
-    every = {(lam, name) for lam in settings.lam for name in workload.tasks}
-    progress.plan(settings.lam, sizes, every - set(missing))
+            folder.check_prompts(name, worker.prompts(name))
+            sizes[name] = len({each.doc_id for each in workload.tasks[name].instances})
+    progress.plan(settings.lam, sizes, _every(settings, workload) - set(missing))
     for lam, name in missing:
-        if lm.lam != lam:
-            lm.set_lam(lam)
-        task = workload.tasks[name]
-        progress.start_unit(lam, name, len(task.instances))
-        unit, log = evaluate_unit(answering, task, known[name], settings)
-        write_text(folder.samples(lam, name), log)
-        write_json(folder.unit(lam, name), unit)  # last: where it is, the unit is done
-        progress.end_unit(_main_value(unit))
+        progress.start_unit(lam, name, len(workload.tasks[name].instances))
+        _keep(folder, (lam, name), *worker.evaluate(lam, name), progress)
     progress.close()
 
 
-def _load_model(settings: SweepSettings, lam: float) -> Any:
-    """The model object at its first λ, through lm-eval's registry."""
-    import lm_eval.models  # noqa: F401 -- fills the registry
-    from lm_eval.api.registry import get_model
+def _evaluate_on_cluster(
+    folder: RunFolder,
+    workload: Workload,
+    missing: list[Unit],
+    progress: Progress,
+    cluster: Cluster,
+) -> None:
+    """Evaluate on the workers of a Ray cluster; what they return is written here."""
+    from pa_harness.ray_executor import evaluate
 
-    if "lam" in settings.model_args:
+    settings = cluster.settings
+    if settings.use_cache is not None:
         raise SweepError(
-            f"lam={settings.model_args['lam']} in --model_args: a sweep sets λ itself. Take it "
-            "out, and give the values as --lam."
+            f"use_cache={settings.use_cache} with --executor ray: several workers would write to "
+            "one file. Leave it out: a sweep keeps its finished units itself."
         )
-    try:
-        cls = get_model(settings.model)
-    except (ValueError, KeyError) as error:
-        raise SweepError(f"--model {settings.model}: {error}") from None
-    if not hasattr(cls, "set_lam"):
-        raise SweepError(
-            f"--model {settings.model} has no λ to set ({cls.__name__} has no set_lam). Sweep "
-            "partially_adapted, or a model class with set_lam(lam) and lam."
-        )
-    if processes.count() > 1 and not hasattr(cls, "shares_requests"):
-        raise SweepError(
-            f"--model {settings.model} was started as {processes.count()} processes, and does not "
-            "divide its work among them. Start it in one, without accelerate or torchrun."
-        )
-    options = {
-        "batch_size": settings.batch_size,
-        "max_batch_size": settings.max_batch_size,
-        "device": settings.device,
-    }
-    extra = {"trust_remote_code": True} if settings.trust_remote_code else {}
-    return cls.create_from_arg_obj({**settings.model_args, **extra, "lam": lam}, options)
+    sizes = {name: documents(task, settings) for name, task in workload.tasks.items()}
+    progress.plan(settings.lam, sizes, _every(settings, workload) - set(missing))
+    for done in evaluate(cluster, missing, progress.note):
+        folder.check_model(done.info)
+        folder.check_prompts(done.place[1], done.prompts)
+        progress.start_unit(*done.place, 1)
+        _keep(folder, done.place, done.unit, done.log, progress)
+    progress.close()
 
 
-def _with_cache(lm: QuietModel, settings: SweepSettings) -> Any:
-    if settings.use_cache is None:
-        return lm
-    from lm_eval.api.model import CachingLM
+def _keep(
+    folder: RunFolder, place: Unit, unit: dict[str, Any], log: str, progress: Progress
+) -> None:
+    write_text(folder.samples(*place), log)
+    write_json(folder.unit(*place), unit)  # last: where it is, the unit is done
+    progress.end_unit(_main_value(unit))
 
-    return CachingLM(lm, f"{settings.use_cache}_rank0.db")
+
+def _every(settings: SweepSettings, workload: Workload) -> set[Unit]:
+    return {(lam, name) for lam in settings.lam for name in workload.tasks}
 
 
 def _finish_lam(

@@ -112,6 +112,16 @@ def build_prompts(task: Any, settings: SweepSettings, lm: Any, template: str) ->
     return sha.hexdigest()
 
 
+def documents(task: Any, settings: SweepSettings) -> int:
+    """How many documents of the task the settings leave."""
+    from lm_eval.evaluator_utils import get_sample_size
+
+    chosen = (settings.samples or {}).get(task.task_name)
+    every = len(task.eval_docs) if chosen is None else len(chosen)
+    limit = get_sample_size(task, settings.limit)
+    return every if limit is None else min(every, limit)
+
+
 def forget_answers(task: Any) -> None:
     """Make the task's requests as new, for the next λ."""
     for instance in task.instances:

@@ -83,9 +83,7 @@ def test_what_the_engine_did_not_take_is_an_error_or_a_note(pair: Pair) -> None:
     weights = weights_of(pair)
     left = [key for key in keys if "lm_head" in key]
     weights.send(0.5, lambda _: [{"read": [k for k in keys if k not in left], "missing": []}])
-    assert (
-        "1 tensors of the checkpoints are not part of this architecture" in weights.pair.notes[0]
-    )
+    assert "1 tensors of the checkpoints are not part of this architecture" in weights.pair.notes[0]
 
 
 def test_a_checkpoint_with_nan_is_refused_and_so_is_a_lam_out_of_range(

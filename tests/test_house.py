@@ -79,9 +79,15 @@ MAY_IMPORT: dict[str, set[str]] = {
     "workload": TEXT | {"settings"},
     "progress": set(),
     "evaluation": {"samples", "settings", "workload"},
+    "unit_worker": TEXT | {"evaluation", "processes", "settings", "workload"},
+    "cluster": TEXT | {"settings"},
+    "ray_executor": TEXT
+    | {"cluster", "extras", "registration", "settings", "unit_worker"}
+    | {"workload"},
     "sweep": TEXT
     | {
         "value_table",
+        "cluster",
         "evaluation",
         "folder",
         "processes",
@@ -91,7 +97,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "settings",
         "storage",
     }
-    | {"workload"},
+    | {"ray_executor", "unit_worker", "workload"},
     "resampling": set(),
     "calibration": set(),
     "trajectory": TEXT | {"value_table", "scores"},
@@ -107,7 +113,16 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {"browser", "choice", "figures", "folder", "report", "scores", "statistics", "storage"}
     | {"trajectory"},
     "cli_sweep": TEXT
-    | {"choice", "figures", "progress", "publication", "registration", "scores", "settings"}
+    | {
+        "choice",
+        "cluster",
+        "figures",
+        "progress",
+        "publication",
+        "registration",
+        "scores",
+        "settings",
+    }
     | {"statistics", "storage", "sweep", "tables", "trajectory"},
     "cli": TEXT
     | {"cli_sweep", "registration", "tasks"}
@@ -155,7 +170,7 @@ def test_nobody_imports_the_model() -> None:
         *("aggregation", "bbh", "f1", "task_check", "task_template"),
         *("cli", "registration", "tasks", "errors", "scores", "samples", "value_table", "folder"),
         *("settings", "sweep", "statistics", "choice", "tables", "publication"),
-        *("processes", "extras"),
+        *("cluster", "extras", "processes", "ray_executor", "unit_worker"),
     ],
 )
 def test_starts_without_torch(room: str) -> None:

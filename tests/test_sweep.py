@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from toy import run, toy_settings
 
-from pa_harness import sweep as sweep_room
+from pa_harness import unit_worker as worker_room
 from pa_harness.errors import SweepError
 from pa_harness.scores import from_lm_eval, read_scores
 from pa_harness.settings import SweepSettings, resolve
@@ -124,8 +124,8 @@ def test_prompts_are_rendered_once_and_the_model_is_loaded_once(
 
     context = ConfigurableTask.fewshot_context
     monkeypatch.setattr(ConfigurableTask, "fewshot_context", counted("prompts", context))
-    load = counted("models", sweep_room._load_model)
-    monkeypatch.setattr(sweep_room, "_load_model", load)
+    load = counted("models", worker_room._load_model)
+    monkeypatch.setattr(worker_room, "_load_model", load)
     text = run(replace(settings, limit=4), tmp_path)
     assert calls == {"prompts": 3 * 4, "models": 1}
     assert "λ = 0.5  toy_kind  acc " in text

@@ -1,0 +1,131 @@
+"""vLLM on the CPU against our own model: needs the extra [vllm] (make test-scale)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from families import make_instruct, make_model, save
+from lm_eval.api.instance import Instance
+from lm_eval.api.registry import get_model
+from toy import run, toy_settings
+
+from pa_harness.scores import read_scores
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+pytest.importorskip("vllm", reason="the extra [vllm] is not installed (make test-scale)")
+SIZES = {"hidden_size": 64, "head_dim": 32, "num_attention_heads": 2, "num_key_value_heads": 1}
+ENGINE = {"max_model_len": 256, "enforce_eager": True, "kv_cache_memory_bytes": 64 << 20}
+SHOTS = "Question: which film is good? Answer: blue. It is a great film, human. " * 6
+QUESTIONS = [f"{SHOTS}Question: number {n}? Answer:" for n in range(6)]
+OPTIONS = (" blue", " a great film", " entity")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def in_this_process() -> Iterator[None]:
+    """The engine in the test's own process: a second one starts in a second."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
+        patch.setenv("VLLM_NO_USAGE_STATS", "1")
+        patch.setenv("VLLM_CPU_OMP_THREADS_BIND", "nobind")
+        yield
+
+
+@pytest.fixture(scope="module", params=["llama-tied", "mixtral"])
+def two_sides(request: Any, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A tied family, and one with experts of a size that vLLM pads."""
+    folder = tmp_path_factory.mktemp(request.param)
+    base = make_model(request.param, seed=1, **SIZES)
+    instruct = make_instruct(base, seed=2, size=0.5)
+    return save(base, folder / "base"), save(instruct, folder / "instruct", chat=True)
+
+
+def model(name: str, pair: tuple[Path, Path], **more: Any) -> Any:
+    return get_model(name)(
+        pretrained=str(pair[0]), instruct=str(pair[1]), dtype="float32", lam=0, **more
+    )
+
+
+def asked(kind: str, *arguments: Any) -> list[Instance]:
+    return [Instance(kind, {}, each, number) for number, each in enumerate(arguments)]
+
+
+def test_answers_are_those_of_our_own_model_at_every_lam(two_sides: tuple[Path, Path]) -> None:
+    """Log-likelihoods, greedy flags and texts, with prefixes read from the engine's cache."""
+    ours = model("partially_adapted", two_sides, max_length=256, device="cpu")
+    theirs = model("partially_adapted_vllm", two_sides, block_size=32, **ENGINE)
+    scored = asked("loglikelihood", *((q, o) for q in QUESTIONS for o in OPTIONS), ("", " blue"))
+    written = asked(
+        "generate_until", *((q, {"until": ["?"], "max_gen_toks": 9}) for q in QUESTIONS)
+    )
+    rolled = asked("loglikelihood_rolling", (SHOTS[:200],))
+    seen = []
+    for lam in (0.0, 0.3, 1.0, 0.0):
+        ours.set_lam(lam)
+        theirs.set_lam(lam)
+        expected = ours.loglikelihood(scored, disable_tqdm=True)
+        found = theirs.loglikelihood(scored, disable_tqdm=True)
+        assert [x[0] for x in found] == pytest.approx([x[0] for x in expected], abs=2e-5)
+        assert [x[1] for x in found] == [x[1] for x in expected]
+        assert theirs.tokens_cached > 0.5 * theirs.tokens_asked
+        texts = theirs.generate_until(written, disable_tqdm=True)
+        assert texts == ours.generate_until(written, disable_tqdm=True)
+        assert theirs.loglikelihood_rolling(rolled, disable_tqdm=True) == pytest.approx(
+            ours.loglikelihood_rolling(rolled, disable_tqdm=True), abs=1e-3
+        )
+        seen.append(found)
+        left, right = ours.get_model_info(), theirs.get_model_info()
+        for name in ("lam", "lam_eff", "relative_delta", "base", "instruct", "arithmetic"):
+            assert left[name] == right[name], name
+        for name in ("tokenizer_digest", "config_digest", "stop_token_ids", "notes"):
+            assert left[name] == right[name], name
+    assert seen[0] == seen[3] != seen[1], "back at the base, bit for bit"
+    assert seen[1] != seen[2]
+
+
+def test_without_emptying_the_prefix_cache_two_lams_would_mix(
+    two_sides: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Shows that the test above would notice."""
+    lm = model("partially_adapted_vllm", two_sides, block_size=32, **ENGINE)
+    scored = asked("loglikelihood", *((q, OPTIONS[0]) for q in QUESTIONS))
+    lm.set_lam(1.0)
+    expected = lm.loglikelihood(scored, disable_tqdm=True)
+    lm.set_lam(0.0)
+    lm.loglikelihood(scored, disable_tqdm=True)
+    monkeypatch.setattr(lm.model, "reset_prefix_cache", lambda: True)
+    lm.set_lam(1.0)
+    assert lm.loglikelihood(scored, disable_tqdm=True) != expected
+    from pa_harness.errors import PAHarnessError
+
+    monkeypatch.setattr(lm.model, "reset_prefix_cache", lambda: False)
+    with pytest.raises(PAHarnessError, match="did not empty its prefix cache"):
+        lm.set_lam(0.5)
+    with pytest.raises(PAHarnessError, match="did not finish"):
+        lm.loglikelihood(scored, disable_tqdm=True)
+
+
+def test_a_sweep_has_the_scores_of_our_own_model(
+    two_sides: tuple[Path, Path], toy_tasks: Path, tmp_path: Path
+) -> None:
+    common = {"lam": "0,1", "limit": 4}
+    ours = toy_settings(two_sides, toy_tasks, **common)
+    arguments = {**ours.model_args, **ENGINE}
+    theirs = toy_settings(
+        two_sides,
+        toy_tasks,
+        model="partially_adapted_vllm",
+        **common,
+        model_args=arguments,
+    )
+    run(ours, tmp_path / "ours")
+    run(theirs, tmp_path / "theirs")
+    left, right = (read_scores(tmp_path / name / "scores.parquet") for name in ("ours", "theirs"))
+    assert left == right
+    (tmp_path / "theirs/scores.parquet").unlink()
+    (tmp_path / "theirs/units/lam=1/toy_kind.json").unlink()
+    assert run(theirs, tmp_path / "theirs").count("λ = 1") == 1, "the rest was kept"
+    assert read_scores(tmp_path / "theirs/scores.parquet") == right
