@@ -81,6 +81,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "evaluation": {"samples", "settings", "workload"},
     "unit_worker": TEXT | {"evaluation", "processes", "settings", "workload"},
     "cluster": TEXT | {"settings"},
+    "cluster_options": TEXT | {"cluster", "settings"},
     "ray_executor": TEXT
     | {"cluster", "extras", "registration", "settings", "unit_worker"}
     | {"workload"},
@@ -115,7 +116,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "cli_sweep": TEXT
     | {
         "choice",
-        "cluster",
+        "cluster_options",
         "figures",
         "progress",
         "publication",
