@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from pa_harness import __version__
 from pa_harness.errors import SweepError
-from pa_harness.evaluation import QuietModel, assemble, evaluate_unit, unit_documents
+from pa_harness.evaluation import (
+    QuietModel,
+    assemble,
+    count_tokens,
+    evaluate_unit,
+    unit_documents,
+)
 from pa_harness.folder import RunFolder, read_json
 from pa_harness.scores import Score, from_lm_eval, read_scores, write_scores
 from pa_harness.storage import sole_writer, write_json, write_text
@@ -105,9 +111,10 @@ def _evaluate(
             folder.check_prompts(name, digest)
             sizes[name] = len({instance.doc_id for instance in task.instances})
         else:
-            sizes[name] = 0
+            unit = read_json(folder.unit(settings.lam[0], name))
+            sizes[name] = len(unit_documents(unit).ids)
     every = {(lam, name) for lam in settings.lam for name in workload.tasks}
-    progress.plan(settings.lam, sizes, every - set(missing))
+    progress.plan(settings.lam, sizes, every - set(missing), count_tokens(lm))
     for lam, name in missing:
         if lm.lam != lam:
             lm.set_lam(lam)
@@ -178,7 +185,10 @@ def _finish_lam(
         "model_name": first["model"].get("model", settings.model),
         "system_instruction": settings.system_instruction,
         "total_evaluation_time_seconds": str(sum(unit["seconds"] for unit in units.values())),
-        "pa_harness": {"tasks": {task: unit["facts"] for task, unit in units.items()}},
+        "pa_harness": {
+            "tasks": {task: unit["facts"] for task, unit in units.items()},
+            "prefix_sharing": {task: unit["prefix_sharing"] for task, unit in units.items()},
+        },
     }
     write_json(folder.results(lam), results)
     return from_lm_eval(results)
