@@ -12,6 +12,7 @@ from pa_harness.drawing import (
     LAM_AXIS,
     WIDTH,
     Series,
+    aside_id,
     draw_grid,
     draw_line,
     draw_plane,
@@ -166,16 +167,18 @@ def calibration(summaries: Sequence[Summary]) -> Figure | None:
     ):
         for style, summary in enumerate(summaries):
             if name in summary.aside:
-                axes.plot(
-                    summary.lams,
-                    summary.aside[name],
-                    **style_of(style, 4),
-                    label=label_of(summary),
+                found = summary.aside[name]
+                look = style_of(style, 4)
+                (line,) = axes.plot(summary.lams, found.estimate, **look, label=label_of(summary))
+                line.set_gid(aside_id(style, name))
+                edges = (found.low, found.high)
+                axes.fill_between(
+                    summary.lams, *edges, color=look["color"], alpha=0.18, linewidth=0
                 )
         axes.set_ylabel(f"{label}, less is better")
         axes.set_xlabel("λ")
         draw_grid(axes)
     if len(summaries) > 1:
         panels[0].legend(fontsize=8)
-    figure.suptitle("Calibration of the option probabilities", fontsize=11)
+    figure.suptitle("Calibration of the option probabilities, with 95% at each λ", fontsize=11)
     return figure

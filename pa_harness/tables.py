@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from pa_harness.choice import Choices
     from pa_harness.resampling import Intervals
-    from pa_harness.statistics import Curve, Summary
+    from pa_harness.statistics import Aside, Curve, Summary
 
 _ASIDE = {
     "ece": "ECE",
@@ -48,9 +48,9 @@ def summary_text(summary: Summary) -> str:
     if shares:
         parts.append(f"Parts of them:\n\n{_tasks_text(summary, shares)}")
     if summary.aside:
-        header = ["λ", *(_ASIDE[name] for name in summary.aside)]
+        header = ["λ", *(cell for name in summary.aside for cell in (_ASIDE[name], "95%"))]
         rows = [
-            [f"{lam:g}", *(_number(column[row]) for column in summary.aside.values())]
+            [f"{lam:g}", *(cell for each in summary.aside.values() for cell in _beside(each, row))]
             for row, lam in enumerate(summary.lams)
         ]
         parts.append("Means over the tasks that have them:\n\n" + table(header, rows))
@@ -116,6 +116,11 @@ def _tasks_text(summary: Summary, tasks: Sequence[Curve]) -> str:
         rows.append([curve.name, str(curve.documents), *cells])
     what = "* = outside the task's simultaneous 95% band"
     return f"{table(header, rows)}\n\n{what}"
+
+
+def _beside(found: Aside, row: int) -> tuple[str, str]:
+    low, high = _number(found.low[row]), _number(found.high[row])
+    return _number(found.estimate[row]), f"[{low}, {high}]"
 
 
 def _ranges(found: Intervals) -> list[str]:

@@ -7,7 +7,8 @@ of MMLU are one), which count equally within it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import math
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -42,6 +43,11 @@ class TaskCurve:
     ids: NDArray[np.int64]
     more: dict[str, Array] = field(default_factory=dict)  # other metrics, same shape
     averaged: bool = True  # whether it enters ICL or IF
+    baseline: float = math.nan  # what guessing scores, below 1; NaN where it is not known
+
+    def normalised(self, values: Array) -> Array:
+        """Means of the main metric between guessing (0) and perfect (1): (x − b) / (1 − b)."""
+        return (values - self.baseline) / (1 - self.baseline)
 
 
 @dataclass(frozen=True)
@@ -94,6 +100,17 @@ class Trajectory:
             part = [task for task in icl if task.category == category]
             found.append(even_suite(f"category {category}", part))
         return found
+
+    def normalised(self) -> Suite | None:
+        """ICL between guessing (0) and perfect (1); None where a task's random baseline is unknown.
+
+        The values of its tasks are normalised ones.
+        """
+        icl = self.suite(ICL)
+        if icl is None or any(math.isnan(task.baseline) for task in icl.tasks):
+            return None
+        scaled = [replace(task, values=task.normalised(task.values)) for task in icl.tasks]
+        return even_suite(f"{ICL}, normalised", scaled)
 
     def suite(self, name: str) -> Suite | None:
         """The suite of that name."""
@@ -167,8 +184,12 @@ def read_trajectory(path: Path) -> Trajectory:
             TaskCurve(
                 *(name, main.counts_as, main.category, main.key, values, ids, more),
                 averaged=main.higher_is_better,
+                baseline=main.random_baseline,
             )
         )
+    unknown = [task.name for task in tasks if task.averaged and math.isnan(task.baseline)]
+    if 0 < len(unknown) < len(tasks):
+        notes.append(f"No normalised average: {', '.join(unknown)} have no random_baseline.")
     if not tasks:
         raise RunError(f"{path}: no task can be compared document by document.\n{listed(notes)}")
     return Trajectory(_label(scores[0]), lams, tuple(tasks), tuple(scores), tuple(notes))

@@ -87,7 +87,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "plotting": {"drawing", "statistics"},
     "figures": {"plotting", "statistics", "storage"},
     "browser": {"trajectory"},
-    "report": {"browser", "choice", "figures", "scores", "statistics"},
+    "report": {"browser", "choice", "figures", "resampling", "scores", "statistics"},
     "publication": TEXT
     | {"browser", "choice", "figures", "folder", "report", "scores", "statistics", "storage"}
     | {"trajectory"},

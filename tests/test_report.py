@@ -113,7 +113,7 @@ def test_every_number_again_from_the_sample_logs(folder: Path) -> None:
             mean([sum((p - (n == right)) ** 2 for n, p in enumerate(ps)) for ps, right in each])
             for each in both
         ]
-        assert summary["aside"]["brier"][place] == pytest.approx(mean(brier), rel=1e-9)
+        assert summary["aside"]["brier"]["estimate"][place] == pytest.approx(mean(brier), rel=1e-9)
         errors = []
         for each in both:
             bins: dict[int, list[float]] = {}
@@ -121,7 +121,7 @@ def test_every_number_again_from_the_sample_logs(folder: Path) -> None:
                 gap = float(ps.index(max(ps)) == right) - max(ps)
                 bins.setdefault(min(int(max(ps) * 15), 14), []).append(gap)
             errors.append(sum(abs(sum(gaps)) for gaps in bins.values()) / len(each))
-        assert summary["aside"]["ece"][place] == pytest.approx(mean(errors), rel=1e-9)
+        assert summary["aside"]["ece"]["estimate"][place] == pytest.approx(mean(errors), rel=1e-9)
 
 
 def test_intervals_again_with_another_generator(folder: Path) -> None:
