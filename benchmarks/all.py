@@ -18,7 +18,7 @@ NAMES = ("weights", "rounding", "mergekit_parity", "startup", "sweep", "coverage
 
 def main(names: list[str]) -> int:
     """Run them in processes of their own; the exit code counts those that failed."""
-    if {"weights", "mergekit_parity"} & set(names):
+    if {"weights", "mergekit_parity", "sweep"} & set(names):
         mergekit_python()
     failed = []
     for name in names:
