@@ -3,7 +3,9 @@
 The loops are what a user writes without a sweep: one `lm_eval run` per λ with our model type, or
 one merge to disk with mergekit and one `lm_eval run --model hf` on it. The pair is tiny (so that
 what is measured are the fixed costs, which do not grow with the model), tasks are three of 100
-documents. ``--base`` and ``--instruct`` name another pair, ``--documents`` another number.
+documents. ``--base`` and ``--instruct`` name another pair, ``--documents`` another number. The steps
+of a loop cost the same at every λ: with ``--measured 3`` only three of them are run, evenly spread,
+and the loops' times scaled up, which the table then says.
 """
 
 from __future__ import annotations
@@ -48,8 +50,9 @@ def run(command: list[str], folder: Path) -> Cost:
 
 
 def total(costs: list[Cost]) -> Cost:
-    """Of several commands."""
-    return sum(wall for wall, _ in costs), sum(cpu for _, cpu in costs)
+    """Of the commands of a loop over all λ; scaled up where only some λ were run."""
+    scale = len(parse_lams(_LAMS)) / len(costs)
+    return scale * sum(wall for wall, _ in costs), scale * sum(cpu for _, cpu in costs)
 
 
 def numbers(file: Path) -> dict[str, float]:
@@ -66,8 +69,11 @@ def numbers(file: Path) -> dict[str, float]:
 class Arms:
     """The three ways to the same table, in a folder of their own."""
 
-    def __init__(self, folder: Path, pair: tuple[str, str], documents: int) -> None:
+    def __init__(self, folder: Path, pair: tuple[str, str], documents: int, measured: int) -> None:
         self._folder, self._pair = folder, pair
+        lams = parse_lams(_LAMS)
+        last = len(lams) - 1
+        self._some = [lams[round(last * n / max(measured - 1, 1))] for n in range(measured)]
         self._tasks = ["--tasks", _TASKS, "--device", "cpu"]
         self._tasks += ["--include_path", str(write_tasks(folder / "data", documents))]
 
@@ -83,7 +89,7 @@ class Arms:
     def loop(self) -> tuple[Cost, Scores]:
         """Our model type, a process for each λ."""
         found, costs = {}, []
-        for lam in parse_lams(_LAMS):
+        for lam in self._some:
             arguments = f"{self._arguments()},lam={lam}"
             cost, found[lam] = self._lm_eval("partially_adapted", arguments, f"loop-{lam}")
             costs.append(cost)
@@ -93,7 +99,7 @@ class Arms:
         """Each λ written to the disk by mergekit and read by hf; the first cost is mergekit's."""
         command = str(Path(mergekit_python()).with_name("mergekit-yaml"))
         found, merges, costs = {}, [], []
-        for lam in parse_lams(_LAMS):
+        for lam in self._some:
             merged, file = self._folder / "merged", self._folder / "merge.yaml"
             weights = zip(self._pair, (1 - lam, lam), strict=True)
             models = [{"model": m, "parameters": {"weight": w}} for m, w in weights]
@@ -120,7 +126,7 @@ class Arms:
 
 def largest(one: Scores, other: Scores) -> float:
     """The largest difference of two numbers; the same ones must be there."""
-    pairs = [(one[lam][key], other[lam][key]) for lam in one | other for key in one[lam]]
+    pairs = [(one[lam][key], other[lam][key]) for lam in other for key in one[lam] | other[lam]]
     return max(0.0 if a == b else abs(float(a) - float(b)) for a, b in pairs)
 
 
@@ -137,34 +143,38 @@ def main() -> None:
     parser.add_argument("--instruct")
     parser.add_argument("--about", default="the pair given", help="what to call that pair")
     parser.add_argument("--documents", type=int, default=_DOCUMENTS, help="of each task")
+    parser.add_argument("--measured", type=int, default=11, help="λ that the loops run")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         made = (given.base, given.instruct) if given.base else make_pair("llama", folder / "pair")
-        arms = Arms(folder, (str(made[0]), str(made[1])), given.documents)
+        pair = str(made[0]), str(made[1])
+        arms = Arms(folder, pair, given.documents, given.measured)
         sweep, swept = arms.sweep()
         loop, looped = arms.loop()
         merge, evaluation, merged = arms.merging()
+    both = merge[0] + evaluation[0], merge[1] + evaluation[1]
     rows = [
         row("**pa-harness sweep**", sweep, sweep),
         row("`lm_eval --model partially_adapted` for each λ", loop, sweep),
-        row(
-            f"mergekit {MERGEKIT} and `lm_eval --model hf` for each λ",
-            total([merge, evaluation]),
-            sweep,
-        ),
+        row(f"mergekit {MERGEKIT} and `lm_eval --model hf` for each λ", both, sweep),
         row("… of it mergekit", merge, sweep),
     ]
     head = ["", "wall s", "CPU s", "wall ×", "CPU ×"]
+    lams = len(parse_lams(_LAMS))
     about = given.about if given.base else "a pair of 0.03 million parameters"
+    scaled = f" The loops ran {given.measured} of the {lams} λ; their times are scaled up."
     text = (
-        f"{len(parse_lams(_LAMS))} λ, 3 tasks of {given.documents} documents, {about}, fp32; all "
-        f"measured in one run. Largest difference of a number to the sweep's: "
-        f"{largest(swept, looped):.2g} (a process for each λ), {largest(swept, merged):.2g} "
-        f"(mergekit).\n\n{table(head, rows)}"
+        f"{lams} λ, 3 tasks of {given.documents} documents, {about}, fp32; all measured in one "
+        f"run.{scaled if given.measured < lams else ''} Largest difference of a number to the "
+        f"sweep's: {largest(swept, looped):.2g} (a process for each λ), "
+        f"{largest(swept, merged):.2g} (mergekit).\n\n{table(head, rows)}"
     )
-    options = f" --base BASE --instruct INSTRUCT --documents {given.documents}"
-    command = f"python -m benchmarks.sweep{options if given.base else ''}"
+    command = "python -m benchmarks.sweep"
+    if given.base:
+        command += f" --base BASE --instruct INSTRUCT --documents {given.documents}"
+    if given.measured < lams:
+        command += f" --measured {given.measured}"
     publish("sweep", text, command=command)
 
 
