@@ -3,9 +3,9 @@
 The loops are what a user writes without a sweep: one `lm_eval run` per λ with our model type, or
 one merge to disk with mergekit and one `lm_eval run --model hf` on it. The pair is tiny (so that
 what is measured are the fixed costs, which do not grow with the model), tasks are three of 100
-documents. ``--base`` and ``--instruct`` name another pair, ``--documents`` another number. The steps
-of a loop cost the same at every λ: with ``--measured 3`` only three of them are run, evenly spread,
-and the loops' times scaled up, which the table then says.
+documents. ``--base`` and ``--instruct`` name another pair, ``--documents`` another number. The
+steps of a loop cost the same at every λ: with ``--measured 3`` only three of them are run, evenly
+spread, and the loops' times scaled up, which the table then says.
 """
 
 from __future__ import annotations
