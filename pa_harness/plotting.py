@@ -106,7 +106,8 @@ def small_multiples(summaries: Sequence[Summary], kind: str) -> Figure | None:
         return None
     columns = min(4, len(names))
     rows = -(-len(names) // columns)
-    figure = Figure(figsize=(2.3 * columns + 0.6, 1.9 * rows + 0.8), layout="constrained")
+    size = (max(2.3 * columns + 0.6, 4.2), max(1.9 * rows + 0.8, 3.2))  # the labels need as much
+    figure = Figure(figsize=size, layout="constrained")
     panels = figure.subplots(rows, columns, sharex=True, squeeze=False).ravel()
     for axes, name in zip(panels, names, strict=False):
         for style, summary in enumerate(summaries):
