@@ -187,7 +187,8 @@ def _finish_lam(
         "total_evaluation_time_seconds": str(sum(unit["seconds"] for unit in units.values())),
         "pa_harness": {
             "tasks": {task: unit["facts"] for task, unit in units.items()},
-            "prefix_sharing": {task: unit["prefix_sharing"] for task, unit in units.items()},
+            # Absent in units of sweeps that were begun before it was kept.
+            "prefix_sharing": {t: unit.get("prefix_sharing", {}) for t, unit in units.items()},
         },
     }
     write_json(folder.results(lam), results)
