@@ -116,7 +116,7 @@ class AlpacaEval:
             }
 
         rows = [[marked(t) for t in (p.instruction, p.output_1, p.output_2)] for p in pairs]
-        frame = pd.DataFrame(rows, columns=["instruction", "output_1", "output_2"])
+        frame = pd.DataFrame(rows, columns=["instruction", "output_1", "output_2"], dtype=object)
         frame["place"] = range(len(pairs))
         with _quiet():
             pool = self._pool(annotator, completions)

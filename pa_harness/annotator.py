@@ -25,8 +25,9 @@ OFFICIAL_MODEL = "gpt-4-1106-preview"
 # Of completions_kwargs: how upstream's client works, nothing that the judge sees.
 _CLIENT = {
     *("num_procs", "batch_size", "price_per_token", "client_kwargs", "openai_api_base"),
-    *("is_strip", "n_retries", "sleep_time", "client_config_path", "openai_organization_ids"),
+    *("is_strip", "n_retries", "sleep_time", "openai_organization_ids"),
 }
+_MAY_HOLD_KEYS = {"client_config_path", "extra_headers", "extra_query"}
 _DEFAULTS = {"max_tokens": 2048, "temperature": 0.7, "top_p": 1.0}  # upstream's, where not given
 
 
@@ -143,12 +144,13 @@ def _usable(
             f"--annotator {OFFICIAL} --base_url URL --judge_model MODEL."
         )
     kwargs = dict(usable.get("completions_kwargs") or {})
-    secret = [key for key in kwargs if "api_key" in key or key == "client_config_path"]
-    if secret or "api_key" in (kwargs.get("client_kwargs") or {}):
+    secret = [key for key in kwargs if "api_key" in key or key in _MAY_HOLD_KEYS]
+    if secret or set(kwargs.get("client_kwargs") or ()) - {"base_url"}:
+        where = ", ".join(secret) or "more than base_url in client_kwargs"
         raise JudgeError(
-            f"The annotator {name} holds an API key, or names a file of them. Keys do not belong "
-            "into files that are kept: take it out, and put it into the environment variable "
-            "OPENAI_API_KEY (or name another by --api_key_env)."
+            f"The annotator {name} sets {where}, where keys are kept. They do not belong into "
+            "files: take it out, and put the key into the environment variable OPENAI_API_KEY "
+            "(or name another by --api_key_env)."
         )
     for key in ("tokens_to_avoid", "tokens_to_favor"):
         if kwargs.get(key):

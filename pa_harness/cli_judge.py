@@ -93,8 +93,7 @@ def judge(options: argparse.Namespace) -> int:
     from pa_harness.judging import ask, judge, plan
 
     made = plan(_settings(options))
-    if made.annotator is not None:
-        _announce(made)
+    _announce(made)
     if made.missing and not options.yes:
         _confirm()
     key = _key(options.api_key_env, made)
@@ -104,6 +103,7 @@ def judge(options: argparse.Namespace) -> int:
         print("\nStopped. Verdicts that came are kept; the same command goes on.", file=sys.stderr)
         return _INTERRUPTED
     folder, rows = judge(made)
+    made.close()
     print(judgements_text(rows))
     print(f"Judgements: {folder}")
     _tell_what_lacks(tally)

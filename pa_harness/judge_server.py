@@ -7,6 +7,7 @@ for all of them. The key is in the client only; texts that come from outside are
 from __future__ import annotations
 
 import json
+import logging
 import random
 import threading
 import time
@@ -26,9 +27,12 @@ if TYPE_CHECKING:
 
     from pa_harness.judge_request import Request
 
+_log = logging.getLogger("lm_eval.pa_harness.judge_server")
 _LONGEST_WAIT = 60.0  # seconds between two attempts, where the server says nothing
 _LONGEST_TOLD = 3600.0  # seconds, where it does
 _MOST_LIMITED = 100  # times that one request waits for a rate limit
+_WORTH_SAYING = 5.0  # seconds
+_SECRET = 8  # characters; a shorter key is a stand-in such as "none"
 _AGAIN = {408, 409, 425, 429}  # and 5xx: worth another attempt
 _FATAL = {401, 403, 404, 405}  # the same for every request
 
@@ -85,7 +89,8 @@ class JudgeServer:
 
     def clear(self, text: str) -> str:
         """The text without the key."""
-        return text.replace(self._key, "[key]") if self._key else text
+        known = self._key is not None and len(self._key) >= _SECRET
+        return text.replace(self._key or "", "[key]") if known else text
 
     def ask(self, request: Request) -> Verdict:
         """The answer to one request, after as many attempts as it takes.
@@ -139,13 +144,15 @@ class JudgeServer:
                 f"The judge at {self.base_url} asks to wait {wait / 3600:.1f} hours ({reason}). "
                 "What was answered is kept: run the same command again then."
             )
+        if time.monotonic() + wait > self._quiet_until + _WORTH_SAYING:
+            _log.warning("The judge asks to wait %.0f seconds (%s).", wait, reason)
         self._quiet_until = max(self._quiet_until, time.monotonic() + wait)
         return True
 
     def _once(self, request: Request) -> Verdict:
         path = "/chat/completions" if request.endpoint == "chat" else "/completions"
         text = self._client.post(path, body=dict(request.body), cast_to=str)
-        verdict = _read(text, tokens_of(request))
+        verdict = _read(self.clear(text), tokens_of(request))
         self._answered = True
         return verdict
 

@@ -76,6 +76,11 @@ class Plan:
     answered: int = 0  # requests that have their answer
     failed: set[str] = field(default_factory=set)  # keys, of this session
 
+    def close(self) -> None:
+        """Let go of the file of verdicts."""
+        if self.kept is not None:
+            self.kept.close()
+
     @property
     def estimate(self) -> Estimate:
         """Of what is missing."""

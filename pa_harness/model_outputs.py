@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 TASK = "pa_alpaca_eval"  # the task whose sample logs are read
+_DATE = "[0-9][0-9][0-9][0-9]-"  # what follows a task's whole name in a log's
 ANSWER_TOKENS = "length,answer"  # of a sweep's documents.parquet
 
 
@@ -70,7 +71,7 @@ def read_outputs(run: Path, task: str = TASK) -> list[Outputs]:
     if run.is_file():
         return [_from_json(run)]
     logs: dict[Path, Path] = {}
-    for log in sorted(run.rglob(f"samples_{task}_*.jsonl")):  # of a folder's, the newest is last
+    for log in sorted(run.rglob(f"samples_{task}_{_DATE}*.jsonl")):  # a folder's newest is last
         logs[log.parent] = log
     if not logs:
         raise RunError(

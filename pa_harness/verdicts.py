@@ -61,10 +61,8 @@ class Verdicts:
                 "that `pa-harness judge` made, or a place to make one: name another by --cache."
             ) from None
 
-    def __enter__(self) -> Verdicts:
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
+        """Let go of the file."""
         self._file.close()
 
     def get(self, key: str) -> Verdict | None:

@@ -107,7 +107,6 @@ class FakeJudge:
         finally:
             with self._lock:
                 self._now -= 1
-                self.answered[prompt] += 0
         try:
             handler.send_response(status)
             for name, value in {"Content-Type": "application/json", **headers}.items():
@@ -120,3 +119,9 @@ class FakeJudge:
         if status == 200:
             with self._lock:
                 self.answered[prompt] += 1
+
+
+if __name__ == "__main__":  # in a process of its own, until it is ended
+    with FakeJudge() as judge:
+        print(judge.url, flush=True)
+        threading.Event().wait()
