@@ -112,7 +112,15 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {"model_outputs", "reference", "win_rate"},
     "judge_tables": {"judgements", "tables", "win_rate"},
     "judging": TEXT
-    | {"alpaca", "annotator", "asking", "judge_numbers", "judge_request", "judge_server"}
+    | {
+        "alpaca",
+        "alpaca_data",
+        "annotator",
+        "asking",
+        "judge_numbers",
+        "judge_request",
+        "judge_server",
+    }
     | {"judgements"}
     | {"model_outputs", "price", "reference", "verdicts"},
     "cli_judge": TEXT
