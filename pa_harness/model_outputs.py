@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from pa_harness.errors import RunError, first_line, listed
 from pa_harness.grid import lam_name
+from pa_harness.judge_request import verdict_of
 from pa_harness.scores import from_lm_eval, task_facts
 from pa_harness.value_table import Documents
 
@@ -193,12 +194,11 @@ def _plain_answer(row: Mapping[str, Any]) -> Answer:
 
 
 def _judged_answer(row: Mapping[str, Any]) -> Answer:
-    """Texts as they were judged; a preference of −1 is AlpacaEval's mark of a lost verdict."""
-    verdict = row["preference"]
+    """Texts as they were judged."""
     return Answer(
         *(row["instruction"], row["output_2"], str(row.get("dataset", ""))),
         reference=row["output_1"],
-        verdict=None if verdict is None or verdict < 0 else float(verdict),
+        verdict=verdict_of(row["preference"]),
     )
 
 

@@ -95,7 +95,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {"choice", "figures", "progress", "publication", "registration", "scores", "settings"}
     | {"statistics", "storage", "sweep", "tables", "trajectory"},
     # judging
-    "model_outputs": TEXT | {"grid", "scores", "value_table"},
+    "model_outputs": TEXT | {"grid", "judge_request", "scores", "value_table"},
     "alpaca_data": TEXT,
     "reference": TEXT | {"alpaca_data", "model_outputs"},
     "annotator": TEXT,
