@@ -245,7 +245,7 @@ def _quiet() -> Iterator[None]:
 
 
 def _imported() -> Any:
-    if "alpaca_eval" in sys.modules:
+    if sys.modules.get("alpaca_eval"):
         return sys.modules["alpaca_eval"]
     try:
         getpass.getuser()

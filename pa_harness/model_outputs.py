@@ -170,7 +170,7 @@ def _from_json(path: Path) -> Outputs:
         answers = tuple((_judged_answer if judged else _plain_answer)(row) for row in rows)
         key = "generator_2" if judged else "generator"
         generators = sorted({str(row.get(key) or path.stem) for row in rows})
-        annotators = sorted({str(row.get("annotator", "")) for row in rows})
+        annotators = sorted({str(row.get("annotator") or "unknown") for row in rows})
     except FileNotFoundError:
         raise RunError(f"{path} does not exist.") from None
     except (OSError, ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
