@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 _PACKAGE = find_spec("alpaca_eval")  # found, not imported: collecting tests stays quick
 CONFIGURATIONS = sorted(
     path.parent.name
-    for path in Path(str(_PACKAGE and _PACKAGE.origin)).parent.glob("evaluators_configs/*/c*.yaml")
+    for path in Path(str(_PACKAGE and _PACKAGE.origin)).parent.rglob("*/configs.yaml")
+    if path.parents[1].name == "evaluators_configs"
 )
 REFUSED = {
     *("alpaca_eval_vllm_llama3_70b_fn", "alpaca_farm", "bedrock_claude", "bedrock_claude_2"),
@@ -133,7 +134,7 @@ def _prompts(annotator: Any, frame: Any) -> list[str]:
 def test_every_shipped_configuration_works_or_says_why(name: str) -> None:
     asked: list[Request] = []
     if name in REFUSED:
-        with pytest.raises(JudgeError, match="asks through|needs the judge's tokenizer"):
+        with pytest.raises(JudgeError, match=r"asks through|needs the judge's tokenizer"):
             judge(name)
         return
     found = AlpacaEval().annotate(judge(name), pairs(7), asked.append)  # type: ignore[arg-type]
