@@ -11,7 +11,7 @@ import numpy as np
 from pa_harness.alpaca import AlpacaEval, Pair, length_control_refusal
 from pa_harness.alpaca_data import BASELINE, INSTRUCTIONS, find_gamed
 from pa_harness.judgements import Judgement
-from pa_harness.leaderboard_match import COMPARABLE, comparable
+from pa_harness.leaderboard_match import COMPARABLE, NOT_COMPARABLE, comparable
 from pa_harness.win_rate import ALL, against_instruct, win_rate
 
 if TYPE_CHECKING:
@@ -113,12 +113,15 @@ def _length_controlled(
     ordered = sorted(annotations, key=lambda each: positions[each["instruction"]])
     pairs = [Pair(each["instruction"], each["output_1"], each["output_2"]) for each in ordered]
     preferences = [float(each["preference"]) for each in ordered]
+    if len({len(pair.output_1) - len(pair.output_2) for pair in pairs}) == 1:
+        return replace(row, lc_absent="all answers differ in length by the same")
     rate, error = AlpacaEval().length_controlled(preferences, pairs, gamed.path)
-    note = "" if gamed.published else f"; length control by another df_gamed.csv ({gamed.path})"
-    kept = row.comparable
-    if note:
-        kept = f"not comparable{note.replace(';', ':')}" if kept == COMPARABLE else kept + note
-    return replace(row, length_controlled_winrate=rate, lc_standard_error=error, comparable=kept)
+    row = replace(row, length_controlled_winrate=rate, lc_standard_error=error)
+    if gamed.published:
+        return row
+    note = f"length control by another df_gamed.csv ({gamed.path})"
+    start = NOT_COMPARABLE if row.comparable == COMPARABLE else f"{row.comparable}; "
+    return replace(row, comparable=start + note)
 
 
 def _refusal(row: Judgement, judge: Judge, gamed: Gamed | None) -> str:

@@ -150,14 +150,13 @@ def _look_up(made: Plan, request: Request, asked: set[str]) -> Mapping[str, Any]
     return None if found is None else found.completion
 
 
-def ask(made: Plan, key: str | None, progress: AskingProgress, first_wait: float = 1.0) -> Tally:
+def ask(made: Plan, key: str | None, progress: AskingProgress) -> Tally:
     """Ask what is missing, and keep it.
 
     Args:
         made: of `plan`.
         key: the API key.
         progress: told how far it has come.
-        first_wait: seconds before a request's second attempt.
 
     Raises:
         JudgeError: the judge cannot be asked. What came is kept.
@@ -165,7 +164,7 @@ def ask(made: Plan, key: str | None, progress: AskingProgress, first_wait: float
     if made.annotator is None or made.kept is None or not made.missing:
         return Tally(0, made.price)
     settings = made.settings
-    server = JudgeServer(made.annotator.base_url, key, settings.patience, first_wait)
+    server = JudgeServer(made.annotator.base_url, key, settings.patience)
     is_verdict = AlpacaEval().parser(made.annotator)
     asking = Asking(server, made.kept, is_verdict, progress)
     tally = asking.ask(made.missing, made.price, settings.concurrency, settings.max_cost)

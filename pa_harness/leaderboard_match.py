@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pa_harness.model_outputs import Outputs
     from pa_harness.reference import Reference
 
-COMPARABLE = "comparable"
+COMPARABLE, NOT_COMPARABLE = "comparable", "not comparable: "
 _TOKENS, _TEMPERATURE = 2048, 0.7  # of the leaderboard's configurations of open models
 
 
@@ -36,12 +36,16 @@ def comparable(
     """
     reasons = [
         *_judge(annotator, answered_by),
-        *([] if reference.official else [f"the reference is not the published {BASELINE}"]),
+        *(
+            []
+            if reference.official
+            else [f"the reference is not known to be {BASELINE} as published"]
+        ),
         *([] if verdicts == INSTRUCTIONS else [f"{verdicts} verdicts of {INSTRUCTIONS}"]),
         *_template(outputs),
         *_decoding(outputs.decoding),
     ]
-    return f"not comparable: {'; '.join(reasons)}" if reasons else COMPARABLE
+    return f"{NOT_COMPARABLE}{'; '.join(reasons)}" if reasons else COMPARABLE
 
 
 def _judge(annotator: Annotator | None, answered_by: Sequence[str]) -> list[str]:

@@ -80,8 +80,10 @@ def against_instruct(
     Returns:
         None without λ = 1, without another λ, or with fewer than two instructions in common.
     """
+    if 1.0 not in lams or len(lams) < 2:
+        return None
     common = 100 * (verdicts[:, ~np.isnan(verdicts).any(axis=0)] - 1)
-    if 1.0 not in lams or len(lams) < 2 or common.shape[1] < 2:
+    if common.shape[1] < 2:
         return None
     one = list(lams).index(1.0)
     estimate = common.mean(axis=1)

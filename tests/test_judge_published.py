@@ -147,7 +147,17 @@ def test_other_outputs_of_the_reference_are_not_the_published(
     rows[7]["output_1"] += " And one more thing."
     row = judged(rows, tmp_path, monkeypatch, "--df_gamed", str(gamed))
     assert "instructions or outputs of gpt4_1106_preview are not the published" in row.lc_absent
-    assert "the reference is not the published gpt4_1106_preview" in row.comparable
+    assert "the reference is not known to be gpt4_1106_preview as published" in row.comparable
+
+
+def test_without_a_spread_of_lengths_there_is_no_fit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gamed: Path
+) -> None:
+    rows = json.loads(GEMMA.read_text())
+    rows = [{**row, "output_2": f"{row['output_1']}!"} for row in rows]
+    row = judged(rows, tmp_path, monkeypatch, "--df_gamed", str(gamed))
+    assert row.lc_absent == "all answers differ in length by the same"
+    assert row.n_parsed == 805
 
 
 @pytest.mark.slow
