@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _NAN = math.nan
 FORMATS = ("parquet", "csv", "jsonl")
+JUDGED = "judged"  # in place of a main metric: a judge scores the task, no number of its own does
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,7 @@ def _of_task(task: str, results: Mapping[str, Any], common: dict[str, Any]) -> l
     facts = task_facts(task, results)
     keys = [key for key in values if "," in key and "_stderr," not in key]
     chosen = facts.get("metric")
-    main = chosen if chosen in keys else next(iter(keys), "")
+    main = chosen if chosen in keys or chosen == JUDGED else next(iter(keys), "")
     up = (results.get("higher_is_better") or {}).get(task) or {}
     count = ((results.get("n-samples") or {}).get(task) or {}).get("effective")
     scores = []

@@ -55,9 +55,10 @@ class Summary:
     label: str
     lams: Array
     curves: tuple[Curve, ...]  # ICL, IF, categories; counted tasks; their parts
-    aside: dict[str, Array]  # name -> shape (λ,): ece, brier, answer_length, answers_ended
+    aside: dict[str, Array]  # name -> shape (λ,): ece, brier, answer_length and others
     notes: tuple[str, ...]
     replicates: int
+    instruction: str = ""  # what IF is the mean of
 
     def curve(self, name: str) -> Curve | None:
         """The curve of that name."""
@@ -89,7 +90,7 @@ def summarise(trajectory: Trajectory, replicates: int = REPLICATES, seed: int = 
     curves += [_curve(trajectory, part, "part", resampled) for part in parts]
     return Summary(
         *(trajectory.label, trajectory.lams, tuple(curves), _aside(trajectory)),
-        *(trajectory.notes, replicates),
+        *(trajectory.notes, replicates, trajectory.instruction),
     )
 
 
@@ -155,7 +156,7 @@ def _over_tasks(
 
 
 def _aside(trajectory: Trajectory) -> dict[str, Array]:
-    """Means over tasks of calibration, answer length (tokens) and share of ended answers."""
+    """Means over tasks of calibration, answer length (tokens), share of ended answers; rates."""
 
     def ece(task: TaskCurve) -> Array:
         pairs = zip(task.more["confidence,options"], task.more["hit,options"], strict=True)
@@ -175,4 +176,7 @@ def _aside(trajectory: Trajectory) -> dict[str, Array]:
         tasks = [task for task in trajectory.tasks if key in task.more]
         if tasks:
             found[name] = even_suite(name, tasks).combine(of_task)
+    for task in trajectory.tasks:
+        if task.averaged:
+            found |= task.rates
     return found

@@ -17,6 +17,7 @@ _ASIDE = {
     "brier": "Brier score",
     "answer_length": "answer, tokens",
     "answers_ended": "answers ended",
+    "length_controlled_winrate": "length-controlled win rate, %",
 }
 
 
@@ -41,6 +42,8 @@ def summary_text(summary: Summary) -> str:
         f"{summary.label}: {len(summary.lams)} λ; 95% intervals from {summary.replicates} "
         "resamples of the documents."
     ]
+    if summary.instruction:
+        parts.append(f"IF is {summary.instruction}.")
     parts += [_curve_text(summary, curve) for curve in summary.curves if curve.kind == "suite"]
     tasks = [curve for curve in summary.curves if curve.kind == "task"]
     parts.append(_tasks_text(summary, tasks))
@@ -73,7 +76,7 @@ def choices_text(choices: Choices) -> str:
     parts = [table(header, rows)]
     if choices.pareto:
         front = ", ".join(f"{lam:g}" for lam in choices.pareto)
-        parts.append(f"Pareto front of ICL and IF: λ = {front}")
+        parts.append(f"IF is {choices.instruction}. Pareto front of ICL and IF: λ = {front}")
     return "\n\n".join([*parts, *(choice.sentence for choice in choices.choices)])
 
 
