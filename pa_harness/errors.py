@@ -8,7 +8,8 @@
     ├── DataFileError            a data file is missing, malformed or lacks what it should hold
     ├── TaskError                a task YAML that cannot be written, read or run
     ├── SweepError               what a sweep was asked for cannot be run
-    └── RunError                 a folder of results is in use, broken, or of something else
+    ├── RunError                 a folder of results is in use, broken, or of something else
+    └── JudgeError               a judge that cannot be asked, or does not answer
 
 A message says what is wrong, with names and values; what was expected; what to do.
 """
@@ -60,6 +61,10 @@ class SweepError(PAHarnessError):
 
 class RunError(PAHarnessError):
     """A folder of results is in use, incomplete, broken, or of another configuration."""
+
+
+class JudgeError(PAHarnessError):
+    """A judge is not configured, cannot be asked, or does not answer as it should."""
 
 
 def listed(items: Iterable[object], indent: str = "  ") -> str:

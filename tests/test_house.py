@@ -95,8 +95,32 @@ MAY_IMPORT: dict[str, set[str]] = {
     "cli_sweep": TEXT
     | {"choice", "figures", "progress", "publication", "registration", "scores", "settings"}
     | {"statistics", "storage", "sweep", "tables", "trajectory"},
+    # judging
+    "model_outputs": TEXT | {"grid", "scores", "value_table"},
+    "alpaca_data": TEXT,
+    "reference": TEXT | {"alpaca_data", "model_outputs"},
+    "annotator": TEXT,
+    "judge_request": set(),
+    "alpaca": TEXT | {"annotator", "judge_request"},
+    "win_rate": {"resampling"},
+    "leaderboard_match": {"alpaca_data", "annotator", "model_outputs", "reference"},
+    "verdicts": TEXT,
+    "price": TEXT | {"annotator", "judge_request"},
+    "judgements": TEXT | {"samples", "storage", "value_table"},
+    "judge_server": TEXT | {"judge_request", "price", "verdicts"},
+    "asking": TEXT | {"judge_request", "judge_server", "price", "verdicts"},
+    "judge_numbers": {"alpaca", "alpaca_data", "annotator", "judgements", "leaderboard_match"}
+    | {"model_outputs", "reference", "win_rate"},
+    "judge_tables": {"judgements", "tables", "win_rate"},
+    "judging": TEXT
+    | {"alpaca", "annotator", "asking", "judge_numbers", "judge_request", "judge_server"}
+    | {"judgements"}
+    | {"model_outputs", "price", "reference", "verdicts"},
+    "cli_judge": TEXT
+    | {"annotator", "asking", "judge_server", "judge_tables", "judging"}
+    | {"model_outputs", "reference"},
     "cli": TEXT
-    | {"cli_sweep", "registration", "tasks"}
+    | {"cli_judge", "cli_sweep", "registration", "tasks"}
     | {"answer_column", "prompt_template", "task_check", "task_template"},
     "__main__": {"cli"},
 }
@@ -140,7 +164,7 @@ def test_nobody_imports_the_model() -> None:
     [
         *("aggregation", "bbh", "f1", "task_check", "task_template"),
         *("cli", "registration", "tasks", "errors", "scores", "samples", "value_table", "folder"),
-        *("settings", "sweep", "statistics", "choice", "tables", "publication"),
+        *("settings", "sweep", "statistics", "choice", "tables", "publication", "judging"),
     ],
 )
 def test_starts_without_torch(room: str) -> None:
