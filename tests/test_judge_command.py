@@ -296,9 +296,7 @@ def test_keys_appear_nowhere(
     everything = captured.out + captured.err + caplog.text
     files = [path for path in run.rglob("*") if path.is_file()]
     assert any(path.suffix == ".sqlite" for path in files)
-    assert SECRET not in everything + "".join(
-        path.read_bytes().decode("latin-1") for path in files
-    )
+    assert SECRET not in everything + "".join(path.read_bytes().decode("latin-1") for path in files)
 
 
 def test_openais_key_goes_to_openai_only(
@@ -336,9 +334,7 @@ def test_openai_needs_its_key(run: Path, capsys: Any, monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize("damage", ["no logs", "no results", "broken log", "two models"])
-def test_runs_that_cannot_be_judged(
-    run: Path, fake: FakeJudge, capsys: Any, damage: str
-) -> None:
+def test_runs_that_cannot_be_judged(run: Path, fake: FakeJudge, capsys: Any, damage: str) -> None:
     act: dict[str, tuple[Callable[[], object], str]] = {
         "no logs": (
             lambda: [path.unlink() for path in run.rglob("samples_*")],
