@@ -13,7 +13,7 @@ import math
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any, TextIO
 
-from pa_harness.aggregation import counted_as
+from pa_harness.aggregation import JUDGED, counted_as
 from pa_harness.errors import RunError, first_line
 from pa_harness.storage import plain, write_text, write_with
 
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 _NAN = math.nan
 FORMATS = ("parquet", "csv", "jsonl")
-JUDGED = "judged"  # in place of a main metric: a judge scores the task, no number of its own does
 
 
 @dataclass(frozen=True)

@@ -52,7 +52,14 @@ MAY_IMPORT: dict[str, set[str]] = {
     "document_checks": TEXT | {"task_documents"},
     "token_checks": TEXT | {"task_documents"},
     "task_check": TEXT
-    | {"document_checks", "prompt_template", "task_documents", "task_source", "token_checks"},
+    | {
+        "aggregation",
+        "document_checks",
+        "prompt_template",
+        "task_documents",
+        "task_source",
+        "token_checks",
+    },
     "model": TEXT
     | {"adapter", "architecture", "arguments", "hub", "interpolation", "loading", "pair"}
     | {"prefix_sharing", "provenance", "vocabulary"},
