@@ -25,8 +25,8 @@ Floor plan; each line may import what stands above it (tests/test_house.py has t
     a finished run   trajectory (a run as arrays), resampling, calibration - statistics -
                      choice (of λ) - tables, drawing, browser (of documents) - plotting - figures
                      (files) - report (one page) - publication (all of them)
-    judging          alpaca_data (published files), model_outputs - reference, annotator,
-                     judge_request - alpaca (wraps alpaca-eval), win_rate, leaderboard_match -
+    judging          alpaca_data (published files), judge_request - model_outputs - reference,
+                     annotator - alpaca (wraps alpaca-eval), win_rate, leaderboard_match -
                      verdicts (kept), price, judgements (folder) - judge_server - asking,
                      judge_numbers, judge_tables - judging
     commands         cli_judge, cli_sweep - cli

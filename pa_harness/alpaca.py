@@ -33,7 +33,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 from pa_harness.errors import JudgeError
-from pa_harness.judge_request import make_request, marked, unmarked
+from pa_harness.judge_request import make_request, marked, unmarked, verdict_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -123,7 +123,7 @@ class AlpacaEval:
             batches = any(each.batch_size > 1 for each in pool.annotators.values())
             done = pool(frame, chunksize=_CHUNK if batches else None)
         by_place = {int(row["place"]): row["preference"] for row in done}
-        return [_preference(by_place.get(place)) for place in range(len(pairs))]
+        return [verdict_of(by_place.get(place)) for place in range(len(pairs))]
 
     def parser(self, annotator: Annotator) -> Callable[[Request, Mapping[str, Any]], bool]:
         """Tells whether a completion is a verdict: parsed, one for each pair, each in [1, 2]."""
@@ -135,7 +135,7 @@ class AlpacaEval:
             whole = single.completion_key == "completions_all"
             with _quiet():
                 found = single.preferences(completion if whole else completion["text"])
-            return all(_preference(each) is not None for each in found)
+            return all(verdict_of(each) is not None for each in found)
 
         return is_verdict
 
@@ -195,16 +195,6 @@ def length_control_refusal() -> str:
     return ""
 
 
-def _preference(value: Any) -> float | None:
-    """In [1, 2]; 0 is upstream's old sign of a draw."""
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        return None
-    number = 1.5 if number == 0 else number
-    return number if 1 <= number <= 2 else None
-
-
 def _classes(package: Any) -> tuple[Any, type]:
     """Upstream's annotator for configurations given as dict, and the dict."""
     module = package.annotators.pairwise_evaluator
@@ -255,7 +245,7 @@ def _quiet() -> Iterator[None]:
 
 
 def _imported() -> Any:
-    if "alpaca_eval" in sys.modules:
+    if sys.modules.get("alpaca_eval"):
         return sys.modules["alpaca_eval"]
     try:
         getpass.getuser()

@@ -69,20 +69,25 @@ def find_file(name: str) -> Path:
         raise FileNotFoundError(first_line(error)) from None
 
 
-def find_gamed(given: Path | None) -> Gamed:
-    """The file `df_gamed.csv`.
-
-    Args:
-        given: the user's own; its content need not be the published one.
+def check_gamed(given: Path | None) -> None:
+    """Make sure, before anything is asked, that the user's own file is there.
 
     Raises:
-        JudgeError: the user's own does not exist.
+        JudgeError: it is not.
     """
     if given is not None and not given.is_file():
         raise JudgeError(
             f"--df_gamed {given} does not exist. Expected a copy of {GAMED_FILE} of the data set "
             f"{REPOSITORY}."
         )
+
+
+def find_gamed(given: Path | None) -> Gamed:
+    """The file `df_gamed.csv`.
+
+    Args:
+        given: the user's own; its content need not be the published one.
+    """
     try:
         path = given or find_file(GAMED_FILE)
     except OSError as error:

@@ -153,7 +153,7 @@ class Asking:
             else:
                 self._fail(key, f"no verdict in {_shown(verdict)}", tally)
         self._progress.tell(tally)
-        if self._in_a_row >= _HOPELESS:
+        if self._in_a_row >= _HOPELESS and not tally.stopped:
             tally.stopped = f"{self._in_a_row} requests in a row had no verdict"
 
     def _fail(self, key: str, reason: str, tally: Tally) -> None:

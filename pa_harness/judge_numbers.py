@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pa_harness.alpaca import AlpacaEval, Pair, length_control_refusal
-from pa_harness.alpaca_data import INSTRUCTIONS, find_gamed
+from pa_harness.alpaca_data import BASELINE, INSTRUCTIONS, find_gamed
 from pa_harness.judgements import Judgement
 from pa_harness.leaderboard_match import COMPARABLE, comparable
 from pa_harness.win_rate import ALL, against_instruct, win_rate
@@ -122,10 +122,12 @@ def _length_controlled(
 
 
 def _refusal(row: Judgement, judge: Judge, gamed: Gamed | None) -> str:
-    if not judge.reference.official or gamed is None:
-        return f"it is fitted for the reference gpt4_1106_preview, not {judge.reference.generator}"
+    if judge.reference.generator != BASELINE:
+        return f"it is fitted for the reference {BASELINE}, not {judge.reference.generator}"
     if row.n != INSTRUCTIONS or row.n_parsed != INSTRUCTIONS:
         return f"it needs all {INSTRUCTIONS} verdicts; there are {row.n_parsed}"
+    if not judge.reference.official or gamed is None:
+        return f"instructions or outputs of {BASELINE} are not the published ones"
     if judge.reference.positions is None:
         return "which instruction is which of AlpacaEval's is not known"
     return gamed.reason or length_control_refusal()

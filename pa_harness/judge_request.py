@@ -57,6 +57,19 @@ def completion_of(choice: Mapping[str, Any]) -> dict[str, Any]:
     return {**choice, "text": text or ""}
 
 
+def verdict_of(value: Any) -> float | None:
+    """A preference in [1, 2], None if it is none.
+
+    0 is alpaca-eval's old sign of a draw, −1 its sign of a lost verdict.
+    """
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        return None
+    number = 1.5 if number == 0 else number
+    return number if 1 <= number <= 2 else None
+
+
 def make_request(prompt: str, kwargs: Mapping[str, Any], instructions: tuple[str, ...]) -> Request:
     """The request for a formatted prompt, its texts marked.
 

@@ -133,7 +133,7 @@ class JudgeServer:
             JudgeError: it would help none.
         """
         status, wait = error.status_code, _retry_after(error.response.headers)
-        if status in _FATAL or "insufficient_quota" in str(error):
+        if status in _FATAL or error.code == "insufficient_quota":
             raise self._refused(status, reason)
         if status not in _AGAIN and status < 500:
             raise NoAnswer(reason)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from pa_harness import __version__
 from pa_harness.alpaca import AlpacaEval, Pair
+from pa_harness.alpaca_data import check_gamed
 from pa_harness.annotator import OFFICIAL, OPENAI_URL, find_annotator
 from pa_harness.asking import Asking, Tally
 from pa_harness.errors import JudgeError
@@ -105,6 +106,7 @@ def plan(settings: JudgeSettings) -> Plan:
         JudgeError: the judge or the reference cannot be used.
         RunError: there is nothing to judge, or it cannot be read.
     """
+    check_gamed(settings.df_gamed)
     outputs = read_outputs(settings.run, settings.task)
     if outputs[0].annotator:
         return Plan(settings, outputs, find_reference(GPT4, outputs), None, Price(0, 0), None)

@@ -36,7 +36,7 @@ def comparable(
     """
     reasons = [
         *_judge(annotator, answered_by),
-        *([] if reference.official else [f"the reference is not {BASELINE}"]),
+        *([] if reference.official else [f"the reference is not the published {BASELINE}"]),
         *([] if verdicts == INSTRUCTIONS else [f"{verdicts} verdicts of {INSTRUCTIONS}"]),
         *_template(outputs),
         *_decoding(outputs.decoding),

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from pa_harness.errors import RunError, first_line, listed
 from pa_harness.grid import lam_name
+from pa_harness.judge_request import verdict_of
 from pa_harness.scores import from_lm_eval, task_facts
 from pa_harness.value_table import Documents
 
@@ -169,7 +170,7 @@ def _from_json(path: Path) -> Outputs:
         answers = tuple((_judged_answer if judged else _plain_answer)(row) for row in rows)
         key = "generator_2" if judged else "generator"
         generators = sorted({str(row.get(key) or path.stem) for row in rows})
-        annotators = sorted({str(row.get("annotator", "")) for row in rows})
+        annotators = sorted({str(row.get("annotator") or "unknown") for row in rows})
     except FileNotFoundError:
         raise RunError(f"{path} does not exist.") from None
     except (OSError, ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
@@ -193,12 +194,11 @@ def _plain_answer(row: Mapping[str, Any]) -> Answer:
 
 
 def _judged_answer(row: Mapping[str, Any]) -> Answer:
-    """Texts as they were judged; a preference of −1 is AlpacaEval's mark of a lost verdict."""
-    verdict = row["preference"]
+    """Texts as they were judged."""
     return Answer(
         *(row["instruction"], row["output_2"], str(row.get("dataset", ""))),
         reference=row["output_1"],
-        verdict=None if verdict is None or verdict < 0 else float(verdict),
+        verdict=verdict_of(row["preference"]),
     )
 
 

@@ -98,7 +98,7 @@ class FakeJudge:
             self.most = max(self.most, self._now)
             number = self.requests
             self.asked[prompt] += 1
-            self.headers.append(dict(handler.headers))
+            self.headers.append({k.lower(): v for k, v in handler.headers.items()})
             self.bodies.append(body)
         try:
             scripted = self._script(number, prompt) if self._script else None

@@ -86,18 +86,24 @@ def write_logs(
     (folder / f"results_{DATE}.json").write_text(json.dumps(results))
 
 
-def write_gamed(path: Path, seed: int = 0) -> Path:
-    """A df_gamed.csv of the published schema with made-up numbers: the published is not ours."""
-    draw = np.random.default_rng(seed)
+def write_gamed(path: Path, wins: Sequence[float] | None = None) -> Path:
+    """A df_gamed.csv of the published schema with made-up numbers: the published is not ours.
+
+    `wins` of some model (0 … 1) make difficulties that go with its verdicts, as the published do.
+    """
+    draw = np.random.default_rng(0)
     hard = draw.normal(0, 1.5, 805)
+    if wins is not None:
+        share = 0.02 + 0.96 * np.array(wins)
+        hard = np.log(share / (1 - share)) + draw.normal(0, 1, 805)
     lines = [
         "model,index,preference,std_delta_len,instruction_difficulty,not_gamed_baseline",
     ]
     for model, shift in (("verbose", -1.0), ("concise", 1.0)):
         lengths = draw.normal(shift, 0.5, 805)
-        wins = 1 / (1 + np.exp(1.2 * np.tanh(lengths)))
+        chances = 1 / (1 + np.exp(1.2 * np.tanh(lengths)))
         for number in range(805):
-            values = f"{wins[number]:.6f},{lengths[number]:.6f},{hard[number]:.6f}"
+            values = f"{chances[number]:.6f},{lengths[number]:.6f},{hard[number]:.6f}"
             lines.append(f"gpt4_1106_preview_{model},{number},{values},False")
     path.write_text("\n".join(lines) + "\n")
     return path

@@ -103,7 +103,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {"choice", "figures", "progress", "publication", "registration", "scores", "settings"}
     | {"statistics", "storage", "sweep", "tables", "trajectory"},
     # judging
-    "model_outputs": TEXT | {"grid", "scores", "value_table"},
+    "model_outputs": TEXT | {"grid", "judge_request", "scores", "value_table"},
     "alpaca_data": TEXT,
     "reference": TEXT | {"alpaca_data", "model_outputs"},
     "annotator": TEXT,
@@ -120,7 +120,15 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {"model_outputs", "reference", "win_rate"},
     "judge_tables": {"judgements", "tables", "win_rate"},
     "judging": TEXT
-    | {"alpaca", "annotator", "asking", "judge_numbers", "judge_request", "judge_server"}
+    | {
+        "alpaca",
+        "alpaca_data",
+        "annotator",
+        "asking",
+        "judge_numbers",
+        "judge_request",
+        "judge_server",
+    }
     | {"judgements"}
     | {"model_outputs", "price", "reference", "verdicts"},
     "cli_judge": TEXT
