@@ -28,6 +28,15 @@ def add_verbs(verbs: Verbs) -> None:
     _add_summary(verbs)
     _add_choose(verbs)
     _add_pages(verbs)
+    for name in ("summary", "choose", "plot", "report"):
+        verbs.choices[name].add_argument(
+            "--instruction",
+            nargs="+",
+            default=(),
+            metavar="TASK|JUDGE",
+            help="what IF is the mean of: tasks such as ifeval, or judges (folders in "
+            "RUN/judgements); their beginnings do; default: all such tasks, or the only judge",
+        )
 
 
 def _verb(
@@ -179,7 +188,7 @@ def summary(options: argparse.Namespace) -> int:
     from pa_harness.tables import summary_text
     from pa_harness.trajectory import read_trajectory
 
-    trajectory = read_trajectory(options.run_folder)
+    trajectory = read_trajectory(options.run_folder, options.instruction)
     found = summarise(trajectory, seed=options.seed)
     write_json(options.run_folder / "summary.json", plain(found))
     if options.format:
@@ -228,7 +237,7 @@ def choose(options: argparse.Namespace) -> int:
     from pa_harness.tables import choices_text
     from pa_harness.trajectory import read_trajectory
 
-    trajectory = read_trajectory(options.run_folder)
+    trajectory = read_trajectory(options.run_folder, options.instruction)
     found = choose_lam(
         trajectory,
         tolerance=options.tolerance,
@@ -268,7 +277,7 @@ def plot(options: argparse.Namespace) -> int:
 
     runs: list[Path] = options.run_folders
     folder = options.output_path or (runs[0] / "figures" if len(runs) == 1 else Path("figures"))
-    summaries = [summarise(read_trajectory(run)) for run in runs]
+    summaries = [summarise(read_trajectory(run, options.instruction)) for run in runs]
     if len({summary.label for summary in summaries}) < len(runs):  # pairs of the same names
         pairs = zip(summaries, runs, strict=True)
         summaries = [replace(each, label=f"{run}: {each.label}") for each, run in pairs]
@@ -281,6 +290,6 @@ def report(options: argparse.Namespace) -> int:
     """Write a run's figures and page."""
     from pa_harness.publication import publish
 
-    print("\n".join(publish(options.run_folder)))
+    print("\n".join(publish(options.run_folder, options.instruction)))
     print(f"Report: {options.run_folder / 'report.html'}")
     return 0

@@ -62,7 +62,7 @@ def instruction_following(summaries: Sequence[Summary]) -> Figure | None:
             drawn = True
     if not drawn:
         return None
-    axes.set_ylabel("IF: mean over instruction tasks")
+    axes.set_ylabel(_if_label(summaries))
     finish(axes, "shaded: 95% at each λ")
     return figure
 
@@ -78,11 +78,18 @@ def trade_off(summaries: Sequence[Summary]) -> Figure | None:
             drawn = True
     if not drawn:
         return None
-    axes.set_xlabel("IF: mean over instruction tasks")
+    axes.set_xlabel(_if_label(summaries))
     axes.set_ylabel("ICL: mean over few-shot tasks")
     axes.margins(0.1)
     finish(axes, "filled: no other λ is better in both", lam_axis=False)
     return figure
+
+
+def _if_label(summaries: Sequence[Summary]) -> str:
+    """What IF is, where all runs measure it alike."""
+    kinds = {summary.instruction for summary in summaries if summary.curve("IF")}
+    alike = kinds.pop() if len(kinds) == 1 else ""
+    return f"IF: {short(alike, 60)}" if alike else "IF: mean over instruction tasks"
 
 
 def small_multiples(summaries: Sequence[Summary], kind: str) -> Figure | None:

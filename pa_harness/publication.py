@@ -16,11 +16,16 @@ from pa_harness.storage import plain, write_json, write_text
 from pa_harness.trajectory import read_trajectory
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 
-def publish(path: Path) -> list[str]:
+def publish(path: Path, instruction: Sequence[str] = ()) -> list[str]:
     """Write summary.json, choice.json, figures/ and report.html.
+
+    Args:
+        path: the run.
+        instruction: what IF is the mean of, as in `read_trajectory`.
 
     Returns:
         The choices' sentences.
@@ -29,7 +34,7 @@ def publish(path: Path) -> list[str]:
         RunError: the folder holds no finished sweep, or nothing that can be paired.
     """
     folder = RunFolder(path)
-    trajectory = read_trajectory(path)
+    trajectory = read_trajectory(path, instruction)
     summary = summarise(trajectory)
     choices: Choices | None = None
     try:
@@ -41,7 +46,10 @@ def publish(path: Path) -> list[str]:
     write_json(path / "summary.json", plain(summary))
     write_figures(all_figures([summary]), path / "figures")
     logs = [
-        {task.name: folder.samples(float(lam), task.name) for task in trajectory.tasks}
+        {
+            task.name: folder.samples(float(lam), task.answers or task.name)
+            for task in trajectory.tasks
+        }
         for lam in trajectory.lams
     ]
     contents = Contents(

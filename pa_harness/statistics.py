@@ -6,6 +6,7 @@ the sweep; `over_tasks` is over *tasks*: what other tasks of the kind might have
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -14,7 +15,7 @@ import numpy as np
 
 from pa_harness.calibration import calibration_gaps
 from pa_harness.resampling import LEVEL, Intervals, generator, intervals, replicate_means
-from pa_harness.trajectory import even_suite
+from pa_harness.trajectory import ICL, even_suite
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -66,6 +67,7 @@ class Summary:
     aside: dict[str, Aside]  # ece, brier, answer_length, answers_ended
     notes: tuple[str, ...]
     replicates: int
+    instruction: str = ""  # what IF is the mean of
 
     def curve(self, name: str) -> Curve | None:
         """The curve of that name."""
@@ -102,8 +104,17 @@ def summarise(trajectory: Trajectory, replicates: int = REPLICATES, seed: int = 
     curves += [_curve(trajectory, part, "part", resampled) for part in parts]
     return Summary(
         *(trajectory.label, trajectory.lams, tuple(curves), _aside(trajectory, replicates, seed)),
-        *(trajectory.notes, replicates),
+        *((*trajectory.notes, *_unscaled(trajectory)), replicates, trajectory.instruction),
     )
+
+
+def _unscaled(trajectory: Trajectory) -> tuple[str, ...]:
+    """Why there is no normalised average, where some of its tasks could be scaled."""
+    icl = trajectory.suite(ICL)
+    names = [task.name for task in icl.tasks if math.isnan(task.baseline)] if icl else []
+    if icl is None or not 0 < len(names) < len(icl.tasks):
+        return ()
+    return (f"No normalised average: {', '.join(names)} have no random_baseline.",)
 
 
 def against_instruct(
@@ -168,7 +179,7 @@ def _over_tasks(
 
 
 def _aside(trajectory: Trajectory, replicates: int, seed: int) -> dict[str, Aside]:
-    """Calibration, answer length (tokens) and share of ended answers."""
+    """Calibration, answer length (tokens), share of ended answers; rates, without intervals."""
     wanted = {
         "ece": "hit,options",
         "brier": "brier,options",
@@ -182,6 +193,10 @@ def _aside(trajectory: Trajectory, replicates: int, seed: int) -> dict[str, Asid
             suite = even_suite(name, tasks)
             make = _calibration if name == "ece" else partial(_mean_aside, key)
             found[name] = make(suite, replicates, seed)
+    unknown = np.full(len(trajectory.lams), math.nan)
+    for task in trajectory.tasks:
+        if task.averaged:
+            found |= {name: Aside(rate, unknown, unknown) for name, rate in task.rates.items()}
     return found
 
 

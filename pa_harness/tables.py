@@ -17,6 +17,7 @@ _ASIDE = {
     "brier": "Brier score",
     "answer_length": "answer, tokens",
     "answers_ended": "answers ended",
+    "length_controlled_winrate": "length-controlled win rate, %",
 }
 
 
@@ -41,6 +42,8 @@ def summary_text(summary: Summary) -> str:
         f"{summary.label}: {len(summary.lams)} λ; 95% intervals from {summary.replicates} "
         "resamples of the documents."
     ]
+    if summary.instruction:
+        parts.append(f"IF is {summary.instruction}.")
     parts += [_curve_text(summary, curve) for curve in summary.curves if curve.kind == "suite"]
     tasks = [curve for curve in summary.curves if curve.kind == "task"]
     parts.append(_tasks_text(summary, tasks))
@@ -48,7 +51,9 @@ def summary_text(summary: Summary) -> str:
     if shares:
         parts.append(f"Parts of them:\n\n{_tasks_text(summary, shares)}")
     if summary.aside:
-        header = ["λ", *(cell for name in summary.aside for cell in (_ASIDE[name], "95%"))]
+        header = ["λ"]
+        for name, each in summary.aside.items():
+            header += [_ASIDE[name], *(["95%"] if _ranged(each) else [])]
         rows = [
             [f"{lam:g}", *(cell for each in summary.aside.values() for cell in _beside(each, row))]
             for row, lam in enumerate(summary.lams)
@@ -73,7 +78,7 @@ def choices_text(choices: Choices) -> str:
     parts = [table(header, rows)]
     if choices.pareto:
         front = ", ".join(f"{lam:g}" for lam in choices.pareto)
-        parts.append(f"Pareto front of ICL and IF: λ = {front}")
+        parts.append(f"IF is {choices.instruction}. Pareto front of ICL and IF: λ = {front}")
     return "\n\n".join([*parts, *(choice.sentence for choice in choices.choices)])
 
 
@@ -118,9 +123,13 @@ def _tasks_text(summary: Summary, tasks: Sequence[Curve]) -> str:
     return f"{table(header, rows)}\n\n{what}"
 
 
-def _beside(found: Aside, row: int) -> tuple[str, str]:
+def _ranged(found: Aside) -> bool:
+    return not all(math.isnan(low) for low in found.low)
+
+
+def _beside(found: Aside, row: int) -> list[str]:
     low, high = _number(found.low[row]), _number(found.high[row])
-    return _number(found.estimate[row]), f"[{low}, {high}]"
+    return [_number(found.estimate[row]), *([f"[{low}, {high}]"] if _ranged(found) else [])]
 
 
 def _ranges(found: Intervals) -> list[str]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+INSTRUCTIONS = "alpaca_eval"  # the folder of the tasks that a judge scores, which have no shots
 CATEGORIES = ("knowledge", "commonsense", "language", "symbolic", "reading", "finance")
 COLUMNS = (
     "task",
@@ -74,10 +75,10 @@ class ShippedTask:
 
 
 def shipped_tasks() -> list[ShippedTask]:
-    """All shipped tasks but the smaller copies (``_lite``), by category and name."""
+    """The shipped few-shot tasks but the smaller copies (``_lite``), by category and name."""
     found = []
     for file in sorted(tasks_folder().glob("*/*.yaml")):
-        if not file.stem.endswith("_lite"):
+        if not file.stem.endswith("_lite") and file.parent.name != INSTRUCTIONS:
             found.append(_shipped(read_yaml(file)))
     return sorted(found, key=lambda task: (CATEGORIES.index(task.category), task.name))
 

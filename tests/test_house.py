@@ -21,6 +21,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "documents": set(),
     "demonstrations": {"documents"},
     "extraction": {"documents"},
+    "alpaca_task": TEXT,
     "interpolation": TEXT,
     "token_trie": set(),
     "packing": {"token_trie"},
@@ -51,7 +52,14 @@ MAY_IMPORT: dict[str, set[str]] = {
     "document_checks": TEXT | {"task_documents"},
     "token_checks": TEXT | {"task_documents"},
     "task_check": TEXT
-    | {"document_checks", "prompt_template", "task_documents", "task_source", "token_checks"},
+    | {
+        "aggregation",
+        "document_checks",
+        "prompt_template",
+        "task_documents",
+        "task_source",
+        "token_checks",
+    },
     "model": TEXT
     | {"adapter", "architecture", "arguments", "hub", "interpolation", "loading", "pair"}
     | {"prefix_sharing", "provenance", "vocabulary"},
@@ -79,7 +87,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {"workload"},
     "resampling": set(),
     "calibration": set(),
-    "trajectory": TEXT | {"value_table", "scores"},
+    "trajectory": TEXT | {"judgements", "value_table", "scores"},
     "statistics": {"calibration", "resampling", "trajectory"},
     "choice": TEXT | {"resampling", "statistics", "trajectory"},
     "tables": {"choice", "resampling", "statistics"},
