@@ -119,11 +119,10 @@ def _about(description: str, shots: int, scores: Scores) -> str:
     ours, hf = _noise(scores, 0), _noise(scores, 1)
     return (
         f"{'; '.join(description.splitlines())}; λ = ½, {shots} shots. Percent of documents with "
-        "the same choice (highest log-likelihood). hf scores one request at a time with its softmax in "
+        "the same choice (highest log-likelihood). hf scores one request at a time, its softmax in "
         "fp32 (as ours), but where it says otherwise; fp32 has the same, rounded, weights. Against "
-        "fp32, bf16 changes the difference of two options by "
-        f"{ours[0]:.3f} (median) and at most {ours[1]:.2f} nats (ours), "
-        f"{hf[0]:.3f} and {hf[1]:.2f} (hf)."
+        f"fp32, bf16 changes the difference of two options by {ours[0]:.3f} (median) and at most "
+        f"{ours[1]:.2f} nats (ours), {hf[0]:.3f} and {hf[1]:.2f} (hf)."
     )
 
 
