@@ -1,0 +1,60 @@
+"""The verbs that put results beside others' numbers and hand them on: compare, export-results."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pa_harness.boards import NAMES
+from pa_harness.cli_sweep import add_verb
+from pa_harness.comparison import Names
+from pa_harness.comparison_text import FORMATS, as_text
+from pa_harness.result_files import read_results
+from pa_harness.side_by_side import named_references, sections
+from pa_harness.storage import write_text
+
+if TYPE_CHECKING:
+    import argparse
+
+
+def add_compare_verbs(verbs: Any) -> None:
+    """Add this module's verbs to the command's parser."""
+    parser = add_verb(
+        verbs,
+        "compare",
+        compare,
+        "results beside published leaderboard numbers: differences, verdicts, ranks",
+        "compare runs/first --to open_llm_v1 --base google/gemma-2b --instruct google/gemma-2b-it",
+    )
+    parser.add_argument(
+        "results",
+        type=Path,
+        nargs="+",
+        metavar="RESULTS|RUN",
+        help="results files of lm-eval, folders of them, sweeps, Every Eval Ever records, tables",
+    )
+    parser.add_argument(
+        "--to",
+        nargs="+",
+        default=[],
+        metavar="LEADERBOARD|FILE",
+        help=f"{', '.join(NAMES)}, or any of the kinds above; default: all that share a task",
+    )
+    for end in ("base", "instruct", "model"):
+        parser.add_argument(f"--{end}", default="", metavar="NAME", help="its published name")
+    parser.add_argument("--format", choices=FORMATS, default="text", help="default: text")
+    parser.add_argument("--output", type=Path, metavar="FILE", help="write it there instead")
+
+
+def compare(options: argparse.Namespace) -> int:
+    """Print the comparison, or write it."""
+    boards, references = named_references(options.to)
+    names = Names(options.base, options.instruct, options.model)
+    found = sections(read_results(options.results), boards, references, names)
+    text = as_text(found, options.format)
+    if options.output:
+        write_text(options.output, f"{text}\n")
+        print(options.output)
+    else:
+        print(text)
+    return 0
