@@ -21,10 +21,7 @@ ALSO = (
     *("num_fewshot", "stderr", "n", "version", "precision", "chat_template", "role", "date"),
     *("leaderboard", "snapshot", "scale"),
 )
-_TEXTS = (
-    *("model", "task", "metric", "source", "version", "precision", "role", "date"),
-    *("leaderboard", "snapshot"),
-)
+_TEXTS = (*("source", "version", "precision", "role", "date", "leaderboard", "snapshot"),)
 _UNITS = {"percent": 100.0, "fraction": 1.0}
 _TEMPLATES = {"yes": YES, "true": YES, "no": NO, "false": NO, "": UNKNOWN, "none": UNKNOWN}
 SUFFIXES = (".csv", ".tsv", ".yaml", ".yml")
@@ -80,16 +77,19 @@ def _row(row: Mapping[str, Any], place: str) -> Reported:
         )
     shots = _number(given, "num_fewshot", place)
     documents = _number(given, "n", place)
-    texts = {name: str(given.get(name, "")) for name in _TEXTS}
-    return replace(
-        Reported("", "", "", _number(given, "value", place) / unit),
-        **texts,
-        scale=str(given.get("scale") or "raw"),
+    made = Reported(
+        model=str(given["model"]),
+        task=str(given["task"]),
+        metric=str(given["metric"]),
+        value=_number(given, "value", place) / unit,
         stderr=_number(given, "stderr", place) / unit,
         num_fewshot=None if math.isnan(shots) else int(shots),
         n=0 if math.isnan(documents) else int(documents),
         chat_template=template,
+        scale=str(given.get("scale") or "raw"),
     )
+    texts: dict[str, Any] = {name: str(given.get(name, "")) for name in _TEXTS}
+    return replace(made, **texts)
 
 
 def _number(row: Mapping[str, Any], name: str, place: str) -> float:

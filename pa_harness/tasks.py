@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 CATEGORIES = ("knowledge", "commonsense", "language", "symbolic", "reading", "finance")
+LEADERBOARDS = "open_llm"  # how such a folder's name begins
 COLUMNS = (
     "task",
     "category",
@@ -73,10 +74,16 @@ class ShippedTask:
     suite: str
 
 
+def suite_files() -> list[Path]:
+    """The YAMLs of the benchmark's own tasks: not those of the folders named after leaderboards."""
+    files = sorted(tasks_folder().glob("*/*.yaml"))
+    return [file for file in files if not file.parent.name.startswith(LEADERBOARDS)]
+
+
 def shipped_tasks() -> list[ShippedTask]:
-    """All shipped tasks but the smaller copies (``_lite``), by category and name."""
+    """All tasks of the benchmark but the smaller copies (``_lite``), by category and name."""
     found = []
-    for file in sorted(tasks_folder().glob("*/*.yaml")):
+    for file in suite_files():
         if not file.stem.endswith("_lite"):
             found.append(_shipped(read_yaml(file)))
     return sorted(found, key=lambda task: (CATEGORIES.index(task.category), task.name))
