@@ -34,7 +34,7 @@ def as_text(found: Sequence[Section], kind: str) -> str:
 
 
 def _section(section: Section, kind: str) -> str:
-    title = f"## {section.title}" if kind == "markdown" else section.title.upper()
+    title = f"## {section.title}" if kind == "markdown" else f"=== {section.title} ==="
     parts = [title]
     models = list(dict.fromkeys(row.model for row in section.rows if row.model))
     if models:

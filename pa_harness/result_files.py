@@ -62,21 +62,21 @@ def _file(path: Path) -> list[Reported]:
 
 
 def _folder(path: Path) -> list[Reported]:
-    """All results files below; other JSON files are passed over unless they are records."""
-    found: list[Reported] = []
-    for file in sorted(path.rglob("*.json")):
-        if file.name.startswith("results"):
-            found += _file(file)
-        elif not any(part.startswith(("units", ".")) for part in file.relative_to(path).parts):
-            found += _record(file)
+    """All results files of lm-eval below; where there are none, all Every Eval Ever records."""
+    files = sorted(path.rglob("*.json"))
+    own = [file for file in files if file.name.startswith("results")]
+    found = [number for file in own for number in _file(file)]
+    if not own:
+        found = [number for file in files for number in _record(file)]
     if not found:
         raise RunError(f"{path} holds no results. Expected {_KINDS}.")
     return found
 
 
 def _record(file: Path) -> list[Reported]:
+    """The numbers of a record; none where the file is something else that lies beside records."""
     try:
         content = read_json_file(file)
     except RunError:
-        return []  # not named as a results file: a neighbour of one
+        return []
     return read_record(content, file) if is_every_eval_ever(content) else []
