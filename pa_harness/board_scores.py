@@ -106,8 +106,11 @@ def _one(task: BoardTask) -> Part:
 
 
 def _is(metric: str, wanted: str) -> bool:
-    """Whether a metric is lm-eval's `wanted`; tables may leave its filter out."""
-    return metric in (wanted, wanted.partition(",")[0]) or metric.startswith("mean(")
+    """Whether a metric is the `wanted` one; a table may leave lm-eval's filter out."""
+    if metric == wanted or metric.startswith("mean("):
+        return True
+    whole = "," in metric and "," in wanted
+    return not whole and metric.partition(",")[0] == wanted.partition(",")[0]
 
 
 def _metrics(task: BoardTask, found: Mapping[str, Reported]) -> list[Reported]:

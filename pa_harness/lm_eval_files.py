@@ -78,12 +78,12 @@ def from_results(content: Mapping[str, Any], path: Path) -> list[Reported]:
 def _reported(score: Score, content: Mapping[str, Any], path: Path) -> Reported:
     config = content.get("config") or {}
     unit = 100 if score.task.startswith("alpaca_eval") and score.metric in _PERCENT else 1
-    adapted = bool(score.instruct)
+    adapted = not math.isnan(score.lam)  # `--model hf` with peft= has two models, but no λ
     return Reported(
         model=score.instruct if adapted and score.lam == 1 else _model(score, content),
         base=score.base if adapted else "",
-        instruct=score.instruct,
-        lam=score.lam if adapted else math.nan,
+        instruct=score.instruct if adapted else "",
+        lam=score.lam,
         task=score.task,
         metric=score.key,
         value=score.value / unit,
@@ -105,7 +105,7 @@ def _reported(score: Score, content: Mapping[str, Any], path: Path) -> Reported:
 
 def _model(score: Score, content: Mapping[str, Any]) -> str:
     """The base of a pair; the adapter or checkpoint of any other model type."""
-    if score.instruct:
+    if not math.isnan(score.lam):
         return score.base
     model_args = (content.get("config") or {}).get("model_args") or {}
     if isinstance(model_args, str):
