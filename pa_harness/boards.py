@@ -132,12 +132,12 @@ _MATH = {
 _V1 = (
     BoardTask(
         *("arc_challenge", "ARC", 25, ("acc_norm,none",), 1172),
-        accepted={"arc_challenge": ("1.0",)},
+        accepted={"pa_open_llm_v1_arc_challenge": ("1.0",), "arc_challenge": ("1.0",)},
         near={"pa_arc_challenge_cf": _SAME_SHOTS, "pa_arc_challenge_mcf": _LETTERS},
     ),
     BoardTask(
         *("hellaswag", "HellaSwag", 10, ("acc_norm,none",), 10042),
-        accepted={"hellaswag": ("1.0",)},
+        accepted={"pa_open_llm_v1_hellaswag": ("1.0",), "hellaswag": ("1.0",)},
         near={"pa_hellaswag_cf": _SAME_SHOTS, "pa_hellaswag_mcf": _LETTERS},
     ),
     BoardTask(
@@ -152,11 +152,11 @@ _V1 = (
     ),
     BoardTask(
         *("truthfulqa_mc2", "TruthfulQA", 0, ("acc,none",), 817),
-        accepted={"truthfulqa_mc2": ("2.0", "3.0")},
+        accepted={"pa_open_llm_v1_truthfulqa_mc2": ("1.0",), "truthfulqa_mc2": ("2.0", "3.0")},
     ),
     BoardTask(
         *("winogrande", "WinoGrande", 5, ("acc,none",), 1267),
-        accepted={"winogrande": ("1.0",)},
+        accepted={"pa_open_llm_v1_winogrande": ("1.0",), "winogrande": ("1.0",)},
         near={"pa_winogrande_cf": _SAME_SHOTS, "pa_winogrande_mcf": _LETTERS},
     ),
     BoardTask(

@@ -18,6 +18,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "aggregation": set(),
     "f1": set(),
     "bbh": set(),
+    "truthfulqa": {"tasks"},
     "documents": set(),
     "demonstrations": {"documents"},
     "extraction": {"documents"},
