@@ -26,8 +26,9 @@ Floor plan; each line may import what stands above it (tests/test_house.py has t
                      choice (of λ) - tables, drawing, browser (of documents) - plotting - figures
                      (files) - report (one page) - publication (all of them)
     published        reported (a number) - leaderboard (rows), boards (rules), model_names -
-                     lm_eval_files, score_tables, every_eval_ever - result_files - board_scores -
-                     comparison - standing (ranks) - side_by_side - comparison_text, sharing
+                     lm_eval_files, judgement_files, score_tables, every_eval_ever - result_files -
+                     board_scores - comparison - standing (ranks) - side_by_side -
+                     comparison_text, sharing
     commands         cli_sweep - cli_compare - cli
 
 This module imports nothing, so that the startup hook (`pa_harness.registration`) stays cheap.

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from pa_harness.errors import RunError
 from pa_harness.every_eval_ever import is_every_eval_ever, read_record
+from pa_harness.judgement_files import read_judgement_files
 from pa_harness.lm_eval_files import from_results, is_lm_eval, read_json_file
 from pa_harness.score_tables import SUFFIXES, read_table
 
@@ -62,11 +63,14 @@ def _file(path: Path) -> list[Reported]:
 
 
 def _folder(path: Path) -> list[Reported]:
-    """All results files of lm-eval below; where there are none, all Every Eval Ever records."""
+    """All results of lm-eval below, with a run's judgements; without any, all records below."""
     files = sorted(path.rglob("*.json"))
     own = [file for file in files if file.name.startswith("results")]
     found = [number for file in own for number in _file(file)]
-    if not own:
+    if found:
+        pair = next((each for each in found if each.instruct), found[0])
+        found += read_judgement_files(path, pair.base, pair.instruct)
+    else:
         found = [number for file in files for number in _record(file)]
     if not found:
         raise RunError(f"{path} holds no results. Expected {_KINDS}.")

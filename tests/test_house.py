@@ -96,7 +96,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "lm_eval_files": TEXT | {"reported", "scores"},
     "score_tables": TEXT | {"data_file", "reported"},
     "every_eval_ever": TEXT | {"reported"},
-    "result_files": TEXT | {"every_eval_ever", "lm_eval_files", "reported", "score_tables"},
+    "judgement_files": TEXT | {"reported"},
+    "result_files": TEXT
+    | {"every_eval_ever", "judgement_files", "lm_eval_files", "reported", "score_tables"},
     "board_scores": {"boards", "reported"},
     "comparison": {"board_scores", "boards", "model_names", "reported"},
     "standing": {"board_scores", "boards", "comparison", "model_names", "reported"},
