@@ -35,8 +35,8 @@ class Contender:
     Attributes:
         label: as in tables: ``λ = 0.5``, or the name.
         lam: NaN for a model that is not between two others.
-        reference: the name whose published numbers stand beside it. Between the ends it is the
-            instruct model's.
+        reference: the name whose published numbers stand beside it. Everywhere but at λ = 0
+            it is the instruct model's.
     """
 
     label: str
@@ -47,7 +47,7 @@ class Contender:
     @property
     def endpoint(self) -> bool:
         """Whether the reference is this very model."""
-        return not 0 < self.lam < 1
+        return math.isnan(self.lam) or self.lam in (0, 1)
 
 
 @dataclass(frozen=True)
@@ -162,13 +162,11 @@ def on_board(row: Reported, board: Board) -> bool:
 def missing(board: Board, contender: Contender, published: Sequence[Reported]) -> str:
     """A sentence where the reference has no published number; empty where it has."""
     known = [row.model for row in published if on_board(row, board)]
-    if matching(contender.reference, known):
-        return ""
+    if not contender.endpoint or matching(contender.reference, known):
+        return ""  # between the ends it is the instruct model, of which λ = 1 speaks
     near = suggestions(contender.reference, known)
     hint = f" Near it: {', '.join(near)}." if near else ""
     flag = {0.0: "--base", 1.0: "--instruct"}.get(contender.lam, "--model")
-    if 0 < contender.lam < 1:
-        return ""  # said at λ = 1
     return (
         f"{contender.label}: no published number of {contender.reference}.{hint} "
         f"{flag} NAME says which model it is."

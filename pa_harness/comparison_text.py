@@ -60,23 +60,21 @@ def _cells(row: Row) -> list[str]:
 
 def _ranks(standings: Sequence[Standing], kind: str) -> str:
     """The ranks; a task without one has its reason in the verdict, an average in a line here."""
-    title = f"Where it would stand ({COMPUTED}; among the published models of its size)"
+    parts = []
     ranked = [each for each in standings if each.rank]
-    parts = [f"### {title}" if kind == "markdown" else title]
     if ranked:
+        title = f"Where it would stand ({COMPUTED}; among the published models of its size)"
         header = ("model", "of", "value", "rank", "published runs", "their size")
         cells = [
             (s.contender, s.what, _number(s.value), str(s.rank), str(s.of), s.size_class)
             for s in ranked
         ]
-        parts.append(table(header, cells))
+        parts += [f"### {title}" if kind == "markdown" else title, table(header, cells)]
     lines = [
         f"No rank of the average for {each.contender}: {each.note}."
         for each in standings
         if each.what == AVERAGE and not each.rank
     ]
-    if not ranked and not lines:
-        return ""
     parts += ["\n".join(lines)] if lines else []
     return "\n\n".join(parts)
 

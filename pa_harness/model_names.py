@@ -26,8 +26,9 @@ _BILLIONS = {  # where the name does not tell the number of parameters
     "olmoe-1b-7b": 6.9,
     "mistral-nemo": 12.2,
 }
-# Upper ends (billions) of the classes in which models are ranked.
-_CLASSES = (2, 4, 10, 20, 50, 100, math.inf)
+# Upper ends (billions) of the classes in which models are ranked; none lies between a name's round
+# number and the count (Qwen1.5-4B has 3.95).
+_CLASSES = (2, 3.5, 10, 20, 50, 100, math.inf)
 
 
 def canonical(name: str) -> str:
@@ -78,7 +79,7 @@ def billions(name: str, parameters: float = math.nan) -> float:
 
 
 def size_class(size: float) -> str:
-    """``4–10 B`` for 7; empty where the size is not known. Upper ends belong to the class above."""
+    """``3.5–10 B`` for 7; empty where the size is not known. Ends belong to the class above."""
     if math.isnan(size):
         return ""
     lower: float = 0

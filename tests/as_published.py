@@ -60,7 +60,7 @@ def results_of(board: Board, run: Run, **config: Any) -> dict[str, Any]:
 
 
 def _add(content: dict[str, Any], board: Board, task: BoardTask, row: Reported) -> None:
-    pattern = next(iter(task.accepted))
+    pattern = task.name if task.name in task.accepted else next(iter(task.accepted))
     parts: tuple[Part | None, ...] = task.parts or (None,)
     for name, part in zip(task.leaves(pattern), parts, strict=True):
         options = part.options if part and task.per_part else task.options

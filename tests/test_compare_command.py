@@ -33,7 +33,7 @@ def files(tmp_path: Path) -> Path:
         run = run_of(V1, GEMMA, "bfloat16")
         content = results_of(V1, run, model_args=args)
         if lam == 0:
-            numbers = content["results"]["pa_open_llm_v1_winogrande"]
+            numbers = content["results"]["winogrande"]
             numbers |= {"acc,none": 0.6, "acc_stderr,none": 0.0125}
         (tmp_path / f"results_{lam}.json").write_text(json.dumps(content))
     return tmp_path
@@ -58,7 +58,7 @@ def test_a_terminal_gets_tables_and_sentences(
     assert [row[1].strip() for row in rows] == ["λ = 0", "λ = 1", "λ = 0.5"]
     assert rows[0][-1] == "comparable |"
     assert "computed, not submitted" in text
-    assert "2–4 B" in text
+    assert "2–3.5 B" in text
 
 
 def test_markdown_csv_and_json_say_the_same(

@@ -238,6 +238,14 @@ def test_ends_come_first_and_stand_beside_their_models() -> None:
     assert {standing.contender for standing in section.standings} == {"λ = 0", "λ = 1", "λ = 0.5"}
 
 
+def test_beyond_the_ends_nothing_is_reproduced() -> None:
+    """λ = 1.5 is no published model: its numbers stand beside the instruct model's, no more."""
+    args = {"pretrained": "google/gemma-2b", "instruct": "google/gemma-2b-it", "lam": 1.5}
+    section = beside(V1, results_of(V1, run_of(V1, "google/gemma-2b-it"), model_args=args))
+    assert section.rows[0].model == "google/gemma-2b-it"
+    assert section.sentences == ()
+
+
 def test_a_model_that_was_never_published_gets_suggestions() -> None:
     content = results_of(V1, run_of(V1, "google/gemma-2b", "bfloat16"))
     content["config"]["model_args"] = {"pretrained": "google/gema-2b"}

@@ -53,13 +53,13 @@ def test_a_near_miss_is_suggested() -> None:
 @pytest.mark.parametrize(
     ("name", "size", "in_class"),
     [
-        ("google/gemma-2-9b-it", 9, "4–10 B"),
+        ("google/gemma-2-9b-it", 9, "3.5–10 B"),
         ("Qwen/Qwen1.5-0.5B", 0.5, "under 2 B"),
         ("HuggingFaceTB/SmolLM2-135M", 0.135, "under 2 B"),
         ("mistralai/Mixtral-8x7B-v0.1", 46.7, "20–50 B"),
-        ("allenai/OLMo-2-1124-7B", 7, "4–10 B"),
+        ("allenai/OLMo-2-1124-7B", 7, "3.5–10 B"),
         ("meta-llama/Llama-3.1-405B", 405, "over 100 B"),
-        ("x/model-2B", 2, "2–4 B"),
+        ("x/model-2B", 2, "2–3.5 B"),
         ("gpt2", math.nan, ""),
     ],
 )
@@ -70,6 +70,7 @@ def test_sizes(name: str, size: float, in_class: str) -> None:
 
 def test_a_counted_size_comes_before_the_name() -> None:
     assert billions("model-7b", 268098176) == pytest.approx(0.268, abs=1e-3)
+    assert size_class(billions("Qwen/Qwen1.5-4B")) == size_class(billions("", 3_950_369_792))
 
 
 def test_names_in_tables() -> None:

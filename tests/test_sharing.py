@@ -107,9 +107,6 @@ def run(tmp_path: Path) -> Path:
             model_num_parameters=2_000_000_000,
         )
         content["lm_eval_version"] = "0.4.13"
-        content["results"]["hellaswag"] = content["results"].pop("pa_open_llm_v1_hellaswag")
-        for section in ("configs", "versions", "n-shot", "n-samples"):
-            content[section]["hellaswag"] = content[section].pop("pa_open_llm_v1_hellaswag")
         content["configs"]["hellaswag"] = {
             "dataset_path": "Rowan/hellaswag",
             "dataset_kwargs": {"revision": "218ec52e"},
