@@ -16,7 +16,7 @@ Floor plan; each line may import what stands above it (tests/test_house.py has t
     exact scoring    token_trie - packing (passes) - tree_attention - prefix_scoring -
                      compatibility (which models), prefix_generation - prefix_sharing
     for lm-eval      tasks, aggregation - registration (startup hook), model (PartiallyAdaptedLM)
-    task YAMLs       documents, demonstrations, bbh, extraction, f1, alpaca_task
+    task YAMLs       documents, demonstrations, bbh, truthfulqa, extraction, f1, alpaca_task
     own tasks        data_file - answer_column - prompt_template - task_template (new-task);
                      task_source - task_documents - document_checks, token_checks - task_check
     a sweep          storage, grid (of λ), samples, scores (flat record) - settings - value_table
@@ -29,7 +29,11 @@ Floor plan; each line may import what stands above it (tests/test_house.py has t
                      annotator - alpaca (wraps alpaca-eval), win_rate, leaderboard_match -
                      verdicts (kept), price, judgements (folder) - judge_server - asking,
                      judge_numbers, judge_tables - judging
-    commands         cli_judge, cli_sweep - cli
+    published        reported (a number) - leaderboard (rows), boards (rules), model_names -
+                     lm_eval_files, judgement_files, score_tables, every_eval_ever - result_files -
+                     board_scores - comparison - standing (ranks) - side_by_side -
+                     comparison_text, sharing
+    commands         cli_judge, cli_sweep - cli_compare - cli
 
 This module imports nothing, so that the startup hook (`pa_harness.registration`) stays cheap.
 """

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from pa_harness import __doc__ as about
 from pa_harness.answer_column import KINDS
+from pa_harness.cli_compare import add_compare_verbs
 from pa_harness.cli_judge import add_judge
 from pa_harness.cli_sweep import add_verbs
 from pa_harness.errors import EXIT_CODE, PAHarnessError, install_excepthook, report
@@ -117,6 +118,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add_verbs(verbs)
     add_judge(verbs)
+    add_compare_verbs(verbs)
     return parser
 
 

@@ -39,9 +39,10 @@ def add_verbs(verbs: Verbs) -> None:
         )
 
 
-def _verb(
+def add_verb(
     verbs: Verbs, name: str, act: Callable[[argparse.Namespace], int], about: str, example: str
 ) -> argparse.ArgumentParser:
+    """A verb with its description and an example; `act` gets the parsed options."""
     parser: argparse.ArgumentParser = verbs.add_parser(
         name,
         help=about,
@@ -54,7 +55,7 @@ def _verb(
 
 
 def _add_sweep(verbs: Verbs) -> None:
-    parser = _verb(
+    parser = add_verb(
         verbs,
         "sweep",
         sweep,
@@ -168,7 +169,7 @@ def _publish(run: Path) -> None:
 
 
 def _add_summary(verbs: Verbs) -> None:
-    parser = _verb(
+    parser = add_verb(
         verbs,
         "summary",
         summary,
@@ -198,7 +199,7 @@ def summary(options: argparse.Namespace) -> int:
 
 
 def _add_choose(verbs: Verbs) -> None:
-    parser = _verb(
+    parser = add_verb(
         verbs,
         "choose",
         choose,
@@ -250,7 +251,7 @@ def choose(options: argparse.Namespace) -> int:
 
 
 def _add_pages(verbs: Verbs) -> None:
-    draw = _verb(
+    draw = add_verb(
         verbs,
         "plot",
         plot,
@@ -259,7 +260,7 @@ def _add_pages(verbs: Verbs) -> None:
     )
     draw.add_argument("run_folders", type=Path, nargs="+", metavar="RUN")
     draw.add_argument("--output_path", "-o", type=Path, help="default: RUN/figures of one run")
-    page = _verb(
+    page = add_verb(
         verbs,
         "report",
         report,

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pa_harness.browser import ChangedDocument
     from pa_harness.choice import Choices
     from pa_harness.resampling import Intervals
+    from pa_harness.side_by_side import Section
     from pa_harness.statistics import Aside, Summary
 
 _SVG = "http://www.w3.org/2000/svg"
@@ -48,6 +49,7 @@ class Contents:
     changed: Sequence[ChangedDocument]
     provenance: Mapping[str, Any]
     csv: str  # the table of scores, for download
+    comparisons: Sequence[Section] = ()  # with published numbers
 
 
 def report_html(contents: Contents) -> str:

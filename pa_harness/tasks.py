@@ -8,8 +8,8 @@ from typing import Any
 
 import yaml
 
-INSTRUCTIONS = "alpaca_eval"  # the folder of the tasks that a judge scores, which have no shots
 CATEGORIES = ("knowledge", "commonsense", "language", "symbolic", "reading", "finance")
+OTHERS = ("alpaca_eval", "open_llm")  # how folders begin whose tasks are not the benchmark's
 COLUMNS = (
     "task",
     "category",
@@ -74,11 +74,17 @@ class ShippedTask:
     suite: str
 
 
+def suite_files() -> list[Path]:
+    """The YAMLs of the benchmark: not those that a judge scores or that match a leaderboard."""
+    files = sorted(tasks_folder().glob("*/*.yaml"))
+    return [file for file in files if not file.parent.name.startswith(OTHERS)]
+
+
 def shipped_tasks() -> list[ShippedTask]:
     """The shipped few-shot tasks but the smaller copies (``_lite``), by category and name."""
     found = []
-    for file in sorted(tasks_folder().glob("*/*.yaml")):
-        if not file.stem.endswith("_lite") and file.parent.name != INSTRUCTIONS:
+    for file in suite_files():
+        if not file.stem.endswith("_lite"):
             found.append(_shipped(read_yaml(file)))
     return sorted(found, key=lambda task: (CATEGORIES.index(task.category), task.name))
 

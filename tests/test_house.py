@@ -18,6 +18,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "aggregation": set(),
     "f1": set(),
     "bbh": set(),
+    "truthfulqa": {"tasks"},
     "documents": set(),
     "demonstrations": {"documents"},
     "extraction": {"documents"},
@@ -95,10 +96,31 @@ MAY_IMPORT: dict[str, set[str]] = {
     "plotting": {"drawing", "statistics"},
     "figures": {"plotting", "statistics", "storage"},
     "browser": {"trajectory"},
-    "report": {"browser", "choice", "figures", "resampling", "scores", "statistics"},
+    "report": {"browser", "choice", "figures", "resampling", "scores", "side_by_side"}
+    | {"statistics"},
+    "reported": set(),
+    "leaderboard": {"reported"},
+    "boards": {"reported"},
+    "model_names": set(),
+    "lm_eval_files": TEXT | {"reported", "scores"},
+    "score_tables": TEXT | {"data_file", "reported"},
+    "every_eval_ever": TEXT | {"reported"},
+    "judgement_files": TEXT | {"reported"},
+    "result_files": TEXT
+    | {"every_eval_ever", "judgement_files", "lm_eval_files", "reported", "score_tables"},
+    "board_scores": {"boards", "reported"},
+    "comparison": {"board_scores", "boards", "model_names", "reported"},
+    "standing": {"board_scores", "boards", "comparison", "model_names", "reported"},
+    "side_by_side": TEXT
+    | {"boards", "comparison", "leaderboard", "model_names", "reported", "result_files"}
+    | {"standing"},
+    "comparison_text": {"comparison", "side_by_side", "standing", "storage", "tables"},
+    "sharing": TEXT | {"every_eval_ever", "lm_eval_files", "model_names", "reported", "storage"},
+    "cli_compare": {"boards", "cli_sweep", "comparison", "comparison_text", "result_files"}
+    | {"sharing", "side_by_side", "storage"},
     "publication": TEXT
     | {"browser", "choice", "figures", "folder", "report", "scores", "statistics", "storage"}
-    | {"trajectory"},
+    | {"trajectory", "result_files", "side_by_side"},
     "cli_sweep": TEXT
     | {"choice", "figures", "progress", "publication", "registration", "scores", "settings"}
     | {"statistics", "storage", "sweep", "tables", "trajectory"},
@@ -135,13 +157,14 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {"annotator", "asking", "judge_server", "judge_tables", "judging"}
     | {"model_outputs", "reference"},
     "cli": TEXT
-    | {"cli_judge", "cli_sweep", "registration", "tasks"}
+    | {"cli_compare", "cli_judge", "cli_sweep", "registration", "tasks"}
     | {"answer_column", "prompt_template", "task_check", "task_template"},
     "__main__": {"cli"},
 }
 MODULES = sorted(PACKAGE.glob("*.py"))
 ROOT = PACKAGE.parent
 EVERYTHING = [*MODULES, *(ROOT / "tests").glob("*.py"), *(ROOT / "benchmarks").rglob("*.py")]
+EVERYTHING += (ROOT / "scripts").glob("*.py")
 
 
 def imported(module: Path) -> set[str]:
@@ -180,6 +203,7 @@ def test_nobody_imports_the_model() -> None:
         *("aggregation", "bbh", "f1", "task_check", "task_template"),
         *("cli", "registration", "tasks", "errors", "scores", "samples", "value_table", "folder"),
         *("settings", "sweep", "statistics", "choice", "tables", "publication", "judging"),
+        *("leaderboard", "result_files", "side_by_side", "sharing", "cli_compare"),
     ],
 )
 def test_starts_without_torch(room: str) -> None:
