@@ -11,8 +11,9 @@ arXiv 2504.11626). λ = 0 is the base model, λ = 1 the instruct model. λ is ty
 Floor plan; each line may import what stands above it (tests/test_house.py has the exact table):
 
     for everyone     errors
-    λ in weights     interpolation - checkpoint, argument_types, arguments - hub, configuration,
-                     vocabulary, adapter, provenance - pair - architecture, loading
+    λ in weights     interpolation, schedule (λ by rules) - checkpoint, argument_types, arguments -
+                     hub, configuration, vocabulary, adapter, provenance - pair - architecture,
+                     inspection - loading - opening
     exact scoring    token_trie - packing (passes) - tree_attention - prefix_scoring -
                      compatibility (which models), prefix_generation - prefix_sharing
     for lm-eval      tasks, aggregation - registration (startup hook), model (PartiallyAdaptedLM)
@@ -25,7 +26,7 @@ Floor plan; each line may import what stands above it (tests/test_house.py has t
     a finished run   trajectory (a run as arrays), resampling, calibration - statistics -
                      choice (of λ) - tables, drawing, browser (of documents) - plotting - figures
                      (files) - report (one page) - publication (all of them)
-    commands         cli_sweep - cli
+    commands         cli_sweep, cli_export - cli
 
 This module imports nothing, so that the startup hook (`pa_harness.registration`) stays cheap.
 """

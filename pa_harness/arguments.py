@@ -14,6 +14,7 @@ import torch
 from pa_harness.argument_types import SHOWN, check_type, shown
 from pa_harness.errors import ModelArgsError
 from pa_harness.interpolation import check_lam
+from pa_harness.schedule import Schedule, read_schedule
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -58,7 +59,7 @@ class ModelArgs:
     """The arguments that are ours.
 
     Attributes:
-        lam: λ; any finite number.
+        lam: λ; any finite number, or a schedule of numbers.
         pretrained: the base: folder or hub id.
         instruct: the instruct model: folder or hub id. This or `peft`.
         peft: a LoRA on the base: folder or hub id.
@@ -80,7 +81,7 @@ class ModelArgs:
             as `hf` does.
     """
 
-    lam: float
+    lam: float | Schedule
     pretrained: str
     instruct: str | None = None
     peft: str | None = None
@@ -136,6 +137,18 @@ def parse(given: Mapping[str, Any], hflm: Callable[..., None]) -> tuple[ModelArg
     _check_together(rest)
     _check_device(rest["device"])
     return ours, rest
+
+
+def read_lam(given: object) -> float | Schedule:
+    """λ as a number, or a schedule from a mapping, its JSON text or the name of its YAML file.
+
+    Raises:
+        ModelArgsError: neither.
+    """
+    is_text = isinstance(given, str) and re.search(r"^\s*\{|\.(ya?ml|json)$", given)
+    if is_text or isinstance(given, (dict, Schedule)):
+        return read_schedule(given)
+    return check_lam(given)
 
 
 def torch_dtype(name: object, argument: str = "dtype") -> torch.dtype | None:
@@ -195,7 +208,7 @@ def _with_pair(ours: dict[str, Any]) -> ModelArgs:
     """Exactly one instruct side, or none and no base: then the small default pair."""
     if "lam" not in ours:
         raise ModelArgsError(f"lam= is missing: the adaptation strength λ. Expected {_EXAMPLE}.")
-    ours["lam"] = check_lam(ours["lam"])
+    ours["lam"] = read_lam(ours["lam"])
     sides = [name for name in ("instruct", "peft") if name in ours]
     if not sides and "pretrained" not in ours:
         ours["pretrained"], ours["instruct"] = DEFAULT_PAIR

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from pa_harness import __doc__ as about
 from pa_harness.answer_column import KINDS
+from pa_harness.cli_export import add_weight_verbs
 from pa_harness.cli_sweep import add_verbs
 from pa_harness.errors import EXIT_CODE, PAHarnessError, install_excepthook, report
 from pa_harness.prompt_template import CATEGORIES, OWN, SCORINGS, Request
@@ -115,6 +116,7 @@ def _parser() -> argparse.ArgumentParser:
         verbs.add_parser("check-task", help="render a task's prompts and say what to fix")
     )
     add_verbs(verbs)
+    add_weight_verbs(verbs)
     return parser
 
 

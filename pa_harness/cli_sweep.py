@@ -55,6 +55,7 @@ def _add_sweep(verbs: Verbs) -> None:
     )
     new = parser.add_argument_group("the sweep")
     new.add_argument("--lam", metavar="λ,λ,…|start:stop:step", help="values; both ends included")
+    new.add_argument("--knob", metavar="NAME", help="λ is this knob of the schedule lam=")
     new.add_argument("--output_path", "-o", type=Path, required=True, metavar="RUN")
     new.add_argument("--config", "-C", type=Path, metavar="YAML", help="settings, by these names")
     new.add_argument(

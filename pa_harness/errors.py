@@ -8,6 +8,7 @@
     ├── DataFileError            a data file is missing, malformed or lacks what it should hold
     ├── TaskError                a task YAML that cannot be written, read or run
     ├── SweepError               what a sweep was asked for cannot be run
+    ├── ExportError              a model cannot be written, or is not what was evaluated
     └── RunError                 a folder of results is in use, broken, or of something else
 
 A message says what is wrong, with names and values; what was expected; what to do.
@@ -60,6 +61,10 @@ class SweepError(PAHarnessError):
 
 class RunError(PAHarnessError):
     """A folder of results is in use, incomplete, broken, or of another configuration."""
+
+
+class ExportError(PAHarnessError):
+    """A model cannot be written, or what was written is not what was evaluated."""
 
 
 def listed(items: Iterable[object], indent: str = "  ") -> str:

@@ -71,7 +71,8 @@ def check_lam(lam: object) -> float:
     if isinstance(lam, bool) or not isinstance(lam, Real) or not -most <= number <= most:
         raise ModelArgsError(
             f"lam={lam!r} is not a number. Expected the adaptation strength λ as one finite "
-            "number: 0 is base, 1 is instruct. Pass for example lam=0.5."
+            "number: 0 is base, 1 is instruct. Pass for example lam=0.5 (or a schedule: JSON in "
+            "braces, or a .yaml file)."
         )
     if not 0 <= number <= 1:
         _warn_of_extrapolation()

@@ -7,12 +7,14 @@ of MMLU are one), which count equally within it.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from pa_harness.errors import RunError, listed
+from pa_harness.folder import read_json
 from pa_harness.scores import read_scores
 from pa_harness.value_table import Documents
 
@@ -147,7 +149,8 @@ def read_trajectory(path: Path) -> Trajectory:
     scores = read_scores(path / "scores.parquet")
     documents = Documents(path / "documents.parquet")
     lams = np.unique([score.lam for score in scores])
-    tasks, notes = [], []
+    tasks: list[TaskCurve] = []
+    notes = _knob_note(path)
     for name in documents.tasks:
         main = next((score for score in scores if score.task == name and score.main), None)
         found = documents.paired(name)
@@ -172,6 +175,18 @@ def read_trajectory(path: Path) -> Trajectory:
     if not tasks:
         raise RunError(f"{path}: no task can be compared document by document.\n{listed(notes)}")
     return Trajectory(_label(scores[0]), lams, tuple(tasks), tuple(scores), tuple(notes))
+
+
+def _knob_note(path: Path) -> list[str]:
+    """What must be said of a sweep whose λ is a knob of a schedule."""
+    file = path / "provenance.json"
+    settings = read_json(file).get("settings", {}) if file.exists() else {}
+    if not settings.get("knob"):
+        return []
+    return [
+        f"λ is here the knob {settings['knob']} of the schedule "
+        f"{json.dumps(settings['model_args']['lam'])}: its 0 and 1 are not base and instruct."
+    ]
 
 
 def _last(scores: Sequence[Score], main: Score) -> float:

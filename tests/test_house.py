@@ -30,7 +30,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "prefix_generation": {"packing", "prefix_scoring", "token_trie", "tree_attention"},
     "prefix_sharing": {"compatibility", "prefix_generation", "prefix_scoring"},
     "argument_types": TEXT,
-    "arguments": TEXT | {"argument_types", "interpolation"},
+    "schedule": TEXT,
+    "arguments": TEXT | {"argument_types", "interpolation", "schedule"},
     "checkpoint": TEXT | {"interpolation"},
     "hub": TEXT | {"checkpoint"},
     "configuration": TEXT | {"checkpoint"},
@@ -40,7 +41,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "pair": TEXT
     | {"arguments", "checkpoint", "configuration", "hub", "interpolation", "vocabulary"},
     "architecture": TEXT | {"pair"},
-    "loading": TEXT | {"adapter", "architecture", "checkpoint", "interpolation", "pair"},
+    "inspection": TEXT | {"adapter", "checkpoint", "pair"},
+    "loading": TEXT | {"architecture", "inspection", "interpolation", "pair", "schedule"},
+    "opening": TEXT | {"adapter", "architecture", "arguments", "loading", "pair"},
     "registration": TEXT | {"aggregation", "tasks"},
     "data_file": TEXT,
     "answer_column": TEXT | {"data_file"},
@@ -53,13 +56,13 @@ MAY_IMPORT: dict[str, set[str]] = {
     "task_check": TEXT
     | {"document_checks", "prompt_template", "task_documents", "task_source", "token_checks"},
     "model": TEXT
-    | {"adapter", "architecture", "arguments", "hub", "interpolation", "loading", "pair"}
-    | {"prefix_sharing", "provenance", "vocabulary"},
+    | {"adapter", "architecture", "arguments", "hub", "interpolation", "loading", "opening"}
+    | {"pair", "prefix_sharing", "provenance", "schedule", "vocabulary"},
     "storage": TEXT,
     "scores": TEXT | {"aggregation", "storage"},
     "samples": set(),
     "grid": TEXT,
-    "settings": TEXT | {"grid"},
+    "settings": TEXT | {"grid", "schedule"},
     "value_table": TEXT | {"samples", "storage"},
     "folder": TEXT | {"grid", "settings", "storage"},
     "workload": TEXT | {"settings"},
@@ -79,7 +82,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {"workload"},
     "resampling": set(),
     "calibration": set(),
-    "trajectory": TEXT | {"value_table", "scores"},
+    "trajectory": TEXT | {"folder", "value_table", "scores"},
     "statistics": {"calibration", "resampling", "trajectory"},
     "choice": TEXT | {"resampling", "statistics", "trajectory"},
     "tables": {"choice", "resampling", "statistics"},
@@ -94,8 +97,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "cli_sweep": TEXT
     | {"choice", "figures", "progress", "publication", "registration", "scores", "settings"}
     | {"statistics", "storage", "sweep", "tables", "trajectory"},
+    "cli_export": {"opening", "settings"},
     "cli": TEXT
-    | {"cli_sweep", "registration", "tasks"}
+    | {"cli_export", "cli_sweep", "registration", "tasks"}
     | {"answer_column", "prompt_template", "task_check", "task_template"},
     "__main__": {"cli"},
 }
@@ -139,7 +143,7 @@ def test_nobody_imports_the_model() -> None:
     [
         *("aggregation", "bbh", "f1", "task_check", "task_template"),
         *("cli", "registration", "tasks", "errors", "scores", "samples", "value_table", "folder"),
-        *("settings", "sweep", "statistics", "choice", "tables", "publication"),
+        *("schedule", "settings", "sweep", "statistics", "choice", "tables", "publication"),
     ],
 )
 def test_starts_without_torch(room: str) -> None:
