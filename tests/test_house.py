@@ -43,7 +43,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "architecture": TEXT | {"pair"},
     "inspection": TEXT | {"adapter", "checkpoint", "pair"},
     "loading": TEXT | {"architecture", "inspection", "interpolation", "pair", "schedule"},
-    "opening": TEXT | {"adapter", "architecture", "arguments", "loading", "pair"},
+    "opening": TEXT
+    | {"adapter", "architecture", "arguments", "checkpoint", "hub", "loading", "pair"}
+    | {"vocabulary"},
     "registration": TEXT | {"aggregation", "tasks"},
     "data_file": TEXT,
     "answer_column": TEXT | {"data_file"},
@@ -56,7 +58,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "task_check": TEXT
     | {"document_checks", "prompt_template", "task_documents", "task_source", "token_checks"},
     "model": TEXT
-    | {"adapter", "architecture", "arguments", "hub", "interpolation", "loading", "opening"}
+    | {"adapter", "architecture", "arguments", "interpolation", "loading", "opening"}
     | {"pair", "prefix_sharing", "provenance", "schedule", "vocabulary"},
     "storage": TEXT,
     "scores": TEXT | {"aggregation", "storage"},
@@ -97,7 +99,14 @@ MAY_IMPORT: dict[str, set[str]] = {
     "cli_sweep": TEXT
     | {"choice", "figures", "progress", "publication", "registration", "scores", "settings"}
     | {"statistics", "storage", "sweep", "tables", "trajectory"},
-    "cli_export": {"opening", "settings"},
+    "shards": set(),
+    "model_card": TEXT | {"scores"},
+    "evaluated": TEXT | {"folder", "schedule", "scores"},
+    "export": TEXT
+    | {"adapter", "architecture", "checkpoint", "evaluated", "inspection", "model_card", "opening"}
+    | {"schedule", "shards", "storage", "vocabulary"},
+    "recipes": TEXT | {"adapter", "architecture", "export", "opening", "schedule", "storage"},
+    "cli_export": TEXT | {"evaluated", "export", "grid", "opening", "recipes", "settings"},
     "cli": TEXT
     | {"cli_export", "cli_sweep", "registration", "tasks"}
     | {"answer_column", "prompt_template", "task_check", "task_template"},
@@ -143,7 +152,17 @@ def test_nobody_imports_the_model() -> None:
     [
         *("aggregation", "bbh", "f1", "task_check", "task_template"),
         *("cli", "registration", "tasks", "errors", "scores", "samples", "value_table", "folder"),
-        *("schedule", "settings", "sweep", "statistics", "choice", "tables", "publication"),
+        *(
+            "schedule",
+            "model_card",
+            "evaluated",
+            "settings",
+            "sweep",
+            "statistics",
+            "choice",
+            "tables",
+            "publication",
+        ),
     ],
 )
 def test_starts_without_torch(room: str) -> None:
