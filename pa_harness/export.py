@@ -235,8 +235,12 @@ def arithmetic(opened: Opened) -> str:
     rounding = "to nearest even" if seed is None else f"stochastically with seed {seed}"
     lam_eff = opened.weights.effective_lam().lam_eff
     effective = "" if lam_eff != lam_eff else f"; λ_eff = {lam_eff:.6g} after rounding"
-    return f"one fp32 lerp per element, rounded {rounding} to {opened.weights.dtype}{effective}" + (
-        f" (torch {torch.__version__})"
+    method = opened.args.setting
+    numbers = {"rank": method.rank, "energy": method.energy, "density": method.density}
+    given = "".join(f", {name} {value}" for name, value in numbers.items() if value is not None)
+    return (
+        f"method {method.name}{given}; one fp32 lerp per element, rounded {rounding} to "
+        f"{opened.weights.dtype}{effective} (torch {torch.__version__})"
     )
 
 

@@ -34,6 +34,7 @@ from pa_harness.interpolation import (
     moments,
     tensor_seed,
 )
+from pa_harness.methods import Method, Setting
 from pa_harness.schedule import Schedule
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ class AdaptedWeights:
         seed: int | None = None,
         every_element: bool = False,
         check_finite: bool = True,
+        method: Setting | None = None,
     ) -> None:
         """Nothing is read yet.
 
@@ -73,21 +75,19 @@ class AdaptedWeights:
             seed: None, or the seed of stochastic rounding (bf16 only).
             every_element: measure λ_eff over every element instead of a sample.
             check_finite: refuse NaN and infinities in either checkpoint.
+            method: the way along the path; None is linear.
         """
         self.pair, self.dtype = pair, dtype
         self.lam: Lam | None = None
         self.findings = Findings(pair, check_finite=check_finite)
         self.seed, self._every_element = seed, every_element
+        self.method = Method(method or Setting())
         self._moments: dict[str, tuple[float, Moments]] = {}  # λ of the tensor, and its sums
         self._in_memory: dict[str, tuple[Slice, Slice]] = {}
         self._sources: Sources | None = None
 
     def per_tensor(self, lam: Lam) -> dict[str, float]:
-        """λ of every checkpoint key.
-
-        Raises:
-            ModelArgsError: a rule of the schedule matches none.
-        """
+        """λ of every checkpoint key; a rule of a schedule that matches none is a ModelArgsError."""
         keys = self.pair.base_slices
         lams = lam.per_tensor(keys) if isinstance(lam, Schedule) else dict.fromkeys(keys, lam)
         for each in set(lams.values()):
@@ -175,7 +175,7 @@ class AdaptedWeights:
         return {key: effective_lam([part]) for key, (_, part) in sorted(self._moments.items())}
 
     def asked_lam(self) -> float:
-        """What λ_eff would be without rounding: λ, or a schedule's mean by share of the change."""
+        """λ_eff without rounding: λ, or the mean of a schedule by share of the change."""
         if not isinstance(self.lam, Schedule):
             return math.nan if self.lam is None else self.lam
         shares = [(lam, part.weight * part.delta) for lam, part in self._moments.values()]
@@ -208,10 +208,11 @@ class AdaptedWeights:
     def write_(self, out: torch.Tensor, key: str, lam: float) -> None:
         """θ_λ of one checkpoint tensor into `out`, and its moments into the records."""
         base, instruct = self.ends(key)
+        instruct = self.method.end(key, base, instruct, lam)
         seed = None if self.seed is None else tensor_seed(self.seed, key)
         interpolate_(out, base, instruct, lam, seed=seed)
-        part = moments(out, base, instruct, lam, every_element=self._every_element)
-        self._moments[key] = (lam, part)
+        found = moments(out, base, instruct, lam, every_element=self._every_element)
+        self._moments[key] = lam, found
         self.findings.note_written(key, lam, out)
 
     def _sources_of(self, model: PreTrainedModel) -> Sources:
@@ -274,7 +275,8 @@ class _Lazy:
         if index is not ...:  # a shard of a tensor-parallel model
             if weights.seed is not None:
                 raise PAHarnessError("rounding=stochastic is not defined for tp_plan=. Drop one.")
-            base, instruct = TensorSlice(base[index]), TensorSlice(instruct[index])
+            end = weights.method.end(key, base, instruct, self._lam)
+            base, instruct = TensorSlice(base[index]), TensorSlice(end[index])
             shard = torch.empty(base.get_shape(), dtype=weights.dtype)
             interpolate_(shard, base, instruct, self._lam)
             return shard

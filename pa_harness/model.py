@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import asdict
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
@@ -261,6 +262,7 @@ class PartiallyAdaptedLM(PrefixSharingLM):
             "tokenizer_digest": self._tokenizer_digest,
             "config_digest": self._config_digest,
             "chat_template_digest": digest(template) if template else "",
+            "method": asdict(self._args.setting),
             "config_from": self._args.config_from or "instruct",
             "extra_rows": self._args.extra_rows,
             "stop_token_ids": self._stops,

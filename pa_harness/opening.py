@@ -109,6 +109,7 @@ def adapted_weights(args: ModelArgs, pair: Pair, dtype_argument: object) -> Adap
         seed=args.rounding_seed if args.rounding == "stochastic" else None,
         every_element=args.lam_eff == "tensors",
         check_finite=args.check_finite,
+        method=args.setting,
     )
 
 

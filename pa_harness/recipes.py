@@ -15,6 +15,7 @@ from pa_harness.storage import write_text
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from pa_harness.checkpoint import Checkpoint
     from pa_harness.opening import Opened
 
 _DTYPES = {"torch.float32": "float32", "torch.bfloat16": "bfloat16", "torch.float16": "float16"}
@@ -24,7 +25,7 @@ def write_mergekit(opened: Opened, folder: Path) -> str:
     """Write ``mergekit.yaml``, with which ``mergekit-yaml`` makes the same weights.
 
     mergekit evaluates (1 − λ) θ_base + λ θ_instruct in fp32 where ours is a lerp: equal to the
-    order of fp32 operations.
+    order of fp32 operations. Its slerp is a lerp where cos Ω > 0.9995; ours never is.
 
     Returns:
         How to use it.
@@ -35,28 +36,52 @@ def write_mergekit(opened: Opened, folder: Path) -> str:
     import yaml
 
     args, weights = opened.args, opened.weights
-    if args.peft or args.rounding != "nearest" or args.extra_rows != "refuse":
+    odd = args.peft or args.rounding != "nearest" or args.extra_rows != "refuse"
+    if odd or args.method == "low_rank":
         raise ExportError(
             "--format mergekit: mergekit cannot do this merge (it has no equal of peft=, "
-            "rounding=stochastic and extra_rows=copy). Export the model itself, --format hf."
+            "method=low_rank, rounding=stochastic and extra_rows=copy). Export the model itself, "
+            "--format hf."
         )
     check_free(folder)
     dtype = _DTYPES.get(str(weights.dtype))
     if dtype is None:
         raise ExportError(f"mergekit has no dtype {weights.dtype}. Pass --dtype float32.")
-    instruct, base = str(weights.pair.instruct.folder), str(weights.pair.base.folder)
-    content = {
-        "merge_method": "linear",
-        "models": [  # the first gives mergekit its configuration and tokenizer
-            {"model": instruct, "parameters": {"weight": _weights(opened, instruct=True)}},
-            {"model": base, "parameters": {"weight": _weights(opened, instruct=False)}},
-        ],
-        "parameters": {"normalize": False},
-        "dtype": dtype,
-    }
+    content = {**_merge(opened), "dtype": dtype}
     file = folder / "mergekit.yaml"
     write_text(file, yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
     return f"Merge with: mergekit-yaml {file} OUTPUT"
+
+
+def _merge(opened: Opened) -> dict[str, Any]:
+    """Settings for mergekit; the first model gives it configuration and tokenizer."""
+    instruct, base = (str(side.folder) for side in _sides(opened))
+    method = opened.args.method
+    lams = _weights(opened, instruct=True)
+    if method == "slerp":
+        models: list[dict[str, Any]] = [{"model": instruct}, {"model": base}]
+        return {
+            **{"merge_method": "slerp", "base_model": base, "models": models},
+            "parameters": {"t": lams},
+        }
+    if method == "trim":
+        numbers = {"weight": lams, "density": opened.args.density}
+        return {
+            **{"merge_method": "ties", "base_model": base},
+            "models": [{"model": instruct, "parameters": numbers}],
+            "parameters": {"normalize": False},
+        }
+    rest = _weights(opened, instruct=False)
+    pairs = ((instruct, lams), (base, rest))
+    return {
+        "merge_method": "linear",
+        "models": [{"model": name, "parameters": {"weight": each}} for name, each in pairs],
+        "parameters": {"normalize": False},
+    }
+
+
+def _sides(opened: Opened) -> tuple[Checkpoint, Checkpoint]:
+    return opened.weights.pair.instruct, opened.weights.pair.base
 
 
 def _weights(opened: Opened, *, instruct: bool) -> Any:
@@ -89,10 +114,10 @@ def write_adapter(opened: Opened, folder: Path) -> str:
     Raises:
         ExportError: the pair's instruct side is no adapter.
     """
-    if not opened.args.peft:
+    if not opened.args.peft or opened.args.method != "linear":
         raise ExportError(
-            "--format adapter is for LoRA pairs (peft=); this pair's instruct side is a model. "
-            "Use --format hf."
+            "--format adapter is for LoRA pairs (peft=) and method=linear: only there is θ_λ the "
+            "base and a scaled adapter. Use --format hf."
         )
     check_free(folder)
     adapter = opened.weights.pair.instruct

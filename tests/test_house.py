@@ -31,7 +31,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "prefix_sharing": {"compatibility", "prefix_generation", "prefix_scoring"},
     "argument_types": TEXT,
     "schedule": TEXT,
-    "arguments": TEXT | {"argument_types", "interpolation", "schedule"},
+    "methods": {"interpolation"},
+    "arguments": TEXT | {"argument_types", "interpolation", "methods", "schedule"},
     "checkpoint": TEXT | {"interpolation"},
     "hub": TEXT | {"checkpoint"},
     "configuration": TEXT | {"checkpoint"},
@@ -42,7 +43,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {"arguments", "checkpoint", "configuration", "hub", "interpolation", "vocabulary"},
     "architecture": TEXT | {"pair"},
     "inspection": TEXT | {"adapter", "checkpoint", "pair"},
-    "loading": TEXT | {"architecture", "inspection", "interpolation", "pair", "schedule"},
+    "loading": TEXT
+    | {"architecture", "inspection", "interpolation", "methods", "pair", "schedule"},
     "opening": TEXT
     | {"adapter", "architecture", "arguments", "checkpoint", "hub", "loading", "pair"}
     | {"vocabulary"},
