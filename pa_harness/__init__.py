@@ -26,9 +26,10 @@ Floor plan; each line may import what stands above it (tests/test_house.py has t
     a finished run   trajectory (a run as arrays), resampling, calibration - statistics -
                      choice (of λ) - tables, drawing, browser (of documents) - plotting - figures
                      (files) - report (one page) - publication (all of them)
+    finding λ        search (what to ask next) - auto (the sweeps of a search)
     shipping a model shards (files), model_card, evaluated (what a run knows) - export -
                      recipes (for mergekit and peft)
-    commands         cli_sweep, cli_export - cli
+    commands         cli_search - cli_sweep, cli_export - cli
 
 This module imports nothing, so that the startup hook (`pa_harness.registration`) stays cheap.
 """

@@ -9,7 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pa_harness.errors import RunError
+from pa_harness.cli_search import INTERRUPTED, STOPPED, search
+from pa_harness.errors import RunError, SweepError
 from pa_harness.registration import install
 from pa_harness.scores import FORMATS, write_scores
 from pa_harness.storage import plain, write_json
@@ -18,8 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 Verbs = Any  # argparse has no public name for what add_subparsers returns
-_OURS = ("verb", "act", "no_report", "format")
-_INTERRUPTED = 130  # the shell's exit code for Ctrl-C
+_OURS = ("verb", "act", "no_report", "format", "budget")
 
 
 def add_verbs(verbs: Verbs) -> None:
@@ -54,7 +54,12 @@ def _add_sweep(verbs: Verbs) -> None:
         "    --tasks arc_easy,ifeval --output_path runs/first",
     )
     new = parser.add_argument_group("the sweep")
-    new.add_argument("--lam", metavar="λ,λ,…|start:stop:step", help="values; both ends included")
+    new.add_argument(
+        "--lam",
+        metavar="λ,λ,…|start:stop:step|auto",
+        help="values, both ends included; auto (or auto:start:stop:step): search the best for ICL",
+    )
+    new.add_argument("--budget", type=float, metavar="SHARE", help="of auto (default: 0.4)")
     new.add_argument("--knob", metavar="NAME", help="λ is this knob of the schedule lam=")
     new.add_argument("--output_path", "-o", type=Path, required=True, metavar="RUN")
     new.add_argument("--config", "-C", type=Path, metavar="YAML", help="settings, by these names")
@@ -125,16 +130,17 @@ def sweep(options: argparse.Namespace) -> int:
     from pa_harness.sweep import sweep as run_sweep
 
     given = {name: value for name, value in vars(options).items() if name not in _OURS}
+    if str(options.lam).split(":")[0] == "auto":
+        return search(given, options)
+    if options.budget is not None:
+        raise SweepError("--budget belongs to --lam auto. Leave it out, or give that.")
     settings = resolve(given, options.config)
     try:
         command = shlex.join(["pa-harness", *sys.argv[1:]])
         scores = run_sweep(settings, options.output_path, Progress(sys.stderr), command)
     except KeyboardInterrupt:
-        print(
-            "\nStopped. Finished units are kept; the same command goes on from there.",
-            file=sys.stderr,
-        )
-        return _INTERRUPTED
+        print(STOPPED, file=sys.stderr)
+        return INTERRUPTED
     for score in scores:
         if score.main:
             print(f"λ = {score.lam:<5g} {score.task}  {score.key}  {score.value:.4f}")

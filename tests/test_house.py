@@ -98,7 +98,20 @@ MAY_IMPORT: dict[str, set[str]] = {
     "publication": TEXT
     | {"browser", "choice", "figures", "folder", "report", "scores", "statistics", "storage"}
     | {"trajectory"},
+    "search": {"trajectory"},
+    "auto": TEXT
+    | {
+        "progress",
+        "resampling",
+        "search",
+        "settings",
+        "storage",
+        "sweep",
+        "trajectory",
+        "workload",
+    },
     "cli_sweep": TEXT
+    | {"auto"}
     | {"choice", "figures", "progress", "publication", "registration", "scores", "settings"}
     | {"statistics", "storage", "sweep", "tables", "trajectory"},
     "shards": set(),
