@@ -13,7 +13,10 @@ import sys
 from benchmarks.mergekit_environment import mergekit_python
 from benchmarks.places import REPOSITORY
 
-NAMES = ("weights", "rounding", "mergekit_parity", "startup", "sweep", "coverage", "scale")
+NAMES = (
+    *("weights", "rounding", "mergekit_parity", "startup", "sweep", "coverage", "scale"),
+    *("auto", "export"),
+)
 
 
 def main(names: list[str]) -> int:

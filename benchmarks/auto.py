@@ -129,8 +129,8 @@ def main(curves: int) -> None:
     text = (
         f"“Good”: the true average at the chosen λ is within {100 * TOLERANCE:g} points of the "
         f"best on the grid 0:1:0.1. {TASKS} tasks with right or wrong answers; costs are shares of "
-        "the full grid's evaluations, losses are in points. “Full grid”: all documents at all λ, and"
-        " the largest mean, or the same smoothing as auto's. “Confidence” is what auto says of "
+        "the full grid's evaluations, losses in points. “Full grid”: all documents at all λ, and "
+        "the largest mean, or the same smoothing as auto's. “Confidence” is what auto says of "
         "itself, to be compared with “auto good”."
     )
     publish(

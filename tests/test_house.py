@@ -100,18 +100,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {"trajectory"},
     "search": {"trajectory"},
     "auto": TEXT
-    | {
-        "progress",
-        "resampling",
-        "search",
-        "settings",
-        "storage",
-        "sweep",
-        "trajectory",
-        "workload",
-    },
+    | {"progress", "resampling", "search", "settings", "storage", "sweep", "trajectory"}
+    | {"workload"},
+    "cli_search": {"auto", "progress", "settings"},
     "cli_sweep": TEXT
-    | {"auto"}
+    | {"cli_search"}
     | {"choice", "figures", "progress", "publication", "registration", "scores", "settings"}
     | {"statistics", "storage", "sweep", "tables", "trajectory"},
     "shards": set(),
