@@ -15,7 +15,7 @@ from benchmarks.places import REPOSITORY
 
 NAMES = (
     *("weights", "rounding", "mergekit_parity", "startup", "sweep", "coverage", "scale"),
-    "judging",
+    *("auto", "export", "judging"),
 )
 
 

@@ -11,8 +11,9 @@ arXiv 2504.11626). λ = 0 is the base model, λ = 1 the instruct model. λ is ty
 Floor plan; each line may import what stands above it (tests/test_house.py has the exact table):
 
     for everyone     errors
-    λ in weights     interpolation - checkpoint, argument_types, arguments - hub, configuration,
-                     vocabulary, adapter, provenance - pair - architecture, loading
+    λ in weights     interpolation, schedule (λ by rules), methods (of interpolation) - checkpoint,
+                     argument_types, arguments - hub, configuration, vocabulary, adapter,
+                     provenance - pair - architecture, inspection - loading - opening
     exact scoring    token_trie - packing (passes) - tree_attention - prefix_scoring -
                      compatibility (which models), prefix_generation - prefix_sharing
     for lm-eval      tasks, aggregation - registration (startup hook), model (PartiallyAdaptedLM)
@@ -22,9 +23,9 @@ Floor plan; each line may import what stands above it (tests/test_house.py has t
     a sweep          storage, grid (of λ), samples, scores (flat record) - settings - value_table
                      (paired by document), folder (of a run), progress, workload (prompts, once) -
                      evaluation - sweep
-    a finished run   trajectory (a run as arrays), resampling, calibration - statistics -
-                     choice (of λ) - tables, drawing, browser (of documents) - plotting - figures
-                     (files) - report (one page) - publication (all of them)
+    a finished run   trajectory (a run as arrays) - trajectory_reader, resampling, calibration -
+                     statistics - choice (of λ) - tables, drawing, browser (of documents) -
+                     plotting - figures (files) - report (one page) - publication (all of them)
     judging          alpaca_data (published files), judge_request - model_outputs - reference,
                      annotator - alpaca (wraps alpaca-eval), win_rate, leaderboard_match -
                      verdicts (kept), price, judgements (folder) - judge_server - asking,
@@ -33,7 +34,11 @@ Floor plan; each line may import what stands above it (tests/test_house.py has t
                      lm_eval_files, judgement_files, score_tables, every_eval_ever - result_files -
                      board_scores - comparison - standing (ranks) - side_by_side -
                      comparison_text, sharing
-    commands         cli_judge, cli_sweep - cli_compare - cli
+    finding λ        search (what to ask next) - auto (the sweeps of a search)
+    shipping a model shards (files), model_card, evaluated (what a run knows) - export -
+                     recipes (for mergekit and peft)
+    commands         cli_verb - cli_search - cli_sweep, cli_run, cli_judge, cli_compare,
+                     cli_export - cli
 
 This module imports nothing, so that the startup hook (`pa_harness.registration`) stays cheap.
 """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import math
 import re
 import typing
 from dataclasses import dataclass, fields
@@ -14,6 +15,8 @@ import torch
 from pa_harness.argument_types import SHOWN, check_type, shown
 from pa_harness.errors import ModelArgsError
 from pa_harness.interpolation import check_lam
+from pa_harness.methods import Setting
+from pa_harness.schedule import Schedule, read_schedule
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -58,7 +61,7 @@ class ModelArgs:
     """The arguments that are ours.
 
     Attributes:
-        lam: λ; any finite number.
+        lam: λ; any finite number, or a schedule of numbers.
         pretrained: the base: folder or hub id.
         instruct: the instruct model: folder or hub id. This or `peft`.
         peft: a LoRA on the base: folder or hub id.
@@ -66,6 +69,10 @@ class ModelArgs:
         subfolder: the base's folder inside its repository.
         instruct_revision: the revision of `instruct` or `peft`.
         instruct_subfolder: its folder inside the repository.
+        method: the way from base to instruct; see `methods`.
+        rank: of method=low_rank.
+        energy: of method=low_rank, in the place of `rank`.
+        density: of method=trim.
         keep: where the originals are kept for `set_lam`: "files" (mapped, no memory) or "memory"
             (two more models, beside the parameters on their devices).
         rounding: "nearest" (even), or "stochastic" (bf16 only).
@@ -80,7 +87,7 @@ class ModelArgs:
             as `hf` does.
     """
 
-    lam: float
+    lam: float | Schedule
     pretrained: str
     instruct: str | None = None
     peft: str | None = None
@@ -88,6 +95,10 @@ class ModelArgs:
     subfolder: str = ""
     instruct_revision: str | None = None
     instruct_subfolder: str = ""
+    method: Literal["linear", "slerp", "low_rank", "trim"] = "linear"
+    rank: int | None = None
+    energy: float | None = None
+    density: float | None = None
     keep: Literal["files", "memory"] = "files"
     rounding: Literal["nearest", "stochastic"] = "nearest"
     rounding_seed: int = 0
@@ -101,6 +112,11 @@ class ModelArgs:
     def uses_default_pair(self) -> bool:
         """Whether no pair was named and the small default pair stands in."""
         return (self.pretrained, self.instruct) == DEFAULT_PAIR
+
+    @property
+    def setting(self) -> Setting:
+        """The method with its number."""
+        return Setting(self.method, self.rank, self.energy, self.density)
 
 
 def parse(given: Mapping[str, Any], hflm: Callable[..., None]) -> tuple[ModelArgs, dict[str, Any]]:
@@ -132,10 +148,19 @@ def parse(given: Mapping[str, Any], hflm: Callable[..., None]) -> tuple[ModelArg
     rest = {name: value for name, value in given.items() if name not in hints}
     # HFLM's own default is "cuda", on every machine.
     rest.setdefault("device", "cuda" if torch.cuda.is_available() else "cpu")
+    _check_method(ours)
     _check_dtypes(ours, rest)
     _check_together(rest)
     _check_device(rest["device"])
     return ours, rest
+
+
+def read_lam(given: object) -> float | Schedule:
+    """λ as a number, or a schedule in one of its forms; a ModelArgsError if it is neither."""
+    is_text = isinstance(given, str) and re.search(r"^\s*\{|\.(ya?ml|json)$", given)
+    if is_text or isinstance(given, (dict, Schedule)):
+        return read_schedule(given)
+    return check_lam(given)
 
 
 def torch_dtype(name: object, argument: str = "dtype") -> torch.dtype | None:
@@ -195,7 +220,7 @@ def _with_pair(ours: dict[str, Any]) -> ModelArgs:
     """Exactly one instruct side, or none and no base: then the small default pair."""
     if "lam" not in ours:
         raise ModelArgsError(f"lam= is missing: the adaptation strength λ. Expected {_EXAMPLE}.")
-    ours["lam"] = check_lam(ours["lam"])
+    ours["lam"] = read_lam(ours["lam"])
     sides = [name for name in ("instruct", "peft") if name in ours]
     if not sides and "pretrained" not in ours:
         ours["pretrained"], ours["instruct"] = DEFAULT_PAIR
@@ -209,6 +234,23 @@ def _with_pair(ours: dict[str, Any]) -> ModelArgs:
     if "pretrained" not in ours:
         raise ModelArgsError(f"pretrained= (the base) is missing. Expected {_EXAMPLE}.")
     return ModelArgs(**ours)
+
+
+def _check_method(ours: ModelArgs) -> None:
+    numbers = {"rank": ours.rank, "energy": ours.energy, "density": ours.density}
+    given = [name for name, number in numbers.items() if number is not None]
+    expected = {"low_rank": [["rank"], ["energy"]], "trim": [["density"]]}.get(ours.method, [[]])
+    if given not in expected:
+        needs = " or ".join(f"{names[0]}=" if names else "none" for names in expected)
+        raise ModelArgsError(
+            f"method={ours.method} with {', '.join(given) or 'none'} of rank, energy and density. "
+            f"Expected {needs}: method=low_rank,rank=16, method=low_rank,energy=0.5 or "
+            "method=trim,density=0.2."
+        )
+    for name in given:
+        if not 0 < (numbers[name] or 0) <= (math.inf if name == "rank" else 1):
+            limit = "1 or more" if name == "rank" else "above 0 and at most 1"
+            raise ModelArgsError(f"{name}={numbers[name]} is not possible. Expected {limit}.")
 
 
 def _check_dtypes(ours: ModelArgs, rest: Mapping[str, Any]) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pa_harness.boards import NAMES
-from pa_harness.cli_sweep import add_verb
+from pa_harness.cli_verb import add_verb
 from pa_harness.comparison import Names
 from pa_harness.comparison_text import FORMATS, as_text
 from pa_harness.result_files import read_results

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pa_harness.annotator import OFFICIAL, OPENAI_URL
+from pa_harness.cli_verb import Verbs, add_verb
 from pa_harness.errors import JudgeError
 from pa_harness.model_outputs import TASK
 from pa_harness.reference import GPT4
@@ -22,21 +23,14 @@ INCOMPLETE = 3  # the table is there, but not every verdict
 _KEY = "OPENAI_API_KEY"
 
 
-def add_judge(verbs: Any) -> None:
+def add_judge(verbs: Verbs) -> None:
     """Add the verb to the command's parser."""
     about = "win rates of the answers to AlpacaEval at every λ; asks only what is not answered yet"
-    parser = verbs.add_parser(
-        "judge",
-        help=about,
-        description=about,
-        epilog=(
-            "examples:\n  pa-harness judge runs/first\n"
-            "  pa-harness judge runs/first --base_url http://localhost:8000/v1 \\\n"
-            "      --judge_model Qwen/Qwen3-8B --reference 1 --price 0 --yes"
-        ),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    example = (
+        "judge runs/first --base_url http://localhost:8000/v1 \\\n"
+        "      --judge_model Qwen/Qwen3-8B --reference 1 --price 0 --yes"
     )
-    parser.set_defaults(act=judge)
+    parser = add_verb(verbs, "judge", judge, about, example)
     parser.add_argument(
         "run_folder",
         type=Path,

@@ -9,6 +9,7 @@
     ├── TaskError                a task YAML that cannot be written, read or run
     ├── SweepError               what a sweep was asked for cannot be run
     ├── RunError                 a folder of results is in use, broken, or of something else
+    ├── ExportError              a model cannot be written, or is not what was evaluated
     └── JudgeError               a judge that cannot be asked, or does not answer
 
 A message says what is wrong, with names and values; what was expected; what to do.
@@ -61,6 +62,10 @@ class SweepError(PAHarnessError):
 
 class RunError(PAHarnessError):
     """A folder of results is in use, incomplete, broken, or of another configuration."""
+
+
+class ExportError(PAHarnessError):
+    """A model cannot be written, or what was written is not what was evaluated."""
 
 
 class JudgeError(PAHarnessError):

@@ -3,36 +3,37 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import asdict
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-import torch
 from lm_eval.api.registry import register_model
 from lm_eval.utils import simple_parse_args_string
 
 from pa_harness import __version__
 from pa_harness.adapter import adapter_fingerprint
-from pa_harness.architecture import concrete_class
-from pa_harness.arguments import parse, torch_dtype
-from pa_harness.errors import ModelArgsError, PAHarnessError
-from pa_harness.hub import open_checkpoint
-from pa_harness.interpolation import EffectiveLam, check_lam
-from pa_harness.loading import AdaptedWeights, attach_adapter
+from pa_harness.architecture import StandIn, concrete_class
+from pa_harness.arguments import parse, read_lam
+from pa_harness.errors import PAHarnessError
+from pa_harness.interpolation import EffectiveLam
+from pa_harness.opening import adapted_weights, attach_adapter, tokenizer_source
 from pa_harness.pair import open_pair
 from pa_harness.prefix_sharing import PrefixSharingLM
 from pa_harness.provenance import digest, doubts, measured, separate_cache, side
+from pa_harness.schedule import Schedule
 from pa_harness.vocabulary import (
     check_vocabulary,
     ids_without_rows,
     neutral_generation_config,
     read_tokenizer,
     stop_ids,
-    tokenizer_checkpoint,
     tokenizer_digest,
 )
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
+
+    from pa_harness.loading import Lam
 
 _log = logging.getLogger(f"lm_eval.{__name__}")  # so that lm-eval's settings apply
 _PLACEMENT = {  # arguments that say where and in what portions, not what
@@ -69,7 +70,7 @@ class PartiallyAdaptedLM(PrefixSharingLM):
         self._hook: Any = None
         self._trust = bool(rest.get("trust_remote_code"))
         self._pair = open_pair(self._args, trust_remote_code=self._trust)
-        self._weights = self._adapted_weights(rest.get("dtype"))
+        self._weights = adapted_weights(self._args, self._pair, rest.get("dtype"))
         super().__init__(
             pretrained=self._args.pretrained,
             revision=self._args.revision or "main",
@@ -98,11 +99,7 @@ class PartiallyAdaptedLM(PrefixSharingLM):
     def _create_tokenizer(self, pretrained: Any, tokenizer: Any, **kwargs: Any) -> None:
         if tokenizer is None or isinstance(tokenizer, str):
             pair = self._pair
-            source = (
-                open_checkpoint(tokenizer, "tokenizer", weights=False)
-                if tokenizer
-                else tokenizer_checkpoint(pair.instruct, pair.base)
-            )
+            source = tokenizer_source(tokenizer, pair)
             read_tokenizer(source, trust_remote_code=self._trust)  # for its clear error
             if source is not pair.base and (tokenizer or self._args.peft):
                 pair.notes += check_vocabulary(pair.base, source, trust_remote_code=self._trust)
@@ -115,7 +112,7 @@ class PartiallyAdaptedLM(PrefixSharingLM):
 
     def _create_model(self, pretrained: str, **kwargs: Any) -> None:
         auto_class = getattr(self, "AUTO_MODEL_CLASS")  # noqa: B009 -- HFLM gives it no type
-        self.AUTO_MODEL_CLASS = _Loader(self, auto_class)
+        self.AUTO_MODEL_CLASS = StandIn(self.load_weights, auto_class)
         try:
             super()._create_model(pretrained, **kwargs)
         finally:
@@ -151,19 +148,22 @@ class PartiallyAdaptedLM(PrefixSharingLM):
         """What was run, for the results file.
 
         Returns:
-            `lam`; `lam_eff`, `rounding_noise` and `relative_delta` (fractions, absent where
-            undefined; per tensor too under ``lam_eff=tensors``); both sides with name, revision and
-            commit or content fingerprint; arithmetic, tokenizer, template, stop ids; versions;
-            `notes` (what was warned of); `identity`.
+            `lam` (None under a schedule, which is then in `model_args`); `lam_eff`,
+            `rounding_noise` and `relative_delta` (fractions, absent where undefined; per tensor too
+            under ``lam_eff=tensors``); both sides with name, revision and commit or content
+            fingerprint; `weights`, a fingerprint of θ_λ; arithmetic, tokenizer, template, stop ids;
+            versions; `notes` (what was warned of); `identity`.
         """
+        scheduled = isinstance(self.lam, Schedule)
         info: dict[str, Any] = {
             "model": "partially_adapted",  # lm-eval names an object after its configuration
-            "model_args": {**self._given, "lam": self.lam},
+            "model_args": {**self._given, "lam": self._plain_lam()},
             "model_num_parameters": self.model.num_parameters(),
             "model_dtype": str(self._weights.dtype),
             "model_revision": self._args.revision or "",
             "model_sha": self._sides["base"]["sha"],
-            "lam": self.lam,
+            "lam": None if scheduled else self.lam,
+            "weights": self._weights.fingerprint(),
             **measured(self.effective_lam()),
             **self._sides,
             **self._fixed_info(),
@@ -181,28 +181,33 @@ class PartiallyAdaptedLM(PrefixSharingLM):
         return info
 
     @property
-    def lam(self) -> float | None:
-        """The λ of the weights in place; None after an interrupted `set_lam`."""
+    def lam(self) -> Lam | None:
+        """λ or schedule of the weights in place; None after an interrupted `set_lam`."""
         return self._weights.lam
 
     @property
     def identity(self) -> str:
         """A digest of what can change an answer: pair, λ, arithmetic, configuration, arguments."""
         arguments = {name: value for name, value in self._given.items() if name != "lam"}
-        return digest([self.lam, arguments, self._sides, self._fixed_info(), self.max_length])
+        return digest(
+            [self._plain_lam(), arguments, self._sides, self._fixed_info(), self.max_length]
+        )
 
-    def set_lam(self, lam: float) -> None:
+    def _plain_lam(self) -> float | dict[str, Any] | None:
+        return self.lam.as_dict() if isinstance(self.lam, Schedule) else self.lam
+
+    def set_lam(self, lam: Lam | dict[str, Any] | str) -> None:
         """Change λ in place, from the originals; neither model nor tokenizer is loaded again.
 
         Args:
-            lam: any finite number.
+            lam: any finite number, or a schedule in any form that the model argument has.
 
         Raises:
-            ModelArgsError: not a finite number.
+            ModelArgsError: not a finite number or schedule.
             PAHarnessError: weights are off-loaded to disk.
         """
         try:
-            self._weights.set_lam_(self.model, check_lam(lam))
+            self._weights.set_lam_(self.model, read_lam(lam))
         finally:  # an interrupted change has a table of its own, which nothing is written to
             separate_cache(self._hook, self.identity)
         self._warn_of_rounding()
@@ -221,25 +226,9 @@ class PartiallyAdaptedLM(PrefixSharingLM):
                 "The last change of λ did not finish, so the weights have no λ. Call set_lam again."
             )
 
-    def _adapted_weights(self, dtype_argument: object) -> AdaptedWeights:
-        args, pair = self._args, self._pair
-        dtype = torch_dtype(dtype_argument) or pair.dtype
-        if args.rounding == "stochastic" and dtype is not torch.bfloat16:
-            raise ModelArgsError(
-                f"rounding=stochastic is defined for bfloat16 weights; this pair's are {dtype}. "
-                "Pass dtype=bfloat16, or leave rounding out."
-            )
-        return AdaptedWeights(
-            pair,
-            dtype,
-            seed=args.rounding_seed if args.rounding == "stochastic" else None,
-            every_element=args.lam_eff == "tensors",
-            check_finite=args.check_finite,
-        )
-
     def _finish(self) -> None:
         """What is decided once the tokenizer is complete and the weights are in place."""
-        args, pair, sums = self._args, self._pair, self._weights.checksums
+        args, pair, sums = self._args, self._pair, self._weights.findings.checksums
         self._stops = stop_ids(pair.base, pair.instruct, self.tokenizer)
         self.model.generation_config = neutral_generation_config(
             self._stops, self.tokenizer, pair.config
@@ -273,6 +262,7 @@ class PartiallyAdaptedLM(PrefixSharingLM):
             "tokenizer_digest": self._tokenizer_digest,
             "config_digest": self._config_digest,
             "chat_template_digest": digest(template) if template else "",
+            "method": asdict(self._args.setting),
             "config_from": self._args.config_from or "instruct",
             "extra_rows": self._args.extra_rows,
             "stop_token_ids": self._stops,
@@ -280,21 +270,6 @@ class PartiallyAdaptedLM(PrefixSharingLM):
 
     def _warn_of_rounding(self) -> None:
         if self.lam is not None:
-            for line in doubts(self.effective_lam(), self.lam, self._weights.dtype):
+            asked = self._weights.asked_lam()
+            for line in doubts(self.effective_lam(), asked, self._weights.dtype):
                 _log.warning("%s", line)
-
-
-class _Loader:
-    """Stands where HFLM expects an Auto class; HFLM's own placement arguments arrive untouched."""
-
-    _DECIDED = (  # by the pair and its model arguments, not by HFLM
-        *("revision", "dtype", "torch_dtype", "trust_remote_code"),
-        *("gguf_file", "quantization_config", "subfolder"),
-    )
-
-    def __init__(self, lm: PartiallyAdaptedLM, auto_class: Any) -> None:
-        self._lm, self._auto_class = lm, auto_class
-
-    def from_pretrained(self, _name: str, **kwargs: Any) -> PreTrainedModel:
-        rest = {name: value for name, value in kwargs.items() if name not in self._DECIDED}
-        return self._lm.load_weights(self._auto_class, **rest)

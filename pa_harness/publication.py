@@ -15,7 +15,7 @@ from pa_harness.scores import scores_csv
 from pa_harness.side_by_side import Section, sections
 from pa_harness.statistics import summarise
 from pa_harness.storage import plain, write_json, write_text
-from pa_harness.trajectory import read_trajectory
+from pa_harness.trajectory_reader import read_trajectory
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -19,6 +19,7 @@ from pa_harness.evaluation import (
 )
 from pa_harness.folder import RunFolder, read_json
 from pa_harness.scores import Score, from_lm_eval, read_scores, write_scores
+from pa_harness.settings import model_lam
 from pa_harness.storage import sole_writer, write_json, write_text
 from pa_harness.value_table import write_documents
 from pa_harness.workload import build_prompts, facts, load_tasks
@@ -116,8 +117,9 @@ def _evaluate(
     every = {(lam, name) for lam in settings.lam for name in workload.tasks}
     progress.plan(settings.lam, sizes, every - set(missing), count_tokens(lm))
     for lam, name in missing:
-        if lm.lam != lam:
-            lm.set_lam(lam)
+        wanted = model_lam(settings, lam)
+        if lm.lam != wanted:
+            lm.set_lam(wanted)
         task = workload.tasks[name]
         progress.start_unit(lam, name, len(task.instances))
         unit, log = evaluate_unit(answering, task, known[name], settings)
@@ -132,11 +134,6 @@ def _load_model(settings: SweepSettings, lam: float) -> Any:
     import lm_eval.models  # noqa: F401 -- fills the registry
     from lm_eval.api.registry import get_model
 
-    if "lam" in settings.model_args:
-        raise SweepError(
-            f"lam={settings.model_args['lam']} in --model_args: a sweep sets λ itself. Take it "
-            "out, and give the values as --lam."
-        )
     try:
         cls = get_model(settings.model)
     except (ValueError, KeyError) as error:
@@ -152,7 +149,8 @@ def _load_model(settings: SweepSettings, lam: float) -> Any:
         "device": settings.device,
     }
     extra = {"trust_remote_code": True} if settings.trust_remote_code else {}
-    return cls.create_from_arg_obj({**settings.model_args, **extra, "lam": lam}, options)
+    arguments = {**settings.model_args, **extra, "lam": model_lam(settings, lam)}
+    return cls.create_from_arg_obj(arguments, options)
 
 
 def _with_cache(lm: QuietModel, settings: SweepSettings) -> Any:
@@ -177,6 +175,8 @@ def _finish_lam(
         **first["model"],
         **_execution(settings),
     }
+    if settings.knob is not None:
+        results["config"] |= {"lam": lam, "knob": settings.knob}
     results |= {
         **record["environment"],
         **first["tokenizer"],

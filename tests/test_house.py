@@ -32,7 +32,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "prefix_generation": {"packing", "prefix_scoring", "token_trie", "tree_attention"},
     "prefix_sharing": {"compatibility", "prefix_generation", "prefix_scoring"},
     "argument_types": TEXT,
-    "arguments": TEXT | {"argument_types", "interpolation"},
+    "schedule": TEXT,
+    "methods": {"interpolation"},
+    "arguments": TEXT | {"argument_types", "interpolation", "methods", "schedule"},
     "checkpoint": TEXT | {"interpolation"},
     "hub": TEXT | {"checkpoint"},
     "configuration": TEXT | {"checkpoint"},
@@ -42,7 +44,12 @@ MAY_IMPORT: dict[str, set[str]] = {
     "pair": TEXT
     | {"arguments", "checkpoint", "configuration", "hub", "interpolation", "vocabulary"},
     "architecture": TEXT | {"pair"},
-    "loading": TEXT | {"adapter", "architecture", "checkpoint", "interpolation", "pair"},
+    "inspection": TEXT | {"adapter", "checkpoint", "pair"},
+    "loading": TEXT
+    | {"architecture", "inspection", "interpolation", "methods", "pair", "schedule"},
+    "opening": TEXT
+    | {"adapter", "architecture", "arguments", "checkpoint", "hub", "loading", "pair"}
+    | {"vocabulary"},
     "registration": TEXT | {"aggregation", "tasks"},
     "data_file": TEXT,
     "answer_column": TEXT | {"data_file"},
@@ -62,13 +69,13 @@ MAY_IMPORT: dict[str, set[str]] = {
         "token_checks",
     },
     "model": TEXT
-    | {"adapter", "architecture", "arguments", "hub", "interpolation", "loading", "pair"}
-    | {"prefix_sharing", "provenance", "vocabulary"},
+    | {"adapter", "architecture", "arguments", "interpolation", "loading", "opening"}
+    | {"pair", "prefix_sharing", "provenance", "schedule", "vocabulary"},
     "storage": TEXT,
     "scores": TEXT | {"aggregation", "storage"},
     "samples": set(),
     "grid": TEXT,
-    "settings": TEXT | {"grid"},
+    "settings": TEXT | {"grid", "schedule"},
     "value_table": TEXT | {"samples", "storage"},
     "folder": TEXT | {"grid", "settings", "storage"},
     "workload": TEXT | {"settings"},
@@ -88,7 +95,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {"workload"},
     "resampling": set(),
     "calibration": set(),
-    "trajectory": TEXT | {"judgements", "value_table", "scores"},
+    "trajectory": TEXT | {"scores"},
+    "trajectory_reader": TEXT | {"folder", "judgements", "scores", "trajectory", "value_table"},
     "statistics": {"calibration", "resampling", "trajectory"},
     "choice": TEXT | {"resampling", "statistics", "trajectory"},
     "tables": {"choice", "resampling", "statistics"},
@@ -116,14 +124,22 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {"standing"},
     "comparison_text": {"comparison", "side_by_side", "standing", "storage", "tables"},
     "sharing": TEXT | {"every_eval_ever", "lm_eval_files", "model_names", "reported", "storage"},
-    "cli_compare": {"boards", "cli_sweep", "comparison", "comparison_text", "result_files"}
+    "cli_compare": {"boards", "cli_verb", "comparison", "comparison_text", "result_files"}
     | {"sharing", "side_by_side", "storage"},
     "publication": TEXT
     | {"browser", "choice", "figures", "folder", "report", "scores", "statistics", "storage"}
-    | {"trajectory", "result_files", "side_by_side"},
+    | {"trajectory", "trajectory_reader", "result_files", "side_by_side"},
+    "search": {"trajectory"},
+    "auto": TEXT
+    | {"progress", "resampling", "search", "settings", "storage", "sweep", "trajectory"}
+    | {"trajectory_reader", "workload"},
+    "cli_search": {"auto", "progress", "settings"},
+    "cli_verb": set(),
     "cli_sweep": TEXT
-    | {"choice", "figures", "progress", "publication", "registration", "scores", "settings"}
-    | {"statistics", "storage", "sweep", "tables", "trajectory"},
+    | {"cli_search", "cli_verb", "progress", "publication", "registration", "scores"}
+    | {"settings", "sweep"},
+    "cli_run": {"choice", "cli_verb", "figures", "publication", "scores", "statistics"}
+    | {"storage", "tables", "trajectory_reader"},
     # judging
     "model_outputs": TEXT | {"grid", "judge_request", "scores", "value_table"},
     "alpaca_data": TEXT,
@@ -154,10 +170,21 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {"judgements"}
     | {"model_outputs", "price", "reference", "verdicts"},
     "cli_judge": TEXT
-    | {"annotator", "asking", "judge_server", "judge_tables", "judging"}
+    | {"annotator", "asking", "cli_verb", "judge_server", "judge_tables", "judging"}
     | {"model_outputs", "reference"},
+    # shipping a model
+    "shards": set(),
+    "model_card": TEXT | {"scores"},
+    "evaluated": TEXT | {"folder", "schedule", "scores"},
+    "export": TEXT
+    | {"adapter", "architecture", "checkpoint", "evaluated", "inspection", "model_card", "opening"}
+    | {"schedule", "shards", "storage", "vocabulary"},
+    "recipes": TEXT
+    | {"adapter", "architecture", "checkpoint", "export", "opening", "schedule", "storage"},
+    "cli_export": TEXT
+    | {"cli_verb", "evaluated", "export", "grid", "opening", "recipes", "settings"},
     "cli": TEXT
-    | {"cli_compare", "cli_judge", "cli_sweep", "registration", "tasks"}
+    | {"cli_compare", "cli_export", "cli_judge", "cli_run", "cli_sweep", "registration", "tasks"}
     | {"answer_column", "prompt_template", "task_check", "task_template"},
     "__main__": {"cli"},
 }
@@ -204,6 +231,7 @@ def test_nobody_imports_the_model() -> None:
         *("cli", "registration", "tasks", "errors", "scores", "samples", "value_table", "folder"),
         *("settings", "sweep", "statistics", "choice", "tables", "publication", "judging"),
         *("leaderboard", "result_files", "side_by_side", "sharing", "cli_compare"),
+        *("schedule", "model_card", "evaluated"),
     ],
 )
 def test_starts_without_torch(room: str) -> None:

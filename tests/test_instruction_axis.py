@@ -15,7 +15,7 @@ from pa_harness.errors import RunError
 from pa_harness.judgements import Judged, Judgement, write_judgements
 from pa_harness.samples import DocumentValues
 from pa_harness.scores import Score, write_scores
-from pa_harness.trajectory import read_trajectory
+from pa_harness.trajectory_reader import read_trajectory
 from pa_harness.value_table import write_documents
 
 if TYPE_CHECKING:
