@@ -13,12 +13,15 @@ import sys
 from benchmarks.mergekit_environment import mergekit_python
 from benchmarks.places import REPOSITORY
 
-NAMES = ("weights", "rounding", "mergekit_parity", "startup", "sweep", "coverage", "scale")
+NAMES = (
+    *("weights", "rounding", "mergekit_parity", "startup", "sweep", "coverage", "scale"),
+    *("auto", "export", "judging"),
+)
 
 
 def main(names: list[str]) -> int:
     """Run them in processes of their own; the exit code counts those that failed."""
-    if {"weights", "mergekit_parity"} & set(names):
+    if {"weights", "mergekit_parity", "sweep"} & set(names):
         mergekit_python()
     failed = []
     for name in names:

@@ -67,7 +67,7 @@ def main(given: argparse.Namespace) -> None:
     ours.loglikelihood(_warm_up(), disable_tqdm=True)
     rows = []
     for case in (case for case in CASES if given.only in case[0]):
-        with _working_directory(given.data):
+        with working_directory(given.data):
             requests = requests_of([case[1]], case[2], case[3], given.documents)[case[1]]
         rows.append(_row(case, ours, stock, requests, given))
         print(rows[-1], flush=True)
@@ -88,7 +88,8 @@ def main(given: argparse.Namespace) -> None:
 
 
 @contextlib.contextmanager
-def _working_directory(folder: Path | None) -> Iterator[None]:
+def working_directory(folder: Path | None) -> Iterator[None]:
+    """Another working directory (None: the same), where lm-eval finds a mirror's folders."""
     before = Path.cwd()
     os.chdir(folder or before)
     try:

@@ -12,6 +12,7 @@ from transformers import LlamaForCausalLM
 from benchmarks.measure import Phases
 from pa_harness import loading
 from pa_harness.hub import open_checkpoint
+from pa_harness.inspection import Findings
 from pa_harness.interpolation import Moments
 from pa_harness.loading import AdaptedWeights
 from pa_harness.model import PartiallyAdaptedLM
@@ -53,7 +54,7 @@ def options(base: str, instruct: str, phases: Phases) -> None:
     one = mock.patch.object
     # A load without one of its parts: what the part costs is the difference to "default".
     no_sums: Any = one(loading, "moments", lambda *_args, **_kwargs: _NO_MOMENTS)
-    no_examination: Any = one(AdaptedWeights, "examine", lambda *_args: None)
+    no_examination: Any = one(Findings, "examine", lambda *_args: None)
     variants: dict[str, Callable[[], Any]] = {
         "default": lambda: _load(base, instruct),
         "no λ_eff": lambda: _patched(no_sums, base, instruct),

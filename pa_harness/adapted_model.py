@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import asdict
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from lm_eval.utils import simple_parse_args_string
 
 from pa_harness import __version__
 from pa_harness.adapter import adapter_fingerprint
-from pa_harness.errors import ModelArgsError, PAHarnessError
-from pa_harness.hub import open_checkpoint
+from pa_harness.errors import PAHarnessError
+from pa_harness.opening import tokenizer_source
 from pa_harness.provenance import digest, doubts, measured, separate_cache, side
+from pa_harness.schedule import Schedule
 from pa_harness.vocabulary import (
     check_vocabulary,
     ids_without_rows,
     read_tokenizer,
     stop_ids,
-    tokenizer_checkpoint,
     tokenizer_digest,
 )
 
@@ -28,25 +29,10 @@ if TYPE_CHECKING:
     from pa_harness.arguments import ModelArgs
     from pa_harness.checkpoint import Checkpoint
     from pa_harness.interpolation import EffectiveLam
+    from pa_harness.loading import AdaptedWeights, Lam
     from pa_harness.pair import Pair
 
 _log = logging.getLogger(f"lm_eval.{__name__}")  # so that lm-eval's settings apply
-
-
-class Weights(Protocol):
-    """θ_λ, wherever it is held; see `loading.AdaptedWeights`."""
-
-    lam: float | None
-    dtype: Any
-    checksums: dict[str, dict[str, int]]
-
-    def effective_lam(self) -> EffectiveLam:
-        """λ_eff of the whole model."""
-        ...
-
-    def effective_lam_per_tensor(self) -> dict[str, EffectiveLam]:
-        """λ_eff per checkpoint key."""
-        ...
 
 
 class AdaptedModel:
@@ -63,7 +49,7 @@ class AdaptedModel:
     _args: ModelArgs
     _given: dict[str, Any]  # model arguments that can change an answer
     _pair: Pair
-    _weights: Weights
+    _weights: AdaptedWeights
     _trust: bool
     _hook: Any = None
 
@@ -92,19 +78,21 @@ class AdaptedModel:
         """What was run, for the results file.
 
         Returns:
-            `lam`; `lam_eff`, `rounding_noise` and `relative_delta` (fractions, absent where
-            undefined; per tensor too under ``lam_eff=tensors``); both sides with name, revision and
-            commit or content fingerprint; arithmetic, tokenizer, template, stop ids; versions;
-            `notes` (what was warned of); `identity`.
+            `lam` (None under a schedule, which is then in `model_args`); `lam_eff`,
+            `rounding_noise` and `relative_delta` (fractions, absent where undefined; per tensor too
+            under ``lam_eff=tensors``); both sides with name, revision and commit or content
+            fingerprint; `weights`, a fingerprint of θ_λ; arithmetic, tokenizer, template, stop ids;
+            versions; `notes` (what was warned of); `identity`.
         """
         info: dict[str, Any] = {
             "model": self.NAME,  # lm-eval names an object after its configuration
-            "model_args": {**self._given, "lam": self.lam},
+            "model_args": {**self._given, "lam": self._plain_lam()},
             "model_num_parameters": self._count_parameters(),
             "model_dtype": str(self._weights.dtype),
             "model_revision": self._args.revision or "",
             "model_sha": self._sides["base"]["sha"],
-            "lam": self.lam,
+            "lam": None if isinstance(self.lam, Schedule) else self.lam,
+            "weights": self._weights.fingerprint(),
             **measured(self.effective_lam()),
             **self._sides,
             **self._fixed_info(),
@@ -122,8 +110,8 @@ class AdaptedModel:
         return info
 
     @property
-    def lam(self) -> float | None:
-        """The λ of the weights in place; None after an interrupted `set_lam`."""
+    def lam(self) -> Lam | None:
+        """λ or schedule of the weights in place; None after an interrupted `set_lam`."""
         return self._weights.lam
 
     @property
@@ -131,7 +119,10 @@ class AdaptedModel:
         """A digest of what can change an answer: pair, λ, arithmetic, configuration, arguments."""
         arguments = {name: value for name, value in self._given.items() if name != "lam"}
         length: int = self.max_length  # type: ignore[attr-defined] # lm-eval's model has it
-        return digest([self.lam, arguments, self._sides, self._fixed_info(), length])
+        return digest([self._plain_lam(), arguments, self._sides, self._fixed_info(), length])
+
+    def _plain_lam(self) -> float | dict[str, Any] | None:
+        return self.lam.as_dict() if isinstance(self.lam, Schedule) else self.lam
 
     def effective_lam(self) -> EffectiveLam:
         """λ_eff, rounding noise and relative delta of the whole model."""
@@ -157,11 +148,7 @@ class AdaptedModel:
     def _tokenizer_checkpoint(self, tokenizer: str | None) -> Checkpoint:
         """Where the tokenizer of every λ is, after its checks; the instruct side's by default."""
         pair = self._pair
-        source = (
-            open_checkpoint(tokenizer, "tokenizer", weights=False)
-            if tokenizer
-            else tokenizer_checkpoint(pair.instruct, pair.base)
-        )
+        source = tokenizer_source(tokenizer, pair)
         read_tokenizer(source, trust_remote_code=self._trust)  # for its clear error
         if source is not pair.base and (tokenizer or self._args.peft):
             pair.notes += check_vocabulary(pair.base, source, trust_remote_code=self._trust)
@@ -174,7 +161,7 @@ class AdaptedModel:
         Args:
             rows: of the embedding.
         """
-        args, pair, sums = self._args, self._pair, self._weights.checksums
+        args, pair, sums = self._args, self._pair, self._weights.findings.checksums
         self._stops = stop_ids(pair.base, pair.instruct, self.tokenizer)
         self._tokenizer_digest = tokenizer_digest(self.tokenizer)
         settings = {k: v for k, v in pair.config.to_dict().items() if k != "_name_or_path"}
@@ -200,6 +187,7 @@ class AdaptedModel:
             "tokenizer_digest": self._tokenizer_digest,
             "config_digest": self._config_digest,
             "chat_template_digest": digest(template) if template else "",
+            "method": asdict(self._args.setting),
             "config_from": self._args.config_from or "instruct",
             "extra_rows": self._args.extra_rows,
             "stop_token_ids": self._stops,
@@ -207,21 +195,6 @@ class AdaptedModel:
 
     def _warn_of_rounding(self) -> None:
         if self.lam is not None:
-            for line in doubts(self.effective_lam(), self.lam, self._weights.dtype):
+            asked = self._weights.asked_lam()
+            for line in doubts(self.effective_lam(), asked, self._weights.dtype):
                 _log.warning("%s", line)
-
-
-def rounding_seed(args: ModelArgs, dtype: Any) -> int | None:
-    """The seed of stochastic rounding, None for rounding to nearest.
-
-    Raises:
-        ModelArgsError: stochastic rounding to another dtype than bfloat16.
-    """
-    if args.rounding != "stochastic":
-        return None
-    if str(dtype) != "torch.bfloat16":
-        raise ModelArgsError(
-            f"rounding=stochastic is defined for bfloat16 weights; this pair's are {dtype}. "
-            "Pass dtype=bfloat16, or leave rounding out."
-        )
-    return args.rounding_seed

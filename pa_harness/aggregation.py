@@ -22,6 +22,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+JUDGED = "judged"  # as metadata's metric: a judge scores the task, none of its own numbers does
+
 
 @dataclass(frozen=True)
 class Measured:

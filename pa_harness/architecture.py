@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pa_harness.errors import CheckpointError, ModelArgsError, PairError, listed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     import torch
     from transformers import PretrainedConfig, PreTrainedModel
@@ -18,6 +18,23 @@ if TYPE_CHECKING:
     from pa_harness.pair import Pair
 
 Sources = tuple[dict[str, str], list[list[str]]]  # what `parameter_sources` returns
+
+
+class StandIn:
+    """Stands where HFLM expects an Auto class; HFLM's own placement arguments arrive untouched."""
+
+    _DECIDED = (  # by the pair and its model arguments, not by HFLM
+        *("revision", "dtype", "torch_dtype", "trust_remote_code"),
+        *("gguf_file", "quantization_config", "subfolder"),
+    )
+
+    def __init__(self, load: Callable[..., PreTrainedModel], auto_class: Any) -> None:
+        self._load, self._auto_class = load, auto_class
+
+    def from_pretrained(self, _name: str, **kwargs: Any) -> PreTrainedModel:
+        """The model that `load` makes of the Auto class and the arguments left to HFLM."""
+        rest = {name: value for name, value in kwargs.items() if name not in self._DECIDED}
+        return self._load(self._auto_class, **rest)
 
 
 def concrete_class(auto_class: Any, pair: Pair) -> type[PreTrainedModel]:
@@ -184,6 +201,25 @@ def parameter_sources(model: PreTrainedModel, keys: Mapping[str, Any]) -> Source
         elif name in names:
             direct[names[name]] = key
     return direct, list(groups.values())
+
+
+def kept_wide(
+    shell: PreTrainedModel, direct: Mapping[str, str], dtype: torch.dtype
+) -> dict[str, torch.dtype]:
+    """Checkpoint keys that transformers stores in fp32 although the model's dtype is narrower.
+
+    Args:
+        shell: the architecture.
+        direct: parameter name -> key, of `parameter_sources`.
+        dtype: the model's.
+    """
+    plan: dict[str, torch.dtype] = shell._get_dtype_plan(dtype)  # noqa: SLF001 -- has no public reader
+    return {
+        key: wide
+        for name, key in direct.items()
+        for part, wide in plan.items()
+        if part in name and wide is not dtype
+    }
 
 
 def stored_tensors(model: PreTrainedModel) -> list[tuple[str, torch.Tensor]]:

@@ -14,6 +14,8 @@ import torch
 from pa_harness.argument_types import SHOWN, check_type, shown
 from pa_harness.errors import ModelArgsError
 from pa_harness.interpolation import check_lam
+from pa_harness.methods import Setting, check_setting
+from pa_harness.schedule import Schedule, read_schedule
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -58,7 +60,7 @@ class ModelArgs:
     """The arguments that are ours.
 
     Attributes:
-        lam: λ; any finite number.
+        lam: λ; any finite number, or a schedule of numbers.
         pretrained: the base: folder or hub id.
         instruct: the instruct model: folder or hub id. This or `peft`.
         peft: a LoRA on the base: folder or hub id.
@@ -66,6 +68,10 @@ class ModelArgs:
         subfolder: the base's folder inside its repository.
         instruct_revision: the revision of `instruct` or `peft`.
         instruct_subfolder: its folder inside the repository.
+        method: the way from base to instruct; see `methods`.
+        rank: of method=low_rank.
+        energy: of method=low_rank, in the place of `rank`.
+        density: of method=trim.
         keep: where the originals are kept for `set_lam`: "files" (mapped, no memory) or "memory"
             (two more models, beside the parameters on their devices).
         rounding: "nearest" (even), or "stochastic" (bf16 only).
@@ -80,7 +86,7 @@ class ModelArgs:
             as `hf` does.
     """
 
-    lam: float
+    lam: float | Schedule
     pretrained: str
     instruct: str | None = None
     peft: str | None = None
@@ -88,6 +94,10 @@ class ModelArgs:
     subfolder: str = ""
     instruct_revision: str | None = None
     instruct_subfolder: str = ""
+    method: Literal["linear", "slerp", "low_rank", "trim"] = "linear"
+    rank: int | None = None
+    energy: float | None = None
+    density: float | None = None
     keep: Literal["files", "memory"] = "files"
     rounding: Literal["nearest", "stochastic"] = "nearest"
     rounding_seed: int = 0
@@ -101,6 +111,11 @@ class ModelArgs:
     def uses_default_pair(self) -> bool:
         """Whether no pair was named and the small default pair stands in."""
         return (self.pretrained, self.instruct) == DEFAULT_PAIR
+
+    @property
+    def setting(self) -> Setting:
+        """The method with its number."""
+        return Setting(self.method, self.rank, self.energy, self.density)
 
 
 def parse(
@@ -140,10 +155,19 @@ def parse(
     rest = {name: value for name, value in given.items() if name not in hints}
     # HFLM's own default is "cuda", on every machine.
     rest.setdefault("device", "cuda" if torch.cuda.is_available() else "cpu")
+    check_setting(ours.setting)
     _check_dtypes(ours, rest)
     _check_together(rest)
     _check_device(rest["device"])
     return ours, rest
+
+
+def read_lam(given: object) -> float | Schedule:
+    """λ as a number, or a schedule in one of its forms; a ModelArgsError if it is neither."""
+    is_text = isinstance(given, str) and re.search(r"^\s*\{|\.(ya?ml|json)$", given)
+    if is_text or isinstance(given, (dict, Schedule)):
+        return read_schedule(given)
+    return check_lam(given)
 
 
 def torch_dtype(name: object, argument: str = "dtype") -> torch.dtype | None:
@@ -203,7 +227,7 @@ def _with_pair(ours: dict[str, Any]) -> ModelArgs:
     """Exactly one instruct side, or none and no base: then the small default pair."""
     if "lam" not in ours:
         raise ModelArgsError(f"lam= is missing: the adaptation strength λ. Expected {_EXAMPLE}.")
-    ours["lam"] = check_lam(ours["lam"])
+    ours["lam"] = read_lam(ours["lam"])
     sides = [name for name in ("instruct", "peft") if name in ours]
     if not sides and "pretrained" not in ours:
         ours["pretrained"], ours["instruct"] = DEFAULT_PAIR

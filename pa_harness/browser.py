@@ -51,7 +51,7 @@ def changed_documents(
 
 def _of_task(task: TaskCurve, columns: list[int], logs: Sequence[Path]) -> list[ChangedDocument]:
     wanted = {int(task.ids[column]): column for column in columns}
-    name = task.metric.rpartition(",")[2]
+    name = "none" if task.answers else task.metric.rpartition(",")[2]
     by_lam = [_read(log, wanted.keys(), name) for log in logs]
     documents = []
     for number, column in wanted.items():

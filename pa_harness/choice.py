@@ -73,6 +73,7 @@ class Choices:
     choices: tuple[Choice, ...]
     pareto: tuple[float, ...]  # λ that no other λ beats in both; empty without IF
     splits: int
+    instruction: str  # what IF is the mean of
 
 
 def choose(
@@ -113,7 +114,7 @@ def choose(
         found.append(judge.by("weighted", meaning, weighted_suite(trajectory, weights), None))
     front = _pareto(trajectory.lams, icl.mean(), followed.mean()) if followed else ()
     lams = tuple(float(lam) for lam in trajectory.lams)
-    return Choices(trajectory.label, lams, tuple(found), front, SPLITS)
+    return Choices(trajectory.label, lams, tuple(found), front, SPLITS, trajectory.instruction)
 
 
 def _pareto(lams: Array, first: Array, second: Array) -> tuple[float, ...]:

@@ -11,7 +11,11 @@ from typing import TYPE_CHECKING
 
 from pa_harness import __doc__ as about
 from pa_harness.answer_column import KINDS
-from pa_harness.cli_sweep import add_verbs
+from pa_harness.cli_compare import add_compare_verbs
+from pa_harness.cli_export import add_weight_verbs
+from pa_harness.cli_judge import add_judge
+from pa_harness.cli_run import add_run_verbs
+from pa_harness.cli_sweep import add_sweep
 from pa_harness.errors import EXIT_CODE, PAHarnessError, install_excepthook, report
 from pa_harness.prompt_template import CATEGORIES, OWN, SCORINGS, Request
 from pa_harness.registration import install
@@ -114,7 +118,11 @@ def _parser() -> argparse.ArgumentParser:
     _describe_check_task(
         verbs.add_parser("check-task", help="render a task's prompts and say what to fix")
     )
-    add_verbs(verbs)
+    add_sweep(verbs)
+    add_run_verbs(verbs)
+    add_judge(verbs)
+    add_compare_verbs(verbs)
+    add_weight_verbs(verbs)
     return parser
 
 

@@ -1,52 +1,26 @@
-"""The verbs that make a run and look at it: sweep, summary, choose, plot, report."""
+"""The verb that makes a run: sweep."""
 
 from __future__ import annotations
 
 import argparse
 import shlex
 import sys
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from pa_harness.cli_search import INTERRUPTED, STOPPED, search
+from pa_harness.cli_verb import Verbs, add_verb
 from pa_harness.cluster_options import OPTIONS, add_cluster_options, wanted_cluster
-from pa_harness.errors import RunError
+from pa_harness.errors import RunError, SweepError
 from pa_harness.registration import install
 from pa_harness.scores import FORMATS, write_scores
-from pa_harness.storage import plain, write_json
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-Verbs = Any  # argparse has no public name for what add_subparsers returns
-_OURS = ("verb", "act", "no_report", "format", *OPTIONS)
-_INTERRUPTED = 130  # the shell's exit code for Ctrl-C
+_OURS = ("verb", "act", "no_report", "format", "budget", *OPTIONS)
 
 
-def add_verbs(verbs: Verbs) -> None:
-    """Add this module's verbs to the command's parser."""
-    _add_sweep(verbs)
-    _add_summary(verbs)
-    _add_choose(verbs)
-    _add_pages(verbs)
-
-
-def _verb(
-    verbs: Verbs, name: str, act: Callable[[argparse.Namespace], int], about: str, example: str
-) -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = verbs.add_parser(
-        name,
-        help=about,
-        description=about,
-        epilog=f"example:\n  pa-harness {example}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.set_defaults(act=act)
-    return parser
-
-
-def _add_sweep(verbs: Verbs) -> None:
-    parser = _verb(
+def add_sweep(verbs: Verbs) -> None:
+    """Add the verb to the command's parser."""
+    parser = add_verb(
         verbs,
         "sweep",
         sweep,
@@ -55,7 +29,13 @@ def _add_sweep(verbs: Verbs) -> None:
         "    --tasks arc_easy,ifeval --output_path runs/first",
     )
     new = parser.add_argument_group("the sweep")
-    new.add_argument("--lam", metavar="λ,λ,…|start:stop:step", help="values; both ends included")
+    new.add_argument(
+        "--lam",
+        metavar="λ,λ,…|start:stop:step|auto",
+        help="values, both ends included; auto (or auto:start:stop:step): search the best for ICL",
+    )
+    new.add_argument("--budget", type=float, metavar="SHARE", help="of auto (default: 0.4)")
+    new.add_argument("--knob", metavar="NAME", help="λ is this knob of the schedule lam=")
     new.add_argument("--output_path", "-o", type=Path, required=True, metavar="RUN")
     new.add_argument("--config", "-C", type=Path, metavar="YAML", help="settings, by these names")
     new.add_argument(
@@ -126,17 +106,18 @@ def sweep(options: argparse.Namespace) -> int:
     from pa_harness.sweep import sweep as run_sweep
 
     given = {name: value for name, value in vars(options).items() if name not in _OURS}
+    if str(options.lam).split(":")[0] == "auto":
+        return search(given, options)
+    if options.budget is not None:
+        raise SweepError("--budget belongs to --lam auto. Leave it out, or give that.")
     settings = resolve(given, options.config)
     try:
         command = shlex.join(["pa-harness", *sys.argv[1:]])
         cluster = wanted_cluster(settings, options)
         scores = run_sweep(settings, options.output_path, Progress(sys.stderr), command, cluster)
     except KeyboardInterrupt:
-        print(
-            "\nStopped. Finished units are kept; the same command goes on from there.",
-            file=sys.stderr,
-        )
-        return _INTERRUPTED
+        print(STOPPED, file=sys.stderr)
+        return INTERRUPTED
     if not scores:  # a process beside the first
         return 0
     for score in scores:
@@ -161,131 +142,3 @@ def _publish(run: Path) -> None:
         return
     print("\n".join(["", *sentences]))
     print(f"Report: {run / 'report.html'}")
-
-
-def _add_summary(verbs: Verbs) -> None:
-    parser = _verb(
-        verbs,
-        "summary",
-        summary,
-        "differences to λ = 1 and λ = 0, paired by document, with intervals; writes summary.json",
-        "summary runs/first",
-    )
-    parser.add_argument("run_folder", type=Path, metavar="RUN", help="--output_path of a sweep")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the resampling")
-    parser.add_argument(
-        "--format", choices=FORMATS, help="write the table of scores in this form, too"
-    )
-
-
-def summary(options: argparse.Namespace) -> int:
-    """Print a run's differences; write them beside it."""
-    from pa_harness.statistics import summarise
-    from pa_harness.tables import summary_text
-    from pa_harness.trajectory import read_trajectory
-
-    trajectory = read_trajectory(options.run_folder)
-    found = summarise(trajectory, seed=options.seed)
-    write_json(options.run_folder / "summary.json", plain(found))
-    if options.format:
-        write_scores(trajectory.scores, options.run_folder / f"scores.{options.format}")
-    print(summary_text(found))
-    return 0
-
-
-def _add_choose(verbs: Verbs) -> None:
-    parser = _verb(
-        verbs,
-        "choose",
-        choose,
-        "choose λ, with the gain that is to be expected of it; writes choice.json",
-        "choose runs/first --tolerance 0.02 --weights ICL=0.7 IF=0.3",
-    )
-    parser.add_argument("run_folder", type=Path, metavar="RUN", help="--output_path of a sweep")
-    parser.add_argument(
-        "--tolerance",
-        type=float,
-        default=0.02,
-        metavar="ε",
-        help="share of IF(1) that may be lost in the constrained choice (default: 0.02)",
-    )
-    parser.add_argument(
-        "--weights",
-        nargs="+",
-        type=_weight,
-        metavar="NAME=WEIGHT",
-        help="of an average of your own, over tasks, categories, ICL and IF",
-    )
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the resampling")
-
-
-def _weight(text: str) -> tuple[str, float]:
-    name, _, weight = text.rpartition("=")
-    try:
-        return name, float(weight)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"expected NAME=WEIGHT, not {text!r}") from None
-
-
-def choose(options: argparse.Namespace) -> int:
-    """Print the choices of a run; write them beside it."""
-    from pa_harness.choice import choose as choose_lam
-    from pa_harness.tables import choices_text
-    from pa_harness.trajectory import read_trajectory
-
-    trajectory = read_trajectory(options.run_folder)
-    found = choose_lam(
-        trajectory,
-        tolerance=options.tolerance,
-        weights=dict(options.weights or ()),
-        seed=options.seed,
-    )
-    write_json(options.run_folder / "choice.json", plain(found))
-    print(choices_text(found))
-    return 0
-
-
-def _add_pages(verbs: Verbs) -> None:
-    draw = _verb(
-        verbs,
-        "plot",
-        plot,
-        "the figures of a run, or of several overlaid, as SVG and PNG",
-        "plot runs/first runs/second --output_path figures",
-    )
-    draw.add_argument("run_folders", type=Path, nargs="+", metavar="RUN")
-    draw.add_argument("--output_path", "-o", type=Path, help="default: RUN/figures of one run")
-    page = _verb(
-        verbs,
-        "report",
-        report,
-        "figures and report.html of a run: one page, to read without a network",
-        "report runs/first",
-    )
-    page.add_argument("run_folder", type=Path, metavar="RUN")
-
-
-def plot(options: argparse.Namespace) -> int:
-    """Draw the figures; print their paths."""
-    from pa_harness.figures import all_figures, write_figures
-    from pa_harness.statistics import summarise
-    from pa_harness.trajectory import read_trajectory
-
-    runs: list[Path] = options.run_folders
-    folder = options.output_path or (runs[0] / "figures" if len(runs) == 1 else Path("figures"))
-    summaries = [summarise(read_trajectory(run)) for run in runs]
-    if len({summary.label for summary in summaries}) < len(runs):  # pairs of the same names
-        pairs = zip(summaries, runs, strict=True)
-        summaries = [replace(each, label=f"{run}: {each.label}") for each, run in pairs]
-    for path in write_figures(all_figures(summaries), folder):
-        print(path)
-    return 0
-
-
-def report(options: argparse.Namespace) -> int:
-    """Write a run's figures and page."""
-    from pa_harness.publication import publish
-
-    print("\n".join(publish(options.run_folder)))
-    print(f"Report: {options.run_folder / 'report.html'}")
-    return 0

@@ -55,6 +55,11 @@ def tip_id(number: int, curve: int, which: str) -> str:
     return f"tip-{number}-{curve}-{which}"
 
 
+def aside_id(number: int, name: str) -> str:
+    """The id of the SVG group with the markers of what stands beside the scores."""
+    return f"tip-{number}-{name}-aside"
+
+
 def one_panel(title: str) -> tuple[Figure, Axes]:
     """A figure with one panel."""
     figure = Figure(figsize=(WIDTH, 4.2), layout="constrained")

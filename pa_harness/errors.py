@@ -9,7 +9,9 @@
     ├── TaskError                a task YAML that cannot be written, read or run
     ├── ExtraError               an optional part is not installed
     ├── SweepError               what a sweep was asked for cannot be run
-    └── RunError                 a folder of results is in use, broken, or of something else
+    ├── RunError                 a folder of results is in use, broken, or of something else
+    ├── ExportError              a model cannot be written, or is not what was evaluated
+    └── JudgeError               a judge that cannot be asked, or does not answer
 
 A message says what is wrong, with names and values; what was expected; what to do.
 """
@@ -65,6 +67,14 @@ class SweepError(PAHarnessError):
 
 class RunError(PAHarnessError):
     """A folder of results is in use, incomplete, broken, or of another configuration."""
+
+
+class ExportError(PAHarnessError):
+    """A model cannot be written, or what was written is not what was evaluated."""
+
+
+class JudgeError(PAHarnessError):
+    """A judge is not configured, cannot be asked, or does not answer as it should."""
 
 
 def listed(items: Iterable[object], indent: str = "  ") -> str:

@@ -51,6 +51,25 @@ class QuietModel:
         return self._lm.generate_until(requests, disable_tqdm=True)
 
 
+def count_tokens(lm: Any) -> Callable[[], int] | None:
+    """Count the tokens that go through a model from now on, padding included.
+
+    Returns:
+        What gives the count so far; None for a model that is no torch module.
+    """
+    register = getattr(getattr(lm, "model", None), "register_forward_pre_hook", None)
+    if register is None:
+        return None
+    sizes: list[int] = [0]
+
+    def count(_: Any, given: tuple[Any, ...], named: dict[str, Any]) -> None:
+        tokens = named.get("input_ids", given[0] if given else None)
+        sizes[0] += 0 if tokens is None else tokens.numel()
+
+    register(count, with_kwargs=True)
+    return lambda: sizes[0]
+
+
 class _Counter:
     """Stands where lm-eval's models report each answer to a cache."""
 
@@ -101,10 +120,13 @@ def evaluate_unit(
     )
     samples = found["samples"][name]
     values = document_values(samples, _generation(lm, task))
+    info = lm.get_model_info()
+    shared = info.pop("prefix_sharing", {})
     parts = ("results", "configs", "versions", "n-shot", "higher_is_better", "n-samples")
     unit = {
         **{part: found[part][name] for part in parts},
-        "model": _model_info(lm),
+        "model": info,
+        "prefix_sharing": {} if settings.use_cache else _without_process(shared),
         "tokenizer": _tokenizer(lm),
         "facts": dict(facts),
         "task_hash": _task_hash(samples),
@@ -115,12 +137,16 @@ def evaluate_unit(
     return plain, "".join(_line(sample) for sample in samples)
 
 
-def _model_info(lm: Any) -> dict[str, Any]:
-    """The model's own record, without what depends on the process that computed it.
+def _without_process(shared: Mapping[str, Any]) -> dict[str, Any]:
+    """What was computed for a unit, without what depends on the process that did it.
 
-    Token counts and peak memory (``prefix_sharing``) would make a resumed sweep differ.
+    The number of passes goes with the memory that was free; a resumed sweep must not differ.
     """
-    return {key: value for key, value in lm.get_model_info().items() if key != "prefix_sharing"}
+    found = {name: value for name, value in shared.items() if name != "peak_memory_bytes"}
+    for name, counts in found.items():
+        if isinstance(counts, dict):
+            found[name] = {key: count for key, count in counts.items() if key != "passes"}
+    return found
 
 
 def unit_documents(unit: Unit) -> DocumentValues:

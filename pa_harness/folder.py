@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 # Of lm-eval's model information: what is not the same at every λ.
 _BY_LAM = {
     *("lam", "lam_eff", "lam_eff_tensors", "rounding_noise", "relative_delta"),
-    *("identity", "notes", "model_args"),
+    *("identity", "notes", "model_args", "weights"),
 }
 
 

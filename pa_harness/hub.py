@@ -8,7 +8,10 @@ from pathlib import Path
 from pa_harness.checkpoint import LAYOUTS, Checkpoint
 from pa_harness.errors import CheckpointError, first_line
 
-_METADATA = ["*.json", "*.jinja", "*.model", "*.txt", "*.py", "*.tiktoken"]
+_METADATA = [
+    *("*.json", "*.jinja", "*.model", "*.txt", "*.py", "*.tiktoken"),
+    *("README.md", "LICENSE*", "LICENCE*", "NOTICE*", "USE_POLICY*", "COPYING*"),  # for exports
+]
 
 
 def open_checkpoint(

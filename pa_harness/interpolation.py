@@ -19,7 +19,7 @@ import torch
 from pa_harness.errors import ModelArgsError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
 _log = logging.getLogger(f"lm_eval.{__name__}")  # so that lm-eval's settings apply
 _CHUNK = 1 << 20  # elements per fp32 scratch chunk: stays in the second-level cache
@@ -71,7 +71,8 @@ def check_lam(lam: object) -> float:
     if isinstance(lam, bool) or not isinstance(lam, Real) or not -most <= number <= most:
         raise ModelArgsError(
             f"lam={lam!r} is not a number. Expected the adaptation strength λ as one finite "
-            "number: 0 is base, 1 is instruct. Pass for example lam=0.5."
+            "number: 0 is base, 1 is instruct. Pass for example lam=0.5 (or a schedule: JSON in "
+            "braces, or a .yaml file)."
         )
     if not 0 <= number <= 1:
         _warn_of_extrapolation()
@@ -106,13 +107,13 @@ def interpolate_(
     """
     if lam in (0.0, 1.0):
         source = instruct if lam else base
-        for rows in _rows(out):
+        for rows in row_blocks(out.shape):
             out[rows].copy_(source[rows])
     elif base.dtype == instruct.dtype == out.dtype and seed is None:
         torch.lerp(_like(base[...], out), _like(instruct[...], out), lam, out=out)
     else:
         generator = None if seed is None else torch.Generator(out.device).manual_seed(seed)
-        for rows in _rows(out):
+        for rows in row_blocks(out.shape):
             ends = _fp32(base[rows], out), _fp32(instruct[rows], out)
             if out.dtype == torch.float32:
                 torch.lerp(*ends, lam, out=out[rows])
@@ -178,7 +179,7 @@ def moments(
     dot = delta = noise = norm = 0.0
     seen = 0
     # Chunks of fp64 small enough for the allocator to hand out the same pages again.
-    for rows in _rows(out, _CHUNK // 16) if every_element else _sampled_rows(out):
+    for rows in row_blocks(out.shape, _CHUNK // 16) if every_element else _sampled_rows(out):
         a, d, moved = (_fp64(part[rows]) for part in (base, instruct, TensorSlice(out)))
         d.sub_(a)
         moved.sub_(a)
@@ -206,13 +207,14 @@ def effective_lam(parts: Iterable[Moments]) -> EffectiveLam:
     )
 
 
-def _rows(out: torch.Tensor, elements: int = _CHUNK) -> Iterator[Any]:
-    """Indices that together cover `out`, about `elements` each."""
-    if out.dim() == 0 or out.numel() <= elements:
+def row_blocks(shape: Sequence[int], elements: int = _CHUNK) -> Iterator[Any]:
+    """Indices that together cover a tensor of this shape, about `elements` each."""
+    count = math.prod(shape)
+    if not shape or count <= elements:
         yield ...
         return
-    step = max(1, elements // (out.numel() // out.shape[0]))
-    for start in range(0, out.shape[0], step):
+    step = max(1, elements // (count // shape[0]))
+    for start in range(0, shape[0], step):
         yield slice(start, start + step)
 
 

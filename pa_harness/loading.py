@@ -7,11 +7,11 @@ one tensor at a time is in memory beside the model.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from pa_harness.adapter import LoraSlice, adapted_slices, read_adapter
 from pa_harness.architecture import (
     check_fit,
     convert_,
@@ -21,19 +21,21 @@ from pa_harness.architecture import (
     stored_tensors,
     tied_copies,
 )
-from pa_harness.checkpoint import checksum, is_finite
-from pa_harness.errors import CheckpointError, PAHarnessError, PairError, listed
+from pa_harness.errors import PAHarnessError, PairError, listed
+from pa_harness.inspection import Findings, weights_fingerprint
 from pa_harness.interpolation import (
     EffectiveLam,
     Moments,
     Slice,
     TensorSlice,
+    check_lam,
     effective_lam,
     interpolate_,
     moments,
     tensor_seed,
 )
-from pa_harness.pair import check_not_equal
+from pa_harness.methods import Method, Setting
+from pa_harness.schedule import Schedule
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,6 +45,8 @@ if TYPE_CHECKING:
     from pa_harness.architecture import Sources
     from pa_harness.pair import Pair
 
+Lam = float | Schedule
+
 
 class AdaptedWeights:
     """θ_λ of one pair, for one model at a time.
@@ -50,7 +54,7 @@ class AdaptedWeights:
     Attributes:
         lam: the λ that the model holds; None while it is being changed, or before loading.
         seed: seed of the stochastic rounding, None for rounding to nearest.
-        checksums: per side and checkpoint key, `checksum` of the tensor, known after loading.
+        findings: checksums, and what is wrong with the values that were read and made.
     """
 
     def __init__(
@@ -61,6 +65,7 @@ class AdaptedWeights:
         seed: int | None = None,
         every_element: bool = False,
         check_finite: bool = True,
+        method: Setting | None = None,
     ) -> None:
         """Nothing is read yet.
 
@@ -70,37 +75,45 @@ class AdaptedWeights:
             seed: None, or the seed of stochastic rounding (bf16 only).
             every_element: measure λ_eff over every element instead of a sample.
             check_finite: refuse NaN and infinities in either checkpoint.
+            method: the way along the path; None is linear.
         """
         self.pair, self.dtype = pair, dtype
-        self.lam: float | None = None
-        self.checksums: dict[str, dict[str, int]] = {"base": {}, "instruct": {}}
-        self.seed, self._every_element, self._check_finite = seed, every_element, check_finite
-        self._moments: dict[str, Moments] = {}
-        self._not_finite: list[str] = []
-        self._overflowed: list[str] = []
+        self.lam: Lam | None = None
+        self.findings = Findings(pair, check_finite=check_finite)
+        self.seed, self._every_element = seed, every_element
+        self.method = Method(method or Setting())
+        self._moments: dict[str, tuple[float, Moments]] = {}  # λ of the tensor, and its sums
         self._in_memory: dict[str, tuple[Slice, Slice]] = {}
         self._sources: Sources | None = None
 
-    def load(self, cls: type[PreTrainedModel], lam: float, **kwargs: Any) -> PreTrainedModel:
+    def per_tensor(self, lam: Lam) -> dict[str, float]:
+        """λ of every checkpoint key; a rule of a schedule that matches none is a ModelArgsError."""
+        keys = self.pair.base_slices
+        lams = lam.per_tensor(keys) if isinstance(lam, Schedule) else dict.fromkeys(keys, lam)
+        for each in set(lams.values()):
+            check_lam(each)  # warns of extrapolation
+        return lams
+
+    def load(self, cls: type[PreTrainedModel], lam: Lam, **kwargs: Any) -> PreTrainedModel:
         """A new model holding θ_λ.
 
         Memory: the model plus one tensor; the checkpoints stay in the page cache.
 
         Args:
             cls: the concrete model class (an Auto class cannot take a state_dict).
-            lam: λ.
+            lam: λ, or a schedule of it.
             kwargs: for `from_pretrained` (device_map, attn_implementation, ...).
 
         Raises:
             CheckpointError: NaN or Inf in a checkpoint.
             PairError: tensors that the architecture needs are missing, or have another shape.
         """
-        self._not_finite, self._overflowed = [], []
-        lazy = {key: _Lazy(self, key, lam, examine=True) for key in self.pair.base_slices}
+        lams = self.per_tensor(lam)
+        lazy = {key: _Lazy(self, key, lams[key], examine=True) for key in lams}
         if _may_offload(kwargs.get("device_map")):
             shell = make_shell(self.pair, cls)
             for name, key in tied_copies(shell, self.pair.base_slices).items():
-                lazy[name] = _Lazy(self, key, lam)
+                lazy[name] = _Lazy(self, key, lams[key])
         options: dict[str, Any] = {"config": self.pair.config, "state_dict": lazy, **kwargs}
         try:
             loaded: Any = cls.from_pretrained(
@@ -111,16 +124,17 @@ class AdaptedWeights:
                 check_fit(self.pair, cls, kwargs)
             raise
         model: PreTrainedModel = loaded[0]
-        self._check_loaded(loaded[1])
+        self.findings.check_read()
+        self.pair.notes += left_out(self.pair.config, self.pair.base_slices, loaded[1])
         # Modules that transformers keeps in fp32 got values rounded to `dtype`; round them once.
         wider = [n for n, p in stored_tensors(model) if p.dtype != self.dtype and not p.is_meta]
         if wider:
-            self._set_direct(model, lam, only=set(wider))
-        self._check_overflow(lam)
+            self._set_direct(model, lams, only=set(wider))
+        self.findings.check_written(self.dtype)
         self.lam = lam
         return model
 
-    def set_lam_(self, model: PreTrainedModel, lam: float) -> None:
+    def set_lam_(self, model: PreTrainedModel, lam: Lam) -> None:
         """Change the model's weights to θ_λ in place, from the originals: no drift.
 
         Raises:
@@ -133,11 +147,11 @@ class AdaptedWeights:
                 f"λ cannot change in place: {len(offloaded)} weights are off-loaded:\n"
                 f"{listed(offloaded)}\nMake a new model with the other lam=."
             )
-        self._overflowed = []
+        lams = self.per_tensor(lam)
         self.lam = None  # until done: an interrupted change leaves no λ that could be reported
-        rest = self._set_direct(model, lam)
-        self._set_converted(model, lam, rest)
-        self._check_overflow(lam)
+        rest = self._set_direct(model, lams)
+        self._set_converted(model, lams, rest)
+        self.findings.check_written(self.dtype)
         self.lam = lam
 
     def keep_in_memory(self, model: PreTrainedModel) -> None:
@@ -154,11 +168,24 @@ class AdaptedWeights:
 
     def effective_lam(self) -> EffectiveLam:
         """λ_eff of the whole model (see `interpolation.EffectiveLam`)."""
-        return effective_lam(part for _, part in sorted(self._moments.items()))
+        return effective_lam(part for _, (_, part) in sorted(self._moments.items()))
 
     def effective_lam_per_tensor(self) -> dict[str, EffectiveLam]:
         """λ_eff per checkpoint key."""
-        return {key: effective_lam([part]) for key, part in sorted(self._moments.items())}
+        return {key: effective_lam([part]) for key, (_, part) in sorted(self._moments.items())}
+
+    def asked_lam(self) -> float:
+        """λ_eff without rounding: λ, or the mean of a schedule by share of the change."""
+        if not isinstance(self.lam, Schedule):
+            return math.nan if self.lam is None else self.lam
+        shares = [(lam, part.weight * part.delta) for lam, part in self._moments.values()]
+        total = sum(share for _, share in shares)
+        return sum(lam * share for lam, share in shares) / total if total else math.nan
+
+    def fingerprint(self) -> str:
+        """A digest of θ_λ as written; empty where that was not wholly on the CPU."""
+        written = self.findings.written
+        return weights_fingerprint(written) if written.keys() == self._moments.keys() else ""
 
     def ends(self, key: str) -> tuple[Slice, Slice]:
         """θ_base and θ_instruct of one checkpoint key."""
@@ -167,43 +194,26 @@ class AdaptedWeights:
             self.pair.instruct_slices[key],
         )
 
+    @torch.no_grad()
+    def tensor(self, key: str, lam: float, dtype: torch.dtype) -> torch.Tensor:
+        """θ_λ of one checkpoint tensor, examined and noted as when it is loaded."""
+        base = self.pair.base_slices[key]
+        if not base.dtype.is_floating_point:
+            return _Lazy(self, key, lam, examine=True)[...]
+        out = torch.empty(base.get_shape(), dtype=dtype)
+        self.write_(out, key, lam)
+        self.findings.examine(key, lam, out)
+        return out
+
     def write_(self, out: torch.Tensor, key: str, lam: float) -> None:
         """θ_λ of one checkpoint tensor into `out`, and its moments into the records."""
         base, instruct = self.ends(key)
+        instruct = self.method.end(key, base, instruct, lam)
         seed = None if self.seed is None else tensor_seed(self.seed, key)
         interpolate_(out, base, instruct, lam, seed=seed)
-        self._moments[key] = moments(out, base, instruct, lam, every_element=self._every_element)
-        if self._check_finite and not 0 <= lam <= 1 and not is_finite(out):
-            self._overflowed.append(key)
-
-    def examine(self, key: str, lam: float, out: torch.Tensor | None) -> None:
-        """Checksum both ends; note NaN or Inf, which θ_λ (`out`) shows too, but at λ = 0 and 1."""
-        ends = {"base": self.pair.base_slices[key], "instruct": self.pair.instruct_slices[key]}
-        suspect = self._check_finite and (out is None or lam in (0.0, 1.0) or not is_finite(out))
-        for side, end in ends.items():
-            if isinstance(end, LoraSlice) or (side == "instruct" and end is ends["base"]):
-                continue  # a LoRA pair: the adapter was checked when it was read
-            value = end[...]
-            self.checksums[side][key] = checksum(value)
-            if suspect and not is_finite(value):
-                self._not_finite.append(f"{side} {key}")
-
-    def _check_overflow(self, lam: float) -> None:
-        if self._overflowed:
-            raise PAHarnessError(
-                f"λ={lam} takes {len(self._overflowed)} tensors out of the range of {self.dtype}:\n"
-                f"{listed(sorted(self._overflowed))}\nUse a smaller λ, or dtype=float32."
-            )
-
-    def _check_loaded(self, info: Mapping[str, Any]) -> None:
-        if self._not_finite:
-            raise CheckpointError(
-                f"{len(self._not_finite)} tensors hold NaN or Inf:\n"
-                f"{listed(sorted(self._not_finite))}\nDo not trust such a checkpoint; download it "
-                "again, or pass check_finite=False to load it all the same."
-            )
-        self.pair.notes += left_out(self.pair.config, self.pair.base_slices, info)
-        check_not_equal(self.pair, self.checksums["base"], self.checksums["instruct"])
+        found = moments(out, base, instruct, lam, every_element=self._every_element)
+        self._moments[key] = lam, found
+        self.findings.note_written(key, lam, out)
 
     def _sources_of(self, model: PreTrainedModel) -> Sources:
         """`parameter_sources`, once: matching every key costs as much as a tenth of a change."""
@@ -213,7 +223,7 @@ class AdaptedWeights:
 
     @torch.no_grad()
     def _set_direct(
-        self, model: PreTrainedModel, lam: float, only: set[str] | None = None
+        self, model: PreTrainedModel, lams: Mapping[str, float], only: set[str] | None = None
     ) -> list[list[str]]:
         """Write every parameter that is one checkpoint tensor; return the keys of the others."""
         direct, rest = self._sources_of(model)
@@ -222,18 +232,20 @@ class AdaptedWeights:
                 continue
             key = direct[name]
             if parameter.device == _device(self.ends(key)) and parameter.is_contiguous():
-                self.write_(parameter.data, key, lam)
+                self.write_(parameter.data, key, lams[key])
             else:
                 scratch = torch.empty_like(parameter, device=_device(self.ends(key)))
-                self.write_(scratch, key, lam)
+                self.write_(scratch, key, lams[key])
                 parameter.copy_(scratch)
         return rest
 
     @torch.no_grad()
-    def _set_converted(self, model: PreTrainedModel, lam: float, groups: list[list[str]]) -> None:
+    def _set_converted(
+        self, model: PreTrainedModel, lams: Mapping[str, float], groups: list[list[str]]
+    ) -> None:
         """The parameters that transformers assembles (fused experts), one group at a time."""
         for keys in groups:
-            convert_(model, {key: _Lazy(self, key, lam) for key in keys}, self.dtype)
+            convert_(model, {key: _Lazy(self, key, lams[key]) for key in keys}, self.dtype)
 
 
 class _Lazy:
@@ -255,7 +267,7 @@ class _Lazy:
         weights, key = self._weights, self._key
         base, instruct = weights.ends(key)
         if self._examine and (index is not ... or not base.dtype.is_floating_point):
-            weights.examine(key, self._lam, None)
+            weights.findings.examine(key, self._lam, None)
         if not base.dtype.is_floating_point:
             if not torch.equal(base[...], instruct[...]):
                 raise PairError(f"{key} holds integers that differ between base and instruct.")
@@ -263,28 +275,16 @@ class _Lazy:
         if index is not ...:  # a shard of a tensor-parallel model
             if weights.seed is not None:
                 raise PAHarnessError("rounding=stochastic is not defined for tp_plan=. Drop one.")
-            base, instruct = TensorSlice(base[index]), TensorSlice(instruct[index])
+            end = weights.method.end(key, base, instruct, self._lam)
+            base, instruct = TensorSlice(base[index]), TensorSlice(end[index])
             shard = torch.empty(base.get_shape(), dtype=weights.dtype)
             interpolate_(shard, base, instruct, self._lam)
             return shard
         out = torch.empty(base.get_shape(), dtype=weights.dtype)
         weights.write_(out, key, self._lam)
         if self._examine:
-            weights.examine(key, self._lam, out)
+            weights.findings.examine(key, self._lam, out)
         return out
-
-
-def attach_adapter(pair: Pair, cls: type[PreTrainedModel]) -> None:
-    """Make `pair.instruct_slices` the base's tensors plus the adapter's ΔW.
-
-    Raises:
-        AdapterError: the adapter is not linear in λ.
-        PairError: it does not fit the base.
-    """
-    adapter = read_adapter(pair.instruct)
-    shell = make_shell(pair, cls)
-    direct, _ = parameter_sources(shell, pair.base_slices)
-    pair.instruct_slices = adapted_slices(adapter, shell, direct, pair.base_slices)
 
 
 def _may_offload(device_map: Any) -> bool:

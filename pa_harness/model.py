@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 from lm_eval.api.registry import register_model
 
-from pa_harness.adapted_model import AdaptedModel, rounding_seed
-from pa_harness.architecture import concrete_class
-from pa_harness.arguments import parse, torch_dtype
+from pa_harness.adapted_model import AdaptedModel
+from pa_harness.architecture import StandIn, concrete_class
+from pa_harness.arguments import parse, read_lam
 from pa_harness.data_parallel import DataParallelLM
-from pa_harness.interpolation import check_lam
-from pa_harness.loading import AdaptedWeights, attach_adapter
+from pa_harness.loading import AdaptedWeights
+from pa_harness.opening import adapted_weights, attach_adapter
 from pa_harness.pair import open_pair
 from pa_harness.prefix_sharing import PrefixSharingLM
 from pa_harness.provenance import separate_cache
@@ -19,6 +19,8 @@ from pa_harness.vocabulary import neutral_generation_config
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
+
+    from pa_harness.loading import Lam
 
 _PLACEMENT = {  # arguments that say where and in what portions, not what
     *("batch_size", "max_batch_size", "device", "parallelize", "device_map", "max_memory"),
@@ -35,7 +37,6 @@ class PartiallyAdaptedLM(AdaptedModel, DataParallelLM, PrefixSharingLM):
     """
 
     NAME = "partially_adapted"
-    _weights: AdaptedWeights
 
     def __init__(self, /, **model_args: Any) -> None:
         """Open and check the pair, then let HFLM load θ_λ.
@@ -56,7 +57,7 @@ class PartiallyAdaptedLM(AdaptedModel, DataParallelLM, PrefixSharingLM):
         self._given = {k: v for k, v in model_args.items() if k not in _PLACEMENT}
         self._trust = bool(rest.get("trust_remote_code"))
         self._pair = open_pair(self._args, trust_remote_code=self._trust)
-        self._weights = self._adapted_weights(rest.get("dtype"))
+        self._weights = adapted_weights(self._args, self._pair, rest.get("dtype"), AdaptedWeights)
         super().__init__(
             pretrained=self._args.pretrained,
             revision=self._args.revision or "main",
@@ -79,7 +80,7 @@ class PartiallyAdaptedLM(AdaptedModel, DataParallelLM, PrefixSharingLM):
 
     def _create_model(self, pretrained: str, **kwargs: Any) -> None:
         auto_class = getattr(self, "AUTO_MODEL_CLASS")  # noqa: B009 -- HFLM gives it no type
-        self.AUTO_MODEL_CLASS = _Loader(self, auto_class)
+        self.AUTO_MODEL_CLASS = StandIn(self.load_weights, auto_class)
         try:
             super()._create_model(pretrained, **kwargs)
         finally:
@@ -105,18 +106,18 @@ class PartiallyAdaptedLM(AdaptedModel, DataParallelLM, PrefixSharingLM):
         self._check_whole()
         return super()._model_generate(*args, **kwargs)
 
-    def set_lam(self, lam: float) -> None:
+    def set_lam(self, lam: Lam | dict[str, Any] | str) -> None:
         """Change λ in place, from the originals; neither model nor tokenizer is loaded again.
 
         Args:
-            lam: any finite number.
+            lam: any finite number, or a schedule in any form that the model argument has.
 
         Raises:
-            ModelArgsError: not a finite number.
+            ModelArgsError: not a finite number or schedule.
             PAHarnessError: weights are off-loaded to disk.
         """
         try:
-            self._weights.set_lam_(self.model, check_lam(lam))
+            self._weights.set_lam_(self.model, read_lam(lam))
         finally:  # an interrupted change has a table of its own, which nothing is written to
             separate_cache(self._hook, self.identity)
         self._warn_of_rounding()
@@ -127,17 +128,6 @@ class PartiallyAdaptedLM(AdaptedModel, DataParallelLM, PrefixSharingLM):
     def _cost_info(self) -> dict[str, Any]:
         return self.sharing_info()
 
-    def _adapted_weights(self, dtype_argument: object) -> AdaptedWeights:
-        args, pair = self._args, self._pair
-        dtype = torch_dtype(dtype_argument) or pair.dtype
-        return AdaptedWeights(
-            pair,
-            dtype,
-            seed=rounding_seed(args, dtype),
-            every_element=args.lam_eff == "tensors",
-            check_finite=args.check_finite,
-        )
-
     def _finish(self) -> None:
         """What is decided once the tokenizer is complete and the weights are in place."""
         self._describe(self.model.get_input_embeddings().weight.shape[0])
@@ -147,19 +137,3 @@ class PartiallyAdaptedLM(AdaptedModel, DataParallelLM, PrefixSharingLM):
         self.model.name_or_path = self._args.pretrained
         if self._args.keep == "memory":
             self._weights.keep_in_memory(self.model)
-
-
-class _Loader:
-    """Stands where HFLM expects an Auto class; HFLM's own placement arguments arrive untouched."""
-
-    _DECIDED = (  # by the pair and its model arguments, not by HFLM
-        *("revision", "dtype", "torch_dtype", "trust_remote_code"),
-        *("gguf_file", "quantization_config", "subfolder"),
-    )
-
-    def __init__(self, lm: PartiallyAdaptedLM, auto_class: Any) -> None:
-        self._lm, self._auto_class = lm, auto_class
-
-    def from_pretrained(self, _name: str, **kwargs: Any) -> PreTrainedModel:
-        rest = {name: value for name, value in kwargs.items() if name not in self._DECIDED}
-        return self._lm.load_weights(self._auto_class, **rest)

@@ -12,6 +12,7 @@ from pa_harness.drawing import (
     LAM_AXIS,
     WIDTH,
     Series,
+    aside_id,
     draw_grid,
     draw_line,
     draw_plane,
@@ -61,7 +62,7 @@ def instruction_following(summaries: Sequence[Summary]) -> Figure | None:
             drawn = True
     if not drawn:
         return None
-    axes.set_ylabel("IF: mean over instruction tasks")
+    axes.set_ylabel(_if_label(summaries))
     finish(axes, "shaded: 95% at each λ")
     return figure
 
@@ -77,11 +78,18 @@ def trade_off(summaries: Sequence[Summary]) -> Figure | None:
             drawn = True
     if not drawn:
         return None
-    axes.set_xlabel("IF: mean over instruction tasks")
+    axes.set_xlabel(_if_label(summaries))
     axes.set_ylabel("ICL: mean over few-shot tasks")
     axes.margins(0.1)
     finish(axes, "filled: no other λ is better in both", lam_axis=False)
     return figure
+
+
+def _if_label(summaries: Sequence[Summary]) -> str:
+    """What IF is, where all runs measure it alike."""
+    kinds = {summary.instruction for summary in summaries if summary.curve("IF")}
+    alike = kinds.pop() if len(kinds) == 1 else ""
+    return f"IF: {short(alike, 60)}" if alike else "IF: mean over instruction tasks"
 
 
 def small_multiples(summaries: Sequence[Summary], kind: str) -> Figure | None:
@@ -105,7 +113,8 @@ def small_multiples(summaries: Sequence[Summary], kind: str) -> Figure | None:
         return None
     columns = min(4, len(names))
     rows = -(-len(names) // columns)
-    figure = Figure(figsize=(2.3 * columns + 0.6, 1.9 * rows + 0.8), layout="constrained")
+    size = (max(2.3 * columns + 0.6, 4.2), max(1.9 * rows + 0.8, 3.2))  # the labels need as much
+    figure = Figure(figsize=size, layout="constrained")
     panels = figure.subplots(rows, columns, sharex=True, squeeze=False).ravel()
     for axes, name in zip(panels, names, strict=False):
         for style, summary in enumerate(summaries):
@@ -166,16 +175,18 @@ def calibration(summaries: Sequence[Summary]) -> Figure | None:
     ):
         for style, summary in enumerate(summaries):
             if name in summary.aside:
-                axes.plot(
-                    summary.lams,
-                    summary.aside[name],
-                    **style_of(style, 4),
-                    label=label_of(summary),
+                found = summary.aside[name]
+                look = style_of(style, 4)
+                (line,) = axes.plot(summary.lams, found.estimate, **look, label=label_of(summary))
+                line.set_gid(aside_id(style, name))
+                edges = (found.low, found.high)
+                axes.fill_between(
+                    summary.lams, *edges, color=look["color"], alpha=0.18, linewidth=0
                 )
         axes.set_ylabel(f"{label}, less is better")
         axes.set_xlabel("λ")
         draw_grid(axes)
     if len(summaries) > 1:
         panels[0].legend(fontsize=8)
-    figure.suptitle("Calibration of the option probabilities", fontsize=11)
+    figure.suptitle("Calibration of the option probabilities, with 95% at each λ", fontsize=11)
     return figure

@@ -7,7 +7,7 @@ decode together, one token each per forward pass, as one packed row; a finished 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -73,13 +73,11 @@ class PrefixGenerator:
         scorer: runs the prompts, and counts.
         ends: token ids after which nothing follows.
         rows: prompts that decode together.
-        decoded: tokens made so far.
     """
 
     scorer: PrefixScorer
     ends: frozenset[int]
     rows: int
-    decoded: int = field(default=0)
 
     @torch.no_grad()
     def continuations(
@@ -140,7 +138,6 @@ class PrefixGenerator:
             staying = []
             for row, tokens in enumerate(rows.tokens):
                 if tokens[-1] in self.ends or len(tokens) >= limit or done(tokens):
-                    self.decoded += len(tokens)
                     yield rows.index[row], tokens
                 else:
                     staying.append(row)
@@ -167,6 +164,7 @@ class PrefixGenerator:
         ).logits[0]
         rows.position = rows.position + 1
         self.scorer.counts.passes += 1
+        self.scorer.counts.decoded += count
         found: list[int] = logits.argmax(-1).tolist()
         return found
 

@@ -41,15 +41,17 @@ class Counts:
     """Tokens that went through the model, and that would have.
 
     Attributes:
-        computed: tokens computed.
+        computed: tokens of prompts that were computed.
         distinct: tokens of the tries: the least possible.
         stock: tokens that HFLM would have computed, its padding left out.
+        decoded: tokens of continuations that were computed; HFLM computes as many.
         passes: forward passes.
     """
 
     computed: int = 0
     distinct: int = 0
     stock: int = 0
+    decoded: int = 0
     passes: int = 0
 
 

@@ -53,6 +53,7 @@ class PrefixSharingLM(HFLM):
     prefix_sharing: bool = True
     _scorer: PrefixScorer | None = None
     _counts: Mapping[str, Counts] = MappingProxyType({})  # of the last evaluation, by its kind
+    _reported: bool = False  # whether that evaluation is over: its counts were asked for
     _reason: str | None = None  # why not; empty if nothing is against it, None before asking
     _kept: tuple[list[Any], list[Request]] | None = None  # texts and tokens of the last evaluation
 
@@ -60,6 +61,7 @@ class PrefixSharingLM(HFLM):
         self, requests: list[Any], disable_tqdm: bool = False
     ) -> list[tuple[float, bool]]:
         """HFLM's; texts that were the last ones too (another λ) are not tokenised again."""
+        self._count_anew("loglikelihood")
         texts = [request.args for request in requests]
         if self._kept is None or self._kept[0] != texts:
             self._kept = None
@@ -75,6 +77,7 @@ class PrefixSharingLM(HFLM):
         override_bs: int | None = None,
     ) -> list[tuple[float, bool]]:
         """HFLM's, with rolling windows (which have a batch size of their own) left to it."""
+        self._count_anew("loglikelihood")
         self._check_whole()
         if override_bs is not None or not self._shares(requests):
             answers: list[tuple[float, bool]] = super()._loglikelihood_tokens(
@@ -93,6 +96,7 @@ class PrefixSharingLM(HFLM):
 
     def generate_until(self, requests: list[Any], disable_tqdm: bool = False) -> list[str]:
         """HFLM's, with plain greedy requests sharing prompts and all others left to it."""
+        self._count_anew("generate_until")
         self._check_whole()
         plain = {n: self._greedy(request.args) for n, request in enumerate(requests)}
         shared = {n: greedy for n, greedy in plain.items() if greedy}
@@ -110,12 +114,16 @@ class PrefixSharingLM(HFLM):
     def sharing_info(self) -> dict[str, Any]:
         """What sharing saved in the last evaluation, for the results file.
 
+        An evaluation is over when this is asked; requests of a kind that was already answered
+        begin another one, too.
+
         Returns:
             Under `prefix_sharing`, for log-likelihoods and for generation, the prompt tokens:
             `computed`, `distinct` (the least possible), `stock` (what HFLM would compute, without
-            its padding), and `passes`; `peak_memory_bytes` of the accelerator or else of the
-            process; or `why_not`.
+            its padding); `decoded`, and `passes`; `peak_memory_bytes` of the accelerator or else
+            of the process; or `why_not`.
         """
+        self._reported = True
         if self._reason:
             return {"prefix_sharing": {"why_not": self._reason}}
         if not self._counts:
@@ -189,6 +197,11 @@ class PrefixSharingLM(HFLM):
 
     def _is_done(self, stops: list[tuple[str, int]], tokens: list[int]) -> bool:
         return any(stop in self.tokenizer.decode(tokens[-last:]) for stop, last in stops)
+
+    def _count_anew(self, kind: str) -> None:
+        """Forget the counts of an evaluation that is over."""
+        if self._reported or kind in self._counts:
+            self._counts, self._reported = MappingProxyType({}), False
 
     def _counting(self, kind: str, total: int, quiet: bool) -> tuple[PrefixScorer, Any]:
         """The scorer with new counts, and a progress bar like HFLM's."""

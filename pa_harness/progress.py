@@ -4,14 +4,32 @@ from __future__ import annotations
 
 import shutil
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from typing import TextIO
 
 _EVERY = 0.2  # seconds between two drawings on a terminal
 _ROWS = 30  # tasks that the grid shows; of more, those near the one at work
+
+
+@dataclass
+class _Unit:
+    """The unit at work."""
+
+    lam: float
+    task: str
+    requests: int
+    began: float
+    tokens: int  # that had gone through the model before it
+    answered: int = 0
+
+    @property
+    def share(self) -> float:
+        """How much of it is done, a fraction."""
+        return min(self.answered / self.requests, 1.0)
 
 
 class Progress:
@@ -23,15 +41,19 @@ class Progress:
         self._lams: Sequence[float] = ()
         self._sizes: dict[str, int] = {}
         self._cells: dict[tuple[float, str], str] = {}
-        self._began = self._drawn = time.monotonic()
+        self._drawn = time.monotonic()
         self._height = 0
-        self._requests = [0, 1]  # of the unit: answered, all
-        self._now: tuple[float, str] | None = None
-        self._seconds = 0.0  # spent on finished units
-        self._documents = 0  # of finished units, in this session
+        self._now: _Unit | None = None
+        self._tokens: Callable[[], int] = lambda: 0
+        self._rate = ""  # tokens per second of the unit at work, else of the last one
+        self._finished: dict[str, list[float]] = {}  # seconds of units of this session, by task
 
     def plan(
-        self, lams: Sequence[float], sizes: dict[str, int], done: set[tuple[float, str]]
+        self,
+        lams: Sequence[float],
+        sizes: dict[str, int],
+        done: set[tuple[float, str]],
+        tokens: Callable[[], int] | None = None,
     ) -> None:
         """Say what there is to do.
 
@@ -39,11 +61,12 @@ class Progress:
             lams: every λ.
             sizes: documents by task.
             done: units that an earlier session finished.
+            tokens: gives the number of tokens that went through the model so far, if it is known.
         """
         self._lams, self._sizes = lams, sizes
         self._cells = {(lam, task): "·" for task in sizes for lam in lams}
         self._cells |= dict.fromkeys(done & self._cells.keys(), "✓")
-        self._began = time.monotonic()
+        self._tokens = tokens or self._tokens
         self.note(f"{len(done)} of {len(lams) * len(sizes)} units are done.")
 
     def note(self, text: str) -> None:
@@ -54,41 +77,68 @@ class Progress:
 
     def start_unit(self, lam: float, task: str, requests: int) -> None:
         """One task at one λ begins."""
-        self._now, self._requests = (lam, task), [0, max(requests, 1)]
+        self._now = _Unit(lam, task, max(requests, 1), time.monotonic(), self._tokens())
         self._draw()
 
     def answered(self) -> None:
         """One request of the unit has its answer."""
-        self._requests[0] += 1
+        if self._now is None:
+            return
+        self._now.answered += 1
         if self._live and time.monotonic() - self._drawn > _EVERY:
             self._draw()
 
     def end_unit(self, value: str) -> None:
         """The unit is on the disk; `value` is its score as text."""
-        if self._now is None:
+        unit = self._now
+        if unit is None:
             return
-        lam, task = self._now
-        self._cells[self._now], self._now = "✓", None
-        self._documents += self._sizes.get(task, 0)
-        self._seconds = time.monotonic() - self._began
+        self._measure(unit)
+        self._finished.setdefault(unit.task, []).append(time.monotonic() - unit.began)
+        self._cells[unit.lam, unit.task], self._now = "✓", None
         if self._live:
             self._draw()
         else:
-            self.note(f"λ = {lam:g}  {task}  {value}  ({self._summary()})")
+            self.note(f"λ = {unit.lam:g}  {unit.task}  {value}  ({self._summary()})")
 
     def close(self) -> None:
         """Leave the last drawing on the screen."""
         self._draw()
         self._height = 0
 
+    def _measure(self, unit: _Unit) -> None:
+        """Tokens per second of the unit so far."""
+        seconds, tokens = time.monotonic() - unit.began, self._tokens() - unit.tokens
+        if tokens and seconds > 0:
+            self._rate = f", {tokens / seconds:.0f} tokens/s"
+
     def _summary(self) -> str:
+        if self._now:
+            self._measure(self._now)
         units = sum(cell == "✓" for cell in self._cells.values())
-        left = sum(self._sizes[task] for (_, task), cell in self._cells.items() if cell != "✓")
-        text = f"{units}/{len(self._cells)} units"
-        if self._documents and self._seconds:
-            rate = self._documents / self._seconds
-            text += f", {rate:.3g} documents/s, {_clock(left / rate)} left"
-        return text
+        documents = sum(self._sizes[task] for (_, task), cell in self._cells.items() if cell == "✓")
+        if self._now:
+            documents += int(self._now.share * self._sizes[self._now.task])
+        every = len(self._lams) * sum(self._sizes.values())
+        text = f"{units}/{len(self._cells)} units, {documents}/{every} documents{self._rate}"
+        left = self._seconds_left()
+        return text if left is None else f"{text}, {_clock(left)} left"
+
+    def _seconds_left(self) -> float | None:
+        """By what the task took at another λ, else by the documents; None if nothing is known."""
+        spent = {task: sum(all_) / len(all_) for task, all_ in self._finished.items()}
+        now = self._now
+        gone = time.monotonic() - now.began if now else 0.0
+        if now and now.task not in spent and now.share:
+            spent[now.task] = gone / now.share
+        documents = sum(self._sizes[task] for task in spent)
+        if not documents:
+            return None
+        each = sum(spent.values()) / documents
+        missing = [task for (_, task), cell in self._cells.items() if cell != "✓"]
+        expected = {task: spent.get(task, each * size) for task, size in self._sizes.items()}
+        left = sum(expected[task] for task in missing)
+        return left - min(gone, expected[now.task]) if now else left
 
     def _draw(self) -> None:
         if not self._live or not self._cells:
@@ -103,7 +153,7 @@ class Progress:
         columns, rows = shutil.get_terminal_size()
         tasks = list(self._sizes)
         most = max(1, min(_ROWS, rows - 4))
-        first = tasks.index(self._now[1]) if self._now else 0
+        first = tasks.index(self._now.task) if self._now else 0
         shown = tasks[max(0, min(first - most // 2, len(tasks) - most)) :][:most]
         width = min(max(len(task) for task in tasks), max(8, columns - 5 * len(self._lams) - 2))
         head = " " * width + "".join(f"{lam:>5g}" for lam in self._lams)
@@ -114,8 +164,8 @@ class Progress:
         return [line[: columns - 1] for line in lines]
 
     def _cell(self, lam: float, task: str) -> str:
-        if (lam, task) == self._now:
-            return f"{min(self._requests[0] / self._requests[1], 1):.0%}"
+        if self._now and (lam, task) == (self._now.lam, self._now.task):
+            return f"{self._now.share:.0%}"
         return self._cells[lam, task]
 
     def _clear(self) -> None:

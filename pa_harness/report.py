@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 
     from pa_harness.browser import ChangedDocument
     from pa_harness.choice import Choices
-    from pa_harness.statistics import Summary
+    from pa_harness.resampling import Intervals
+    from pa_harness.side_by_side import Section
+    from pa_harness.statistics import Aside, Summary
 
 _SVG = "http://www.w3.org/2000/svg"
 _TITLES = {
@@ -47,6 +49,7 @@ class Contents:
     changed: Sequence[ChangedDocument]
     provenance: Mapping[str, Any]
     csv: str  # the table of scores, for download
+    comparisons: Sequence[Section] = ()  # with published numbers
 
 
 def report_html(contents: Contents) -> str:
@@ -95,16 +98,21 @@ def _tips(group: str, summaries: Sequence[Summary]) -> list[str]:
         return []
     _, number, place, which = group.split("-")
     summary = summaries[int(number)]
+    if which == "aside":
+        return _rows(place, summary, summary.aside[place])
     curve = summary.curves[int(place)]
     if which == "plane":
         followed = summary.curve("IF")
         other = followed.value.estimate if followed else [math.nan] * len(summary.lams)
         pairs = zip(summary.lams, curve.value.estimate, other, strict=True)
         return [f"λ = {lam:g}: ICL {a:.4f}, IF {b:.4f}" for lam, a, b in pairs]
-    found = getattr(curve, which)
+    return _rows(curve.name, summary, getattr(curve, which))
+
+
+def _rows(name: str, summary: Summary, found: Intervals | Aside) -> list[str]:
     rows = zip(summary.lams, found.estimate, found.low, found.high, strict=True)
     return [
-        f"{curve.name}, λ = {lam:g}: {value:.4f} (95% {low:.4f} to {high:.4f})"
+        f"{name}, λ = {lam:g}: {value:.4f} (95% {low:.4f} to {high:.4f})"
         for lam, value, low, high in rows
     ]
 

@@ -13,7 +13,7 @@ import math
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any, TextIO
 
-from pa_harness.aggregation import counted_as
+from pa_harness.aggregation import JUDGED, counted_as
 from pa_harness.errors import RunError, first_line
 from pa_harness.storage import plain, write_text, write_with
 
@@ -102,7 +102,7 @@ def _of_task(task: str, results: Mapping[str, Any], common: dict[str, Any]) -> l
     facts = task_facts(task, results)
     keys = [key for key in values if "," in key and "_stderr," not in key]
     chosen = facts.get("metric")
-    main = chosen if chosen in keys else next(iter(keys), "")
+    main = chosen if chosen in keys or chosen == JUDGED else next(iter(keys), "")
     up = (results.get("higher_is_better") or {}).get(task) or {}
     count = ((results.get("n-samples") or {}).get(task) or {}).get("effective")
     scores = []

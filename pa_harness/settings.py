@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import difflib
 import json
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from pa_harness.errors import SweepError, first_line, listed
 from pa_harness.grid import parse_lams
+from pa_harness.schedule import Schedule, read_schedule
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -51,6 +52,7 @@ class SweepSettings:
     bootstrap_iters: int = 1000  # lm-eval's 100,000 cost minutes per metric and λ for f1
     categories: dict[str, str] = field(default_factory=dict)  # of tasks without such metadata
     metrics: dict[str, str] = field(default_factory=dict)  # the main one: "acc_norm,none"
+    knob: str | None = None  # of the schedule in model_args: what the values of lam stand for
 
     def as_dict(self) -> dict[str, Any]:
         """The settings as YAML and JSON hold them."""
@@ -83,7 +85,16 @@ def resolve(given: Mapping[str, Any], file: Path | None = None) -> SweepSettings
                 "pa-harness sweep --model_args pretrained=BASE,instruct=INSTRUCT --lam 0:1:0.1 "
                 "--tasks arc_easy --output_path runs/first"
             )
-    return SweepSettings(**{name: _typed(name, value) for name, value in settings.items()})
+    return _with_schedule(
+        SweepSettings(**{name: _typed(name, value) for name, value in settings.items()})
+    )
+
+
+def model_lam(settings: SweepSettings, lam: float) -> float | Schedule:
+    """What the model is to be told at one value of the sweep: λ, or a schedule with its knob so."""
+    if settings.knob is None:
+        return lam
+    return read_schedule(settings.model_args["lam"]).with_knob(settings.knob, lam)
 
 
 def difference(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
@@ -103,6 +114,26 @@ def as_yaml(settings: SweepSettings) -> str:
 
     text: str = yaml.safe_dump(settings.as_dict(), sort_keys=False, allow_unicode=True)
     return text
+
+
+def _with_schedule(settings: SweepSettings) -> SweepSettings:
+    """The settings with the schedule itself in them, where a file of it was named."""
+    given = settings.model_args.get("lam")
+    if settings.knob is None:
+        if given is None:
+            return settings
+        raise SweepError(
+            f"lam={given} in --model_args: a sweep sets λ itself. Take it out, and give the values "
+            "as --lam; or give a schedule there, and the name of the knob to vary as --knob."
+        )
+    schedule = None if given is None else read_schedule(given)
+    knobs = dict(schedule.knobs) if schedule else {}
+    if schedule is None or settings.knob not in knobs:
+        raise SweepError(
+            f"--knob {settings.knob}: the schedule lam= has the knobs {list(knobs)}. Expected "
+            "one of a schedule's, such as lam: {base: 0.5, knobs: {mlp: 0.5}, rules: [...]}."
+        )
+    return replace(settings, model_args={**settings.model_args, "lam": schedule.as_dict()})
 
 
 def _flat(value: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
@@ -136,14 +167,14 @@ def _typed(name: str, value: Any) -> Any:
     if name == "metrics" and not isinstance(value, dict):
         return _metrics(value)
     if name in _MAPPINGS:
-        return _mapping(name, value)
+        return read_mapping(name, value)
     if name in _LISTS:
         parts = value.split(",") if isinstance(value, str) else value
         return tuple(piece for part in parts for piece in str(part).split(",") if piece)
     if name == "seed":
         return _seeds(value)
     if name == "samples":
-        return value if value is None or isinstance(value, dict) else _mapping(name, value)
+        return value if value is None or isinstance(value, dict) else read_mapping(name, value)
     if name == "limit":
         return _limit(value)
     if name == "batch_size":
@@ -159,7 +190,7 @@ def _limit(value: Any) -> float | None:
     return int(value) if value >= 1 else float(value)
 
 
-def _mapping(name: str, value: Any) -> dict[str, Any]:
+def read_mapping(name: str, value: Any) -> dict[str, Any]:
     """A mapping, or one or several texts ``key=value,...`` or JSON, as lm-eval's command reads."""
     if isinstance(value, dict):
         return {str(key): item for key, item in value.items()}

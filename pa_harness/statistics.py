@@ -6,18 +6,18 @@ the sweep; `over_tasks` is over *tasks*: what other tasks of the kind might have
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pa_harness.calibration import expected_calibration_error
-from pa_harness.resampling import Intervals, generator, intervals, replicate_means
-from pa_harness.trajectory import even_suite
+from pa_harness.calibration import calibration_gaps
+from pa_harness.resampling import LEVEL, Intervals, generator, intervals, replicate_means
+from pa_harness.trajectory import ICL, even_suite
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from numpy.typing import NDArray
 
     from pa_harness.trajectory import Suite, TaskCurve, Trajectory
@@ -49,15 +49,25 @@ class Curve:
 
 
 @dataclass(frozen=True)
+class Aside:
+    """Means over the tasks that have it, each of shape (λ,), with 95% intervals over documents."""
+
+    estimate: Array
+    low: Array
+    high: Array
+
+
+@dataclass(frozen=True)
 class Summary:
     """All curves of one sweep, and means of what is known beside the scores."""
 
     label: str
     lams: Array
-    curves: tuple[Curve, ...]  # ICL, IF, categories; counted tasks; their parts
-    aside: dict[str, Array]  # name -> shape (λ,): ece, brier, answer_length, answers_ended
+    curves: tuple[Curve, ...]  # ICL, IF, categories, ICL normalised; counted tasks; their parts
+    aside: dict[str, Aside]  # ece, brier, answer_length, answers_ended
     notes: tuple[str, ...]
     replicates: int
+    instruction: str = ""  # what IF is the mean of
 
     def curve(self, name: str) -> Curve | None:
         """The curve of that name."""
@@ -80,6 +90,11 @@ def summarise(trajectory: Trajectory, replicates: int = REPLICATES, seed: int = 
     for suite in trajectory.suites():
         over = _over_tasks(trajectory, suite, replicates, generator(seed, suite.name))
         curves.append(_curve(trajectory, suite, "suite", resampled, over))
+    normalised = trajectory.normalised()
+    if normalised is not None:
+        over = _over_tasks(trajectory, normalised, replicates, generator(seed, normalised.name))
+        scaled = {task.name: task.normalised(resampled[task.name]) for task in normalised.tasks}
+        curves.append(_curve(trajectory, normalised, "suite", scaled, over))
     parts = []
     for name in dict.fromkeys(task.counted for task in trajectory.tasks):
         members = [task for task in trajectory.tasks if task.counted == name]
@@ -88,9 +103,18 @@ def summarise(trajectory: Trajectory, replicates: int = REPLICATES, seed: int = 
             parts += [even_suite(task.name, [task]) for task in members]
     curves += [_curve(trajectory, part, "part", resampled) for part in parts]
     return Summary(
-        *(trajectory.label, trajectory.lams, tuple(curves), _aside(trajectory)),
-        *(trajectory.notes, replicates),
+        *(trajectory.label, trajectory.lams, tuple(curves), _aside(trajectory, replicates, seed)),
+        *((*trajectory.notes, *_unscaled(trajectory)), replicates, trajectory.instruction),
     )
+
+
+def _unscaled(trajectory: Trajectory) -> tuple[str, ...]:
+    """Why there is no normalised average, where some of its tasks could be scaled."""
+    icl = trajectory.suite(ICL)
+    names = [task.name for task in icl.tasks if math.isnan(task.baseline)] if icl else []
+    if icl is None or not 0 < len(names) < len(icl.tasks):
+        return ()
+    return (f"No normalised average: {', '.join(names)} have no random_baseline.",)
 
 
 def against_instruct(
@@ -154,25 +178,55 @@ def _over_tasks(
     return intervals(differences.mean(axis=1), drawn)
 
 
-def _aside(trajectory: Trajectory) -> dict[str, Array]:
-    """Means over tasks of calibration, answer length (tokens) and share of ended answers."""
-
-    def ece(task: TaskCurve) -> Array:
-        pairs = zip(task.more["confidence,options"], task.more["hit,options"], strict=True)
-        return np.array([expected_calibration_error(*pair) for pair in pairs])
-
-    def mean_of(key: str) -> Callable[[TaskCurve], Array]:
-        return lambda task: task.more[key].mean(axis=1)
-
-    wanted: dict[str, tuple[str, Callable[[TaskCurve], Any]]] = {
-        "ece": ("hit,options", ece),
-        "brier": ("brier,options", mean_of("brier,options")),
-        "answer_length": ("length,answer", mean_of("length,answer")),
-        "answers_ended": ("ended,answer", mean_of("ended,answer")),
+def _aside(trajectory: Trajectory, replicates: int, seed: int) -> dict[str, Aside]:
+    """Calibration, answer length (tokens), share of ended answers; rates, without intervals."""
+    wanted = {
+        "ece": "hit,options",
+        "brier": "brier,options",
+        "answer_length": "length,answer",
+        "answers_ended": "ended,answer",
     }
     found = {}
-    for name, (key, of_task) in wanted.items():
+    for name, key in wanted.items():
         tasks = [task for task in trajectory.tasks if key in task.more]
         if tasks:
-            found[name] = even_suite(name, tasks).combine(of_task)
+            suite = even_suite(name, tasks)
+            make = _calibration if name == "ece" else partial(_mean_aside, key)
+            found[name] = make(suite, replicates, seed)
+    unknown = np.full(len(trajectory.lams), math.nan)
+    for task in trajectory.tasks:
+        if task.averaged:
+            found |= {name: Aside(rate, unknown, unknown) for name, rate in task.rates.items()}
     return found
+
+
+def _mean_aside(key: str, suite: Suite, replicates: int, seed: int) -> Aside:
+    """The mean of a number by document."""
+
+    def drawn(task: TaskCurve) -> Array:
+        return replicate_means(task.more[key], replicates, generator(seed, task.name))
+
+    estimate = suite.combine(lambda task: task.more[key].mean(axis=1))
+    each = intervals(estimate, suite.combine(drawn))
+    return Aside(estimate, each.low, each.high)
+
+
+def _calibration(suite: Suite, replicates: int, seed: int) -> Aside:
+    """The expected calibration error; `calibration` has the formula of its interval."""
+
+    def of_task(task: TaskCurve) -> Array:
+        """Shape (1 + replicates, 2, λ): ECE and Σ|g* − g|, first as measured, then resampled."""
+        gaps = calibration_gaps(task.more["confidence,options"], task.more["hit,options"])
+        lams, bins, documents = gaps.shape
+        random = generator(seed, task.name)
+        drawn = replicate_means(gaps.reshape(lams * bins, documents), replicates, random)
+        mean = gaps.mean(axis=2)
+        every = np.concatenate([mean[None], drawn.reshape(replicates, lams, bins)])
+        return np.stack([np.abs(every).sum(axis=2), np.abs(every - mean).sum(axis=2)], axis=1)
+
+    found = suite.combine(of_task)
+    estimate = found[0, 0]
+    tail = (1 - LEVEL) / 2
+    low = estimate - np.quantile(found[1:, 1], 1 - tail, axis=0)
+    high = 2 * estimate - np.quantile(found[1:, 0], tail, axis=0)
+    return Aside(estimate, np.maximum(low, 0.0), np.maximum(high, 0.0))

@@ -94,8 +94,8 @@ def sole_writer(folder: Path, what: str) -> Iterator[None]:
             file.seek(0)
             holder = file.read().strip() or "another process"
             raise RunError(
-                f"{folder} is in use: {holder}. Two sweeps cannot write to one folder. Wait for "
-                "the other to end, or choose another --output_path."
+                f"{folder} is in use: {holder}. Two processes cannot write to one folder. Wait "
+                "for the other to end, or choose another folder."
             ) from None
         file.truncate(0)
         file.write(f"{what}, process {os.getpid()} on {socket.gethostname()}")

@@ -131,7 +131,11 @@ def _evaluate(
         if any(name == task_name for _, task_name in missing):
             folder.check_prompts(name, worker.prompts(name))
             sizes[name] = len({each.doc_id for each in workload.tasks[name].instances})
-    progress.plan(settings.lam, sizes, _every(settings, workload) - set(missing))
+        else:
+            unit = read_json(folder.unit(settings.lam[0], name))
+            sizes[name] = len(unit_documents(unit).ids)
+    done = _every(settings, workload) - set(missing)
+    progress.plan(settings.lam, sizes, done, worker.count_tokens())
     for lam, name in missing:
         progress.start_unit(lam, name, len(workload.tasks[name].instances))
         _keep(folder, (lam, name), *worker.evaluate(lam, name), progress)
@@ -190,6 +194,8 @@ def _finish_lam(
         **first["model"],
         **_execution(settings),
     }
+    if settings.knob is not None:
+        results["config"] |= {"lam": lam, "knob": settings.knob}
     results |= {
         **record["environment"],
         **first["tokenizer"],
@@ -198,7 +204,11 @@ def _finish_lam(
         "model_name": first["model"].get("model", settings.model),
         "system_instruction": settings.system_instruction,
         "total_evaluation_time_seconds": str(sum(unit["seconds"] for unit in units.values())),
-        "pa_harness": {"tasks": {task: unit["facts"] for task, unit in units.items()}},
+        "pa_harness": {
+            "tasks": {task: unit["facts"] for task, unit in units.items()},
+            # Absent in units of sweeps that were begun before it was kept.
+            "prefix_sharing": {t: unit.get("prefix_sharing", {}) for t, unit in units.items()},
+        },
     }
     write_json(folder.results(lam), results)
     return from_lm_eval(results)

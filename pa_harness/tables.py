@@ -10,13 +10,14 @@ if TYPE_CHECKING:
 
     from pa_harness.choice import Choices
     from pa_harness.resampling import Intervals
-    from pa_harness.statistics import Curve, Summary
+    from pa_harness.statistics import Aside, Curve, Summary
 
 _ASIDE = {
     "ece": "ECE",
     "brier": "Brier score",
     "answer_length": "answer, tokens",
     "answers_ended": "answers ended",
+    "length_controlled_winrate": "length-controlled win rate, %",
 }
 
 
@@ -41,6 +42,8 @@ def summary_text(summary: Summary) -> str:
         f"{summary.label}: {len(summary.lams)} λ; 95% intervals from {summary.replicates} "
         "resamples of the documents."
     ]
+    if summary.instruction:
+        parts.append(f"IF is {summary.instruction}.")
     parts += [_curve_text(summary, curve) for curve in summary.curves if curve.kind == "suite"]
     tasks = [curve for curve in summary.curves if curve.kind == "task"]
     parts.append(_tasks_text(summary, tasks))
@@ -48,9 +51,11 @@ def summary_text(summary: Summary) -> str:
     if shares:
         parts.append(f"Parts of them:\n\n{_tasks_text(summary, shares)}")
     if summary.aside:
-        header = ["λ", *(_ASIDE[name] for name in summary.aside)]
+        header = ["λ"]
+        for name, each in summary.aside.items():
+            header += [_ASIDE[name], *(["95%"] if _ranged(each) else [])]
         rows = [
-            [f"{lam:g}", *(_number(column[row]) for column in summary.aside.values())]
+            [f"{lam:g}", *(cell for each in summary.aside.values() for cell in _beside(each, row))]
             for row, lam in enumerate(summary.lams)
         ]
         parts.append("Means over the tasks that have them:\n\n" + table(header, rows))
@@ -73,7 +78,7 @@ def choices_text(choices: Choices) -> str:
     parts = [table(header, rows)]
     if choices.pareto:
         front = ", ".join(f"{lam:g}" for lam in choices.pareto)
-        parts.append(f"Pareto front of ICL and IF: λ = {front}")
+        parts.append(f"IF is {choices.instruction}. Pareto front of ICL and IF: λ = {front}")
     return "\n\n".join([*parts, *(choice.sentence for choice in choices.choices)])
 
 
@@ -116,6 +121,15 @@ def _tasks_text(summary: Summary, tasks: Sequence[Curve]) -> str:
         rows.append([curve.name, str(curve.documents), *cells])
     what = "* = outside the task's simultaneous 95% band"
     return f"{table(header, rows)}\n\n{what}"
+
+
+def _ranged(found: Aside) -> bool:
+    return not all(math.isnan(low) for low in found.low)
+
+
+def _beside(found: Aside, row: int) -> list[str]:
+    low, high = _number(found.low[row]), _number(found.high[row])
+    return [_number(found.estimate[row]), *([f"[{low}, {high}]"] if _ranged(found) else [])]
 
 
 def _ranges(found: Intervals) -> list[str]:

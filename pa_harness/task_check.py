@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pa_harness.aggregation import JUDGED
 from pa_harness.document_checks import document_findings
 from pa_harness.errors import TaskError
 from pa_harness.prompt_template import SCORINGS
@@ -214,7 +215,7 @@ def _metadata(material: Material) -> Iterator[Finding]:
         for metric in task.config.metric_list or []
         for name in [item["name"] for item in task.config.filter_list or [{"name": "none"}]]
     ]
-    if said.get("metric") and metrics and said["metric"] not in metrics:
+    if said.get("metric") and metrics and said["metric"] not in (*metrics, JUDGED):
         yield Finding(
             "error",
             f"metadata says metric: {said['metric']!r}, which the task does not have.",

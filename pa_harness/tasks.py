@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 CATEGORIES = ("knowledge", "commonsense", "language", "symbolic", "reading", "finance")
+OTHERS = ("alpaca_eval", "open_llm")  # how folders begin whose tasks are not the benchmark's
 COLUMNS = (
     "task",
     "category",
@@ -73,10 +74,16 @@ class ShippedTask:
     suite: str
 
 
+def suite_files() -> list[Path]:
+    """The YAMLs of the benchmark: not those that a judge scores or that match a leaderboard."""
+    files = sorted(tasks_folder().glob("*/*.yaml"))
+    return [file for file in files if not file.parent.name.startswith(OTHERS)]
+
+
 def shipped_tasks() -> list[ShippedTask]:
-    """All shipped tasks but the smaller copies (``_lite``), by category and name."""
+    """The shipped few-shot tasks but the smaller copies (``_lite``), by category and name."""
     found = []
-    for file in sorted(tasks_folder().glob("*/*.yaml")):
+    for file in suite_files():
         if not file.stem.endswith("_lite"):
             found.append(_shipped(read_yaml(file)))
     return sorted(found, key=lambda task: (CATEGORIES.index(task.category), task.name))

@@ -7,18 +7,16 @@ of MMLU are one), which count equally within it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import math
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from pa_harness.errors import RunError, listed
-from pa_harness.scores import read_scores
-from pa_harness.value_table import Documents
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -42,6 +40,13 @@ class TaskCurve:
     ids: NDArray[np.int64]
     more: dict[str, Array] = field(default_factory=dict)  # other metrics, same shape
     averaged: bool = True  # whether it enters ICL or IF
+    baseline: float = math.nan  # what guessing scores, below 1; NaN where it is not known
+    answers: str = ""  # the task whose answers were judged, if a judge gave the values
+    rates: dict[str, Array] = field(default_factory=dict)  # means over no documents, shape (λ,)
+
+    def normalised(self, values: Array) -> Array:
+        """Means of the main metric between guessing (0) and perfect (1): (x − b) / (1 − b)."""
+        return (values - self.baseline) / (1 - self.baseline)
 
 
 @dataclass(frozen=True)
@@ -84,6 +89,12 @@ class Trajectory:
         (rows,) = np.nonzero(self.lams == lam)
         return int(rows[0]) if len(rows) else None
 
+    @property
+    def instruction(self) -> str:
+        """What IF is the mean of: measurements with their metrics."""
+        found = [t for t in self.tasks if t.averaged and t.category == INSTRUCTION]
+        return ", ".join(dict.fromkeys(f"{t.counted} ({t.metric.split(',')[0]})" for t in found))
+
     def suites(self) -> list[Suite]:
         """ICL and IF, where they have tasks, then one per category."""
         counting = [task for task in self.tasks if task.averaged]
@@ -94,6 +105,17 @@ class Trajectory:
             part = [task for task in icl if task.category == category]
             found.append(even_suite(f"category {category}", part))
         return found
+
+    def normalised(self) -> Suite | None:
+        """ICL between guessing (0) and perfect (1); None where a task's random baseline is unknown.
+
+        The values of its tasks are normalised ones.
+        """
+        icl = self.suite(ICL)
+        if icl is None or any(math.isnan(task.baseline) for task in icl.tasks):
+            return None
+        scaled = [replace(task, values=task.normalised(task.values)) for task in icl.tasks]
+        return even_suite(f"{ICL}, normalised", scaled)
 
     def suite(self, name: str) -> Suite | None:
         """The suite of that name."""
@@ -136,51 +158,3 @@ def weighted_suite(trajectory: Trajectory, weights: Mapping[str, float]) -> Suit
             total[task.name] = total.get(task.name, 0.0) + part_weight
     chosen = [task for task in trajectory.tasks if task.name in total]
     return Suite("weighted", tuple(chosen), tuple(total[task.name] for task in chosen))
-
-
-def read_trajectory(path: Path) -> Trajectory:
-    """Read the folder of a finished sweep.
-
-    Raises:
-        RunError: it is not one, or no task can be paired by document.
-    """
-    scores = read_scores(path / "scores.parquet")
-    documents = Documents(path / "documents.parquet")
-    lams = np.unique([score.lam for score in scores])
-    tasks, notes = [], []
-    for name in documents.tasks:
-        main = next((score for score in scores if score.task == name and score.main), None)
-        found = documents.paired(name)
-        if main is None or main.key not in found:
-            key = main.key if main else "no metric"
-            notes.append(f"{name} is left out: {key} has no number for every document and λ.")
-            continue
-        values = found[main.key].values
-        if abs(values[-1].mean() - _last(scores, main)) > 1e-6:
-            notes.append(f"{name} is left out: {main.key} is no mean over documents.")
-            continue
-        if not main.higher_is_better:
-            notes.append(f"{name} is in no average: of {main.key}, less is better.")
-        more = {key: each.values for key, each in found.items() if key != main.key}
-        ids = found[main.key].ids
-        tasks.append(
-            TaskCurve(
-                *(name, main.counts_as, main.category, main.key, values, ids, more),
-                averaged=main.higher_is_better,
-            )
-        )
-    if not tasks:
-        raise RunError(f"{path}: no task can be compared document by document.\n{listed(notes)}")
-    return Trajectory(_label(scores[0]), lams, tuple(tasks), tuple(scores), tuple(notes))
-
-
-def _last(scores: Sequence[Score], main: Score) -> float:
-    """The reported value at the largest λ of the same task and metric."""
-    same = [score for score in scores if (score.task, score.key) == (main.task, main.key)]
-    return max(same, key=lambda score: score.lam).value
-
-
-def _label(score: Score) -> str:
-    """The pair by the last part of its names."""
-    base, instruct = (name.rstrip("/").split("/")[-1] for name in (score.base, score.instruct))
-    return f"{base} → {instruct}"

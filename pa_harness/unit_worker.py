@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from pa_harness import processes
 from pa_harness.errors import SweepError
-from pa_harness.evaluation import QuietModel, evaluate_unit
+from pa_harness.evaluation import QuietModel, count_tokens, evaluate_unit
+from pa_harness.settings import model_lam
 from pa_harness.workload import build_prompts, facts
 
 if TYPE_CHECKING:
@@ -43,6 +44,10 @@ class UnitWorker:
         self._digests: dict[str, str] = {}
         self.info: dict[str, Any] = self._lm.get_model_info()
 
+    def count_tokens(self) -> Callable[[], int] | None:
+        """Count the model's tokens from now on (`evaluation.count_tokens`)."""
+        return count_tokens(self._lm)
+
     def prompts(self, name: str) -> str:
         """Render a task's prompts, once; the digest of all of them."""
         if name not in self._digests:
@@ -54,8 +59,9 @@ class UnitWorker:
     def evaluate(self, lam: float, name: str) -> tuple[dict[str, Any], str]:
         """The unit, and the text of its sample log."""
         self.prompts(name)
-        if self._lm.lam != lam:
-            self._lm.set_lam(lam)
+        wanted = model_lam(self._settings, lam)
+        if self._lm.lam != wanted:
+            self._lm.set_lam(wanted)
         task = self._tasks[name]
         known = facts(name, task, self._settings)
         return evaluate_unit(self._asked, task, known, self._settings)
@@ -66,11 +72,6 @@ def _load_model(settings: SweepSettings, lam: float) -> Any:
     import lm_eval.models  # noqa: F401 -- fills the registry
     from lm_eval.api.registry import get_model
 
-    if "lam" in settings.model_args:
-        raise SweepError(
-            f"lam={settings.model_args['lam']} in --model_args: a sweep sets λ itself. Take it "
-            "out, and give the values as --lam."
-        )
     try:
         cls = get_model(settings.model)
     except (ValueError, KeyError) as error:
@@ -91,7 +92,9 @@ def _load_model(settings: SweepSettings, lam: float) -> Any:
         "device": settings.device,
     }
     extra = {"trust_remote_code": True} if settings.trust_remote_code else {}
-    return cls.create_from_arg_obj({**settings.model_args, **extra, "lam": lam}, options)
+    return cls.create_from_arg_obj(
+        {**settings.model_args, **extra, "lam": model_lam(settings, lam)}, options
+    )
 
 
 def _with_cache(lm: QuietModel, settings: SweepSettings) -> Any:

@@ -92,8 +92,13 @@ class Documents:
         """The tasks of the table, in its order."""
         return list(self._groups)
 
-    def paired(self, task: str) -> dict[str, Paired]:
-        """The task's metrics that have a number for every document at every λ, by name."""
+    def paired(self, task: str, *, drop: bool = False) -> dict[str, Paired]:
+        """The task's metrics that have a number for every document at every λ, by name.
+
+        Args:
+            task: one of `tasks`.
+            drop: leave out the documents that lack a number, not the metric.
+        """
         table = self._file.read_row_groups(self._groups.get(task, []))
         lam = table.column("lam").to_numpy()
         metrics = table.column("metric").cast("string").combine_chunks().dictionary_encode()
@@ -107,6 +112,9 @@ class Documents:
             values = np.full((len(lams), len(ids)), np.nan)
             rows = np.searchsorted(lams, lam[chosen])
             values[rows, np.searchsorted(ids, document[chosen])] = value[chosen]
+            if drop:
+                whole = ~np.isnan(values).any(axis=0)
+                ids, values = ids[whole], values[:, whole]
             if not np.isnan(values).any():
                 found[name] = Paired(task, name, lams, ids, values)
         return found

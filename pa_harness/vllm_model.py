@@ -15,15 +15,14 @@ from typing import TYPE_CHECKING, Any
 
 from lm_eval.api.registry import register_model
 
-from pa_harness.adapted_model import AdaptedModel, rounding_seed
+from pa_harness.adapted_model import AdaptedModel
 from pa_harness.architecture import concrete_class
-from pa_harness.arguments import torch_dtype
+from pa_harness.arguments import read_lam
 from pa_harness.engine_arguments import PLACEMENT, parse_for_engine
 from pa_harness.engine_weights import EngineWeights
 from pa_harness.errors import PAHarnessError
 from pa_harness.extras import missing_extra
-from pa_harness.interpolation import check_lam
-from pa_harness.loading import attach_adapter
+from pa_harness.opening import adapted_weights, attach_adapter
 from pa_harness.pair import open_pair
 from pa_harness.provenance import separate_cache
 from pa_harness.vllm_worker import EXTENSION
@@ -36,9 +35,10 @@ except ImportError as error:
     raise missing_extra("vllm", "--model partially_adapted_vllm", error) from None
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from pa_harness.checkpoint import Checkpoint
+    from pa_harness.loading import Lam
 
 _log = logging.getLogger(f"lm_eval.{__name__}")  # so that lm-eval's settings apply
 
@@ -84,14 +84,7 @@ class PartiallyAdaptedVLLM(AdaptedModel, VLLM):
             from transformers import AutoModelForCausalLM
 
             attach_adapter(pair, concrete_class(AutoModelForCausalLM, pair))
-        dtype = torch_dtype(rest.pop("dtype", None)) or pair.dtype
-        self._weights = EngineWeights(
-            pair,
-            dtype,
-            seed=rounding_seed(self._args, dtype),
-            every_element=self._args.lam_eff == "tensors",
-            check_finite=self._args.check_finite,
-        )
+        self._weights = adapted_weights(self._args, pair, rest.pop("dtype", None), EngineWeights)
         self._weights.examine_all()
         tokenizer = self._tokenizer_checkpoint(rest.pop("tokenizer", None))
         with tempfile.TemporaryDirectory() as folder:
@@ -99,7 +92,7 @@ class PartiallyAdaptedVLLM(AdaptedModel, VLLM):
             super().__init__(
                 pretrained=folder,
                 tokenizer=str(tokenizer.folder),
-                dtype=str(dtype).removeprefix("torch."),
+                dtype=str(self._weights.dtype).removeprefix("torch."),
                 load_format="dummy",  # the weights come by `_send`
                 worker_extension_cls=EXTENSION,
                 **rest,
@@ -122,18 +115,18 @@ class PartiallyAdaptedVLLM(AdaptedModel, VLLM):
             {k: v for k, v in more.items() if k not in ("batch_size", "max_batch_size", "device")},
         )
 
-    def set_lam(self, lam: float) -> None:
+    def set_lam(self, lam: Lam | dict[str, Any] | str) -> None:
         """Change λ in the running engine, from the originals.
 
         Args:
-            lam: any finite number.
+            lam: any finite number, or a schedule in any form that the model argument has.
 
         Raises:
             ModelArgsError: not a finite number.
             PAHarnessError: the engine did not take the weights.
         """
         try:
-            self._weights.send(check_lam(lam), self._to_workers)
+            self._weights.send(read_lam(lam), self._to_workers)
         finally:  # an interrupted change has a table of its own, which nothing is written to
             separate_cache(self._hook, self.identity)
         self._warn_of_rounding()
@@ -232,10 +225,10 @@ class PartiallyAdaptedVLLM(AdaptedModel, VLLM):
         output.prompt_logprobs = [None] * (cached + 1) + rows[len(rows) - known :]
         return True
 
-    def _to_workers(self, lam: float) -> list[dict[str, list[str]]]:
+    def _to_workers(self, lams: Mapping[str, float]) -> list[dict[str, list[str]]]:
         weights = self._weights
         dtype = str(weights.dtype).removeprefix("torch.")
-        reports = self.model.collective_rpc("pa_set_lam", args=(lam, dtype, weights.seed))
+        reports = self.model.collective_rpc("pa_set_lam", args=(dict(lams), dtype, weights.seed))
         if not self.model.reset_prefix_cache():  # it holds keys and values of the old weights
             raise PAHarnessError(
                 "vLLM did not empty its prefix cache, so answers would mix two λ. Wait until no "

@@ -15,7 +15,8 @@ from transformers import AutoModelForCausalLM
 from pa_harness.architecture import concrete_class
 from pa_harness.arguments import ModelArgs, torch_dtype
 from pa_harness.lazy_tensor import LazyTensor, Origin
-from pa_harness.loading import attach_adapter
+from pa_harness.methods import Method
+from pa_harness.opening import attach_adapter
 from pa_harness.pair import open_pair
 
 if TYPE_CHECKING:
@@ -34,18 +35,23 @@ class LamWorker:
     model_runner: Any
     reload_weights: Callable[..., None]
     pa_pair: Pair
+    pa_method: Method
 
     def pa_open(self, arguments: dict[str, Any], trust_remote_code: bool) -> None:
         """Open the pair of `ModelArgs(**arguments)`, as the process that asks has done."""
-        self.pa_pair = open_pair(ModelArgs(**arguments), trust_remote_code=trust_remote_code)
+        args = ModelArgs(**arguments)
+        self.pa_method = Method(args.setting)
+        self.pa_pair = open_pair(args, trust_remote_code=trust_remote_code)
         if self.pa_pair.instruct.role == "peft":
             attach_adapter(self.pa_pair, concrete_class(AutoModelForCausalLM, self.pa_pair))
 
-    def pa_set_lam(self, lam: float, dtype: str, seed: int | None) -> dict[str, list[str]]:
+    def pa_set_lam(
+        self, lams: dict[str, float], dtype: str, seed: int | None
+    ) -> dict[str, list[str]]:
         """Stream θ_λ into the engine's parameters.
 
         Args:
-            lam: λ.
+            lams: λ by checkpoint key.
             dtype: of θ_λ.
             seed: of stochastic rounding, or None.
 
@@ -68,14 +74,14 @@ class LamWorker:
         try:
             with torch.inference_mode():
                 self._unpack_experts(model)
-                self.reload_weights(weights_iterator=self._tensors(lam, dtype, seed, read.add))
+                self.reload_weights(weights_iterator=self._tensors(lams, dtype, seed, read.add))
                 self._repack_tied(model)
         finally:
             del model.load_weights
         return {"read": sorted(read), "missing": sorted(parameters - loaded)}
 
     def _tensors(
-        self, lam: float, dtype: str, seed: int | None, on_read: Callable[[str], None]
+        self, lams: dict[str, float], dtype: str, seed: int | None, on_read: Callable[[str], None]
     ) -> Iterator[tuple[str, torch.Tensor]]:
         pair = self.pa_pair
         kind = torch_dtype(dtype) or pair.dtype
@@ -84,7 +90,8 @@ class LamWorker:
                 on_read(key)
                 yield key, base[...]
                 continue
-            ends = base, pair.instruct_slices[key]
+            lam = lams[key]
+            ends = base, self.pa_method.end(key, base, pair.instruct_slices[key], lam)
             yield key, LazyTensor(Origin(key, ends, lam, kind, seed, on_read))
 
     def _unpack_experts(self, model: Any) -> None:

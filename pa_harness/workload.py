@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pa_harness.errors import SweepError, first_line
+from pa_harness.errors import SweepError, first_line, listed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,8 +23,11 @@ if TYPE_CHECKING:
     from pa_harness.settings import SweepSettings
 
 INSTRUCTION = "instruction"  # the category whose tasks are asked in chat format
-# lm-eval's own instruction-following tasks, which carry no category.
-_INSTRUCTION_TASKS = {"ifeval", "leaderboard_ifeval", "mtbench", "alpaca_eval"}
+# lm-eval's own instruction-following tasks, which carry no category, and their main metric.
+_IFEVAL = "prompt_level_strict_acc,none"
+_INSTRUCTION_TASKS = {"ifeval": _IFEVAL, "leaderboard_ifeval": _IFEVAL}
+_IFEVAL_PACKAGES = {"immutabledict", "langdetect", "nltk"}
+_SENTENCES = "punkt_tab"  # NLTK's data that IFEval splits sentences and words with
 _FACTS = ("category", "scoring", "metric", "counts_as", "random_baseline")
 
 
@@ -40,16 +43,25 @@ def load_tasks(settings: SweepSettings) -> Workload:
     """Find and load the tasks, and set shots, generation and seeds as lm-eval's command does.
 
     Raises:
-        SweepError: a name is unknown, a task is named twice, or its data cannot be had.
+        SweepError: a name is unknown, a task is named twice, or its data or a package that it
+            needs is not there.
     """
+    names = ", ".join(settings.tasks)
     try:
         with _silence():
             loaded = _load(settings)
+    except ImportError as error:
+        package = "'pa-harness[ifeval]'" if error.name in _IFEVAL_PACKAGES else error.name
+        raise SweepError(
+            f"The tasks {names} cannot be loaded without a package that is not installed: "
+            f"{first_line(error)}. Do `pip install {package}`."
+        ) from error
     except (KeyError, ValueError, OSError) as error:
         raise SweepError(
-            f"The tasks {', '.join(settings.tasks)} cannot be loaded: {type(error).__name__}: "
-            f"{first_line(error)}"
+            f"The tasks {names} cannot be loaded: {type(error).__name__}: {first_line(error)}"
         ) from error
+    if any("ifeval" in name for name in loaded["tasks"]):
+        _check_sentences()
     for task in loaded["tasks"].values():
         _override(task, settings)
     return Workload(dict(loaded["tasks"]), dict(loaded.get("groups") or {}))
@@ -65,7 +77,7 @@ def facts(name: str, task: Any, settings: SweepSettings) -> dict[str, Any]:
     metadata = task.get_config("metadata") or {}
     known = {key: metadata[key] for key in _FACTS if metadata.get(key) is not None}
     if name in _INSTRUCTION_TASKS:
-        known.setdefault("category", INSTRUCTION)
+        known = {"category": INSTRUCTION, "metric": _INSTRUCTION_TASKS[name], **known}
     for key, given in (("category", settings.categories), ("metric", settings.metrics)):
         if name in given:
             known[key] = given[name]
@@ -129,6 +141,24 @@ def forget_answers(task: Any) -> None:
         instance.filtered_resps = {}
 
 
+def _check_sentences() -> None:
+    """IFEval's words and sentences need data of NLTK, which lm-eval has just tried to download.
+
+    Where that failed it says so nowhere, and evaluation ends in a traceback after the answers.
+    """
+    import nltk
+
+    try:
+        nltk.data.find(f"tokenizers/{_SENTENCES}")
+    except LookupError:
+        raise SweepError(
+            f"IFEval needs NLTK's {_SENTENCES}, which is not here and cannot be downloaded. Run "
+            f"`python -m nltk.downloader {_SENTENCES}` once with network, or copy the folder "
+            f"tokenizers/{_SENTENCES} of such a machine's nltk_data to one of these (NLTK_DATA "
+            f"names another):\n{listed(nltk.data.path)}"
+        ) from None
+
+
 def _check_template(task: Any, lm: Any) -> None:
     tokenizer = getattr(lm, "tokenizer", None)
     if tokenizer is not None and not getattr(tokenizer, "chat_template", None):
@@ -183,6 +213,6 @@ def _override(task: Any, settings: SweepSettings) -> None:
 
 @contextlib.contextmanager
 def _silence() -> Iterator[None]:
-    """Keep progress bars from standard error; lm-eval gives them no switch."""
-    with contextlib.redirect_stderr(io.StringIO()):
+    """Keep progress bars and notes from the terminal; lm-eval gives them no switch."""
+    with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
         yield

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from pa_harness.tasks import read_yaml, shipped_tasks, tasks_folder
+from pa_harness.tasks import read_yaml, shipped_tasks, suite_files, tasks_folder
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -200,7 +200,7 @@ class Maker:
 def splits() -> dict[tuple[str, str | None], dict[str, int]]:
     """(dataset, configuration) -> rows of each split that a shipped task reads."""
     needed: dict[tuple[str, str | None], dict[str, int]] = {}
-    for file in tasks_folder().glob("*/*.yaml"):
+    for file in suite_files():
         config = read_yaml(file)
         parts = config["task"] if "group" in config else [{}]
         for part in parts:

@@ -18,9 +18,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "aggregation": set(),
     "f1": set(),
     "bbh": set(),
+    "truthfulqa": {"tasks"},
     "documents": set(),
     "demonstrations": {"documents"},
     "extraction": {"documents"},
+    "alpaca_task": TEXT,
     "interpolation": TEXT,
     "token_trie": set(),
     "packing": {"token_trie"},
@@ -30,7 +32,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "prefix_generation": {"packing", "prefix_scoring", "token_trie", "tree_attention"},
     "prefix_sharing": {"compatibility", "prefix_generation", "prefix_scoring"},
     "argument_types": TEXT,
-    "arguments": TEXT | {"argument_types", "interpolation"},
+    "schedule": TEXT,
+    "methods": TEXT | {"interpolation"},
+    "arguments": TEXT | {"argument_types", "interpolation", "methods", "schedule"},
     "checkpoint": TEXT | {"interpolation"},
     "hub": TEXT | {"checkpoint"},
     "configuration": TEXT | {"checkpoint"},
@@ -40,7 +44,12 @@ MAY_IMPORT: dict[str, set[str]] = {
     "pair": TEXT
     | {"arguments", "checkpoint", "configuration", "hub", "interpolation", "vocabulary"},
     "architecture": TEXT | {"pair"},
-    "loading": TEXT | {"adapter", "architecture", "checkpoint", "interpolation", "pair"},
+    "inspection": TEXT | {"adapter", "checkpoint", "pair"},
+    "loading": TEXT
+    | {"architecture", "inspection", "interpolation", "methods", "pair", "schedule"},
+    "opening": TEXT
+    | {"adapter", "architecture", "arguments", "checkpoint", "hub", "loading", "pair"}
+    | {"vocabulary"},
     "registration": TEXT | {"aggregation", "tasks"},
     "data_file": TEXT,
     "answer_column": TEXT | {"data_file"},
@@ -51,29 +60,36 @@ MAY_IMPORT: dict[str, set[str]] = {
     "document_checks": TEXT | {"task_documents"},
     "token_checks": TEXT | {"task_documents"},
     "task_check": TEXT
-    | {"document_checks", "prompt_template", "task_documents", "task_source", "token_checks"},
-    "model": {"adapted_model", "architecture", "arguments", "data_parallel", "interpolation"}
-    | {"loading", "pair", "prefix_sharing", "provenance", "vocabulary"},
+    | {
+        "aggregation",
+        "document_checks",
+        "prompt_template",
+        "task_documents",
+        "task_source",
+        "token_checks",
+    },
+    "model": {"adapted_model", "architecture", "arguments", "data_parallel", "loading", "opening"}
+    | {"pair", "prefix_sharing", "provenance", "vocabulary"},
     # more than one process or machine
     "processes": set(),
     "extras": TEXT,
     "data_parallel": {"processes"},
     "adapted_model": TEXT
-    | {"adapter", "arguments", "checkpoint", "hub", "interpolation", "pair", "provenance"}
-    | {"vocabulary"},
+    | {"adapter", "arguments", "checkpoint", "inspection", "interpolation", "loading", "opening"}
+    | {"pair", "provenance", "schedule", "vocabulary"},
     "lazy_tensor": {"interpolation"},
-    "engine_weights": TEXT | {"checkpoint", "interpolation", "lazy_tensor", "loading"},
-    "vllm_worker": {"architecture", "arguments", "lazy_tensor", "loading", "pair"},
+    "engine_weights": TEXT | {"architecture", "interpolation", "lazy_tensor", "loading"},
+    "vllm_worker": {"architecture", "arguments", "lazy_tensor", "methods", "opening", "pair"},
     "engine_arguments": TEXT | {"arguments"},
     "vllm_model": TEXT
     | {"adapted_model", "architecture", "arguments", "checkpoint", "engine_arguments"}
-    | {"engine_weights", "extras"}
-    | {"interpolation", "loading", "pair", "provenance", "vllm_worker", "vocabulary"},
+    | {"engine_weights", "extras", "loading", "opening", "pair", "provenance", "vllm_worker"}
+    | {"vocabulary"},
     "storage": TEXT,
     "scores": TEXT | {"aggregation", "storage"},
     "samples": set(),
     "grid": TEXT,
-    "settings": TEXT | {"grid"},
+    "settings": TEXT | {"grid", "schedule"},
     "value_table": TEXT | {"samples", "storage"},
     "folder": TEXT | {"grid", "settings", "storage"},
     "workload": TEXT | {"settings"},
@@ -101,7 +117,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {"ray_executor", "unit_worker", "workload"},
     "resampling": set(),
     "calibration": set(),
-    "trajectory": TEXT | {"value_table", "scores"},
+    "trajectory": TEXT | {"scores"},
+    "trajectory_reader": TEXT | {"folder", "judgements", "scores", "trajectory", "value_table"},
     "statistics": {"calibration", "resampling", "trajectory"},
     "choice": TEXT | {"resampling", "statistics", "trajectory"},
     "tables": {"choice", "resampling", "statistics"},
@@ -109,30 +126,94 @@ MAY_IMPORT: dict[str, set[str]] = {
     "plotting": {"drawing", "statistics"},
     "figures": {"plotting", "statistics", "storage"},
     "browser": {"trajectory"},
-    "report": {"browser", "choice", "figures", "scores", "statistics"},
+    "report": {"browser", "choice", "figures", "resampling", "scores", "side_by_side"}
+    | {"statistics"},
+    "reported": set(),
+    "leaderboard": {"reported"},
+    "boards": {"reported"},
+    "model_names": set(),
+    "lm_eval_files": TEXT | {"reported", "scores"},
+    "score_tables": TEXT | {"data_file", "reported"},
+    "every_eval_ever": TEXT | {"reported"},
+    "judgement_files": TEXT | {"reported"},
+    "result_files": TEXT
+    | {"every_eval_ever", "judgement_files", "lm_eval_files", "reported", "score_tables"},
+    "board_scores": {"boards", "reported"},
+    "comparison": {"board_scores", "boards", "model_names", "reported"},
+    "standing": {"board_scores", "boards", "comparison", "model_names", "reported"},
+    "side_by_side": TEXT
+    | {"boards", "comparison", "leaderboard", "model_names", "reported", "result_files"}
+    | {"standing"},
+    "comparison_text": {"comparison", "side_by_side", "standing", "storage", "tables"},
+    "sharing": TEXT | {"every_eval_ever", "lm_eval_files", "model_names", "reported", "storage"},
+    "cli_compare": {"boards", "cli_verb", "comparison", "comparison_text", "result_files"}
+    | {"sharing", "side_by_side", "storage"},
     "publication": TEXT
     | {"browser", "choice", "figures", "folder", "report", "scores", "statistics", "storage"}
-    | {"trajectory"},
+    | {"trajectory", "trajectory_reader", "result_files", "side_by_side"},
+    "search": {"trajectory"},
+    "auto": TEXT
+    | {"progress", "resampling", "search", "settings", "storage", "sweep", "trajectory"}
+    | {"trajectory_reader", "workload"},
+    "cli_search": {"auto", "progress", "settings"},
+    "cli_verb": set(),
     "cli_sweep": TEXT
+    | {"cli_search", "cli_verb", "cluster_options", "progress", "publication", "registration"}
+    | {"scores", "settings", "sweep"},
+    "cli_run": {"choice", "cli_verb", "figures", "publication", "scores", "statistics"}
+    | {"storage", "tables", "trajectory_reader"},
+    # judging
+    "model_outputs": TEXT | {"grid", "judge_request", "scores", "value_table"},
+    "alpaca_data": TEXT,
+    "reference": TEXT | {"alpaca_data", "model_outputs"},
+    "annotator": TEXT,
+    "judge_request": set(),
+    "alpaca": TEXT | {"annotator", "judge_request"},
+    "win_rate": {"resampling"},
+    "leaderboard_match": {"alpaca_data", "annotator", "model_outputs", "reference"},
+    "verdicts": TEXT,
+    "price": TEXT | {"annotator", "judge_request"},
+    "judgements": TEXT | {"samples", "storage", "value_table"},
+    "judge_server": TEXT | {"judge_request", "price", "verdicts"},
+    "asking": TEXT | {"judge_request", "judge_server", "price", "verdicts"},
+    "judge_numbers": {"alpaca", "alpaca_data", "annotator", "judgements", "leaderboard_match"}
+    | {"model_outputs", "reference", "win_rate"},
+    "judge_tables": {"judgements", "tables", "win_rate"},
+    "judging": TEXT
     | {
-        "choice",
-        "cluster_options",
-        "figures",
-        "progress",
-        "publication",
-        "registration",
-        "scores",
-        "settings",
+        "alpaca",
+        "alpaca_data",
+        "annotator",
+        "asking",
+        "judge_numbers",
+        "judge_request",
+        "judge_server",
     }
-    | {"statistics", "storage", "sweep", "tables", "trajectory"},
+    | {"judgements"}
+    | {"model_outputs", "price", "reference", "verdicts"},
+    "cli_judge": TEXT
+    | {"annotator", "asking", "cli_verb", "judge_server", "judge_tables", "judging"}
+    | {"model_outputs", "reference"},
+    # shipping a model
+    "shards": set(),
+    "model_card": TEXT | {"scores"},
+    "evaluated": TEXT | {"folder", "schedule", "scores"},
+    "export": TEXT
+    | {"adapter", "architecture", "checkpoint", "evaluated", "inspection", "model_card", "opening"}
+    | {"schedule", "shards", "storage", "vocabulary"},
+    "recipes": TEXT
+    | {"adapter", "architecture", "checkpoint", "export", "opening", "schedule", "storage"},
+    "cli_export": TEXT
+    | {"cli_verb", "evaluated", "export", "grid", "opening", "recipes", "settings"},
     "cli": TEXT
-    | {"cli_sweep", "registration", "tasks"}
+    | {"cli_compare", "cli_export", "cli_judge", "cli_run", "cli_sweep", "registration", "tasks"}
     | {"answer_column", "prompt_template", "task_check", "task_template"},
     "__main__": {"cli"},
 }
 MODULES = sorted(PACKAGE.glob("*.py"))
 ROOT = PACKAGE.parent
 EVERYTHING = [*MODULES, *(ROOT / "tests").glob("*.py"), *(ROOT / "benchmarks").rglob("*.py")]
+EVERYTHING += (ROOT / "scripts").glob("*.py")
 
 
 def imported(module: Path) -> set[str]:
@@ -170,7 +251,9 @@ def test_nobody_imports_the_model() -> None:
     [
         *("aggregation", "bbh", "f1", "task_check", "task_template"),
         *("cli", "registration", "tasks", "errors", "scores", "samples", "value_table", "folder"),
-        *("settings", "sweep", "statistics", "choice", "tables", "publication"),
+        *("settings", "sweep", "statistics", "choice", "tables", "publication", "judging"),
+        *("leaderboard", "result_files", "side_by_side", "sharing", "cli_compare"),
+        *("schedule", "model_card", "evaluated"),
         *("cluster", "extras", "processes", "ray_executor", "unit_worker"),
     ],
 )

@@ -190,6 +190,20 @@ def test_the_progress_bar_counts_requests(pair: Pair, capfd: pytest.CaptureFixtu
     assert re.search(r"(\d+) tokens computed, \1 distinct, \d+ by hf \(\d\.\d times\)", shown)
 
 
+def test_counts_of_another_kind_do_not_outlive_their_evaluation(pair: Pair) -> None:
+    lm = sharing(pair[0])
+    text = Instance("generate_until", {}, (SHOTS, {"until": ["@@"], "max_gen_toks": 3}), 0)
+    lm.generate_until([text], disable_tqdm=True)
+    answers(lm, REQUESTS)
+    both = lm.sharing_info()["prefix_sharing"]
+    assert both.keys() == {"generate_until", "loglikelihood", "peak_memory_bytes"}
+    assert lm.sharing_info()["prefix_sharing"].keys() == both.keys()
+    answers(lm, REQUESTS)
+    assert lm.sharing_info()["prefix_sharing"].keys() == {"loglikelihood", "peak_memory_bytes"}
+    lm.loglikelihood_rolling([Instance("loglikelihood_rolling", {}, (SHOTS,), 0)])
+    assert lm.sharing_info() == {}
+
+
 def test_rolling_log_likelihoods_are_hfs_own(pair: Pair) -> None:
     lm, reference = sharing(pair[0], max_length=16), stock(pair[0], max_length=16, batch_size=3)
     requests = [Instance("loglikelihood_rolling", {}, (SHOTS,), 0)]

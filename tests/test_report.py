@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from recompute_report import Check, Page, check
 from toy import run, toy_settings, write_tasks
 
 from pa_harness import cli
@@ -113,7 +114,7 @@ def test_every_number_again_from_the_sample_logs(folder: Path) -> None:
             mean([sum((p - (n == right)) ** 2 for n, p in enumerate(ps)) for ps, right in each])
             for each in both
         ]
-        assert summary["aside"]["brier"][place] == pytest.approx(mean(brier), rel=1e-9)
+        assert summary["aside"]["brier"]["estimate"][place] == pytest.approx(mean(brier), rel=1e-9)
         errors = []
         for each in both:
             bins: dict[int, list[float]] = {}
@@ -121,7 +122,32 @@ def test_every_number_again_from_the_sample_logs(folder: Path) -> None:
                 gap = float(ps.index(max(ps)) == right) - max(ps)
                 bins.setdefault(min(int(max(ps) * 15), 14), []).append(gap)
             errors.append(sum(abs(sum(gaps)) for gaps in bins.values()) / len(each))
-        assert summary["aside"]["ece"][place] == pytest.approx(mean(errors), rel=1e-9)
+        assert summary["aside"]["ece"]["estimate"][place] == pytest.approx(mean(errors), rel=1e-9)
+
+
+def test_every_number_on_the_page_again_by_a_script_of_its_own(folder: Path) -> None:
+    compared, wrong = check(folder)
+    assert wrong == []
+    assert compared > 450
+    scripts = ("recompute_report.py", "recomputed_run.py", "recomputed_intervals.py")
+    texts = [Path(__file__).with_name(name).read_text() for name in scripts]
+    assert not any(re.search(r"^\s*(from|import) pa_harness", text, re.M) for text in texts)
+
+
+def test_the_script_finds_any_number_that_is_changed(folder: Path, tmp_path: Path) -> None:
+    """The last digit of a dozen numbers all over the page, one at a time."""
+    mine = tmp_path / "run"
+    shutil.copytree(folder, mine)
+    text = (mine / "report.html").read_text()
+    cut = text.index("What was run</h2>")
+    places = [m.end() - 1 for m in re.finditer(r"\d\.\d{4}(?=<| to | \(95%|\))", text[:cut])]
+    found = Check(mine)
+    for place in places[:: len(places) // 12]:
+        digit = str((int(text[place]) + 5) % 10)
+        found.text = text[:place] + digit + text[place + 1 :]
+        found.page, found.wrong = Page(found.text), []
+        found.everything()
+        assert found.wrong, text[place - 60 : place + 20]
 
 
 def test_intervals_again_with_another_generator(folder: Path) -> None:

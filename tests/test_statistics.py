@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from simulated import LAMS, trajectory, truth
 
-from pa_harness.calibration import expected_calibration_error
+from pa_harness.calibration import calibration_gaps
 from pa_harness.resampling import generator, halves, intervals, replicate_means
 from pa_harness.statistics import summarise
 from pa_harness.trajectory import IF, Suite, TaskCurve, Trajectory, even_suite
@@ -149,8 +149,49 @@ def test_calibration_by_hand() -> None:
     hit = np.array([1.0, 0.0, 1.0, 0.0])
     # bins of 1/15: 0.55 twice (gap 0.05 over 2), 0.95 and 1.0 share the last (gap 0.475 over 2)
     expected = (abs(1 - 1.1) + abs(1 - 1.95)) / 4
-    assert expected_calibration_error(confidence, hit) == pytest.approx(expected)
-    assert math.isnan(expected_calibration_error(np.empty(0), np.empty(0)))
+    gaps = calibration_gaps(confidence[None], hit[None])
+    assert np.abs(gaps.mean(axis=2)).sum() == pytest.approx(expected)
+
+
+def test_the_interval_of_the_calibration_error_holds() -> None:
+    """Well calibrated, where the measured error is above the true one, 0, in every sample."""
+    random = np.random.default_rng(7)
+    held = []
+    for seed in range(100):
+        confidence = 0.25 + 0.75 * random.beta(4, 3, size=(1, 200))
+        hit = (random.random(confidence.shape) < confidence).astype(float)
+        more = {"confidence,options": confidence, "hit,options": hit}
+        only = task("a", hit, more=more)
+        ece = summarise(Trajectory("x", np.array([1.0]), (only,), ()), 200, seed).aside["ece"]
+        assert ece.estimate[0] > 0.02
+        held.append(ece.low[0] == 0)
+        assert ece.low[0] <= ece.high[0]
+    assert np.mean(held) > 0.9
+
+
+def test_the_normalised_average_is_between_guessing_and_perfect() -> None:
+    random = np.random.default_rng(8)
+    b = {"a": 0.25, "b1": 0.5, "b2": 0.0}
+    parts = [
+        task(name, random.integers(0, 2, (2, 40)), name[0], baseline=base)
+        for name, base in b.items()
+    ]
+    whole = Trajectory("x", np.array([0.0, 1.0]), tuple(parts), ())
+    curve = summarise(whole, 4000).curve("ICL, normalised")
+    assert curve is not None
+    assert curve.to_instruct is not None
+    scaled = {p.name: (p.values - b[p.name]) / (1 - b[p.name]) for p in parts}
+    means = [(scaled["a"] + (scaled["b1"] + scaled["b2"]) / 2)[row].mean() / 2 for row in (0, 1)]
+    assert curve.value.estimate == pytest.approx(means)
+    assert curve.to_instruct.estimate == pytest.approx([means[0] - means[1], 0])
+    weights = {"a": 1 / 2, "b1": 1 / 4, "b2": 1 / 4}
+    spread = math.sqrt(
+        sum(w**2 * np.var(scaled[n][0] - scaled[n][1], ddof=1) / 40 for n, w in weights.items())
+    )
+    width = curve.to_instruct.high[0] - curve.to_instruct.low[0]
+    assert width / (2 * 1.96) == pytest.approx(spread, rel=0.06)
+    unknown = Trajectory("x", whole.lams, (*parts, task("c", np.ones((2, 3)))), ())
+    assert summarise(unknown, 20).curve("ICL, normalised") is None
 
 
 def test_what_stands_beside_is_a_mean_over_tasks() -> None:
@@ -168,10 +209,10 @@ def test_what_stands_beside_is_a_mean_over_tasks() -> None:
         task("b", np.ones((2, 2)), category="instruction", more=answers),
     )
     aside = summarise(Trajectory("x", np.array([0.0, 1.0]), tasks, ()), 20).aside
-    np.testing.assert_allclose(aside["ece"], [0.4, (0.5 + 0.3) / 2])
-    np.testing.assert_allclose(aside["brier"], [0.2, 0.2])
-    np.testing.assert_allclose(aside["answer_length"], [3, 1])
-    np.testing.assert_allclose(aside["answers_ended"], [0.5, 1])
+    np.testing.assert_allclose(aside["ece"].estimate, [0.4, (0.5 + 0.3) / 2])
+    np.testing.assert_allclose(aside["brier"].estimate, [0.2, 0.2])
+    np.testing.assert_allclose(aside["answer_length"].estimate, [3, 1])
+    np.testing.assert_allclose(aside["answers_ended"].estimate, [0.5, 1])
 
 
 def test_intervals_and_band_hold_as_often_as_they_say() -> None:

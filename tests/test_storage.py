@@ -60,7 +60,10 @@ def test_the_second_writer_is_told_who_the_first_is(tmp_path: Path) -> None:
     with sole_writer(tmp_path, "a sweep"):
         run = subprocess.run(command, capture_output=True, text=True, check=False)
         assert "is in use: a sweep, process " in run.stderr
-        with pytest.raises(RunError, match="Two sweeps cannot write"), sole_writer(tmp_path, "b"):
+        with (
+            pytest.raises(RunError, match="Two processes cannot write"),
+            sole_writer(tmp_path, "b"),
+        ):
             pass
     assert (tmp_path / ".lock").read_text() == ""
     assert subprocess.run(command, check=False).returncode == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -10,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from toy import run, toy_settings
 
+from pa_harness import sweep as sweep_room
 from pa_harness import unit_worker as worker_room
 from pa_harness.errors import SweepError
+from pa_harness.progress import Progress
 from pa_harness.scores import from_lm_eval, read_scores
 from pa_harness.settings import SweepSettings, resolve
 from pa_harness.value_table import Documents
@@ -132,6 +135,51 @@ def test_prompts_are_rendered_once_and_the_model_is_loaded_once(
     assert "(9/9 units, " in text
 
 
+class Watching(Progress):
+    """Notes what the display is told: tokens of each unit, documents of each task."""
+
+    def __init__(self) -> None:
+        super().__init__(io.StringIO())
+        self.told: dict[tuple[float, str], int] = {}
+
+    def plan(self, *given: Any) -> None:
+        super().plan(*given)
+        self.sizes, self.tokens = given[1], given[3]
+
+    def start_unit(self, lam: float, task: str, requests: int) -> None:
+        super().start_unit(lam, task, requests)
+        self.unit = lam, task
+        self.told[self.unit] = -self.tokens()
+
+    def end_unit(self, value: str) -> None:
+        super().end_unit(value)
+        self.told[self.unit] += self.tokens()
+
+
+def test_progress_is_told_what_the_results_say(settings: SweepSettings, tmp_path: Path) -> None:
+    """Tokens that went through the model, and documents; in the results files, and again there."""
+    progress = Watching()
+    sweep_room.sweep(settings, tmp_path, progress)
+    for lam in (0.0, 0.5, 1.0):
+        (file,) = (tmp_path / f"lam={lam:g}").glob("results_*.json")
+        results = json.loads(file.read_text())
+        for task, shared in results["pa_harness"]["prefix_sharing"].items():
+            (kind,) = shared
+            assert kind == ("generate_until" if task == "toy_answer" else "loglikelihood")
+            counts = shared[kind]
+            assert 0 < counts["distinct"] <= counts["computed"] < counts["stock"]
+            assert (counts["decoded"] > 0) == (task == "toy_answer")
+            assert progress.sizes[task] == results["n-samples"][task]["effective"]
+            if (lam, task) != (0.0, "toy_colour"):  # in which sharing is tried out, too
+                assert progress.told[lam, task] == counts["computed"] + counts["decoded"]
+    (tmp_path / "scores.parquet").unlink()
+    (tmp_path / "units/lam=1/toy_kind.json").unlink()
+    again = Watching()
+    sweep_room.sweep(settings, tmp_path, again)
+    assert again.sizes == progress.sizes
+    assert again._stream.getvalue().splitlines()[1:2] == ["8 of 9 units are done."]
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -148,9 +196,10 @@ def test_what_cannot_be_swept(
         run(replace(settings, **changes), tmp_path)
 
 
-def test_lam_belongs_to_its_own_option(settings: SweepSettings, tmp_path: Path) -> None:
+def test_lam_belongs_to_its_own_option(settings: SweepSettings) -> None:
+    given = {**settings.as_dict(), "model_args": {**settings.model_args, "lam": 0.5}}
     with pytest.raises(SweepError, match=r"lam=0\.5 in --model_args: a sweep sets λ itself"):
-        run(replace(settings, model_args={**settings.model_args, "lam": 0.5}), tmp_path)
+        resolve(given)
 
 
 def test_a_flag_decides_over_the_category(

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -115,7 +116,8 @@ def test_the_command_is_refused_beside_itself_and_stops_on_ctrl_c(
     assert second.returncode == 2
     assert "RunError: " in second.stderr
     assert "is in use: a sweep, process" in second.stderr
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as first:
+    heeding = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # a shell's "&" ignores it
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=heeding) as first:
         assert first.stderr is not None
         for line in first.stderr:
             if "1/9 units" in line:

@@ -1,0 +1,142 @@
+"""How well ``--lam auto`` chooses: simulated sweeps of known truth.
+
+``python -m benchmarks.auto [CURVES]``: per curve, answers of all documents at every λ are made up;
+the search sees the blocks it asks for.
+"""
+
+from __future__ import annotations
+
+import sys
+from itertools import pairwise
+from statistics import NormalDist
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.report import publish, table
+from pa_harness.search import (
+    CONFIDENCE,
+    SHARES,
+    TOLERANCE,
+    Block,
+    belief,
+    block_of,
+    first_places,
+    next_places,
+)
+from pa_harness.trajectory import TaskCurve, even_suite
+
+Array = NDArray[np.float64]
+GRID = np.linspace(0, 1, 11).round(1)
+TASKS, DOCUMENTS, BUDGET = 20, (250, 500, 1000), 0.4
+_SHOWN = 500  # documents whose shapes are shown one by one
+SHAPES = ("peak", "one-sided", "rise", "fall", "flat", "valley", "wave")
+
+
+def truth(shape: str, random: np.random.Generator) -> Array:
+    """The average along the grid, above its level: up to a few points."""
+    size = random.uniform(0.005, 0.05)
+    top = random.uniform(0.2, 0.9)
+    curve = {
+        "peak": -size * ((GRID - top) / 0.5) ** 2,
+        "one-sided": -size * np.where(top > GRID, (top - GRID) / 0.5, 0.3 * (GRID - top)),
+        "rise": size * GRID ** random.uniform(0.5, 2),
+        "fall": -size * GRID ** random.uniform(0.5, 2),
+        "flat": 0.02 * size * GRID,
+        "valley": size * ((GRID - top) / 0.5) ** 2,
+        "wave": 0.5 * size * np.sin(2 * np.pi * (GRID + top)),
+    }
+    return np.asarray(curve[shape])
+
+
+def answers(curve: Array, documents: int, random: np.random.Generator) -> list[Array]:
+    """Right or wrong by λ and document, a table per task; tasks differ in level and in bend.
+
+    Abilities are Gaussian, 0.7 of their variance the document's own at every λ, the rest smooth
+    along λ, so that neighbouring λ agree on most documents.
+    """
+    apart = GRID[:, None] - GRID[None, :]
+    smooth = np.exp(-0.5 * (apart / 0.3) ** 2)
+    root = np.linalg.cholesky(0.7 + 0.3 * smooth + 1e-9 * np.eye(len(GRID)))
+    bends = random.multivariate_normal(np.zeros(len(GRID)), smooth, TASKS) * 0.02
+    bends -= bends.mean(axis=0)  # of the average nothing but `curve` is left
+    found = []
+    for level, bend in zip(np.linspace(0.3, 0.75, TASKS), bends, strict=True):
+        means = np.clip(level + curve + bend, 0.01, 0.99)
+        limit = np.vectorize(NormalDist().inv_cdf)(means)
+        ability = root @ random.standard_normal((len(GRID), documents))
+        found.append((ability < limit[:, None]).astype(float))
+    return found
+
+
+def block(values: list[Array], places: list[int], documents: slice) -> Block:
+    """What a sweep of these λ over these documents gives."""
+    tasks = [
+        TaskCurve(str(n), str(n), "c", "acc,none", part, np.arange(part.shape[1]))
+        for n, part in enumerate(each[places][:, documents] for each in values)
+    ]
+    share = tasks[0].values.shape[1] / values[0].shape[1]
+    return block_of(even_suite("ICL", tasks), places, share * len(places) / len(GRID))
+
+
+def search(values: list[Array], confidence: float) -> tuple[int, float, float]:
+    """Place of the chosen λ, cost, confidence."""
+    ends = np.round(np.cumsum((0, *SHARES)) * values[0].shape[1]).astype(int)
+    blocks: list[Block] = []
+    places = first_places(len(GRID))
+    for start, stop in pairwise(ends):
+        blocks.append(block(values, places, slice(start, stop)))
+        found = belief(list(GRID), blocks)
+        spent = sum(each.cost for each in blocks)
+        following = SHARES[min(len(blocks), len(SHARES) - 1)]
+        most = int((BUDGET - spent) * len(GRID) / following + 1e-9)
+        places = next_places(found, most)
+        if found.confidence >= confidence or not places:
+            break
+    return found.chosen, spent, found.confidence
+
+
+def simulate(curves: int, documents: int) -> dict[str, list[tuple[float, ...]]]:
+    """Per shape of the truth, one row of figures per curve."""
+    random = np.random.default_rng(0)
+    rows: dict[str, list[tuple[float, ...]]] = {shape: [] for shape in SHAPES}
+    for number in range(curves):
+        shape = SHAPES[number % len(SHAPES)]
+        curve = truth(shape, random)
+        values = answers(curve, documents, random)
+        chosen, cost, sure = search(values, CONFIDENCE)
+        grid = int(np.mean([each.mean(axis=1) for each in values], axis=0).argmax())
+        whole = belief(list(GRID), [block(values, list(range(len(GRID))), slice(0, None))])
+        lost = [float(curve.max() - curve[place]) for place in (chosen, grid, whole.chosen)]
+        rows[shape].append((*(each <= TOLERANCE + 1e-12 for each in lost), cost, sure, lost[0]))
+    return rows
+
+
+def main(curves: int) -> None:
+    """Simulate, and publish the table."""
+    lines = []
+    for documents in DOCUMENTS:
+        rows = simulate(curves, documents)
+        every = {"all": [each for part in rows.values() for each in part]}
+        for shape, each in {**(rows if documents == _SHOWN else {}), **every}.items():
+            good, argmax, smooth, cost, sure, lost = np.array(each, dtype=float).T
+            shares = (good, argmax, smooth, cost, sure)
+            cells = [f"{100 * part.mean():.1f}%" for part in shares]
+            last = [f"{100 * cost.max():.1f}%", f"{100 * lost.mean():.3f}"]
+            lines.append([shape, documents, len(each), *cells, *last])
+    head = ("true curve", "documents per task", "curves", "auto good", "full grid, argmax")
+    head += ("full grid, smoothed", "mean cost", "mean confidence", "largest cost", "mean loss")
+    text = (
+        f"“Good”: the true average at the chosen λ is within {100 * TOLERANCE:g} points of the "
+        f"best on the grid 0:1:0.1. {TASKS} tasks with right or wrong answers; costs are shares of "
+        "the full grid's evaluations, losses in points. “Full grid”: all documents at all λ, and "
+        "the largest mean, or the same smoothing as auto's. “Confidence” is what auto says of "
+        "itself, to be compared with “auto good”."
+    )
+    publish(
+        "auto", f"{text}\n\n{table(head, lines)}", command=f"python -m benchmarks.auto {curves}"
+    )
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 700)

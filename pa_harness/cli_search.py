@@ -1,0 +1,36 @@
+"""``pa-harness sweep --lam auto``."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import argparse
+
+INTERRUPTED = 130  # the shell's exit code for Ctrl-C
+STOPPED = "\nStopped. Finished units are kept; the same command goes on from there."
+
+
+def search(given: dict[str, Any], options: argparse.Namespace) -> int:
+    """Search instead of sweeping all; print what was chosen.
+
+    Args:
+        given: settings of the command line, by name.
+        options: of the verb sweep.
+    """
+    from pa_harness.auto import BUDGET, GRID, auto_sweep
+    from pa_harness.progress import Progress
+    from pa_harness.settings import resolve
+
+    settings = resolve({**given, "lam": options.lam.partition(":")[2] or GRID}, options.config)
+    budget = BUDGET if options.budget is None else options.budget
+    try:
+        found = auto_sweep(settings, options.output_path, budget, Progress(sys.stderr))
+    except KeyboardInterrupt:
+        print(STOPPED, file=sys.stderr)
+        return INTERRUPTED
+    for lam, share, mean in zip(found.lams, found.best, found.mean, strict=True):
+        print(f"λ = {lam:<5g} ICL about {mean:.4f}, the best with {share:.0%}")
+    print("\n".join([*found.notes, found.sentence, f"Results: {options.output_path}"]))
+    return 0

@@ -1,0 +1,71 @@
+"""One number that somebody reported, a leaderboard or a run of ours, with what must agree.
+
+Two numbers of the same name are comparable only where all that they depend on is the same: shots,
+metric, task version, chat template, precision, documents. So both sides are held in one record,
+in which whatever is not known is empty (or NaN, or None) and never guessed.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+_NAN = math.nan
+YES, NO, UNKNOWN = "yes", "no", ""  # whether a chat template was applied
+
+
+@dataclass(frozen=True)
+class Reported:
+    """One metric of one task of one model.
+
+    Attributes:
+        model: hub id, or folder.
+        task: lm-eval's name of the task, or a leaderboard's.
+        metric: lm-eval's ``metric,filter``, or a leaderboard's word for it.
+        value: a fraction, whatever the source prints; where `unit` is not ``fraction``, in that.
+        stderr: in the value's unit.
+        unit: ``fraction``, ``characters`` (a length) or ``instructions`` (a number of them).
+        scale: ``raw``, or ``normalized``: 0 is chance.
+        role: ``base`` or ``instruct``.
+        leaderboard: whose number it is; `snapshot` says of when.
+        run: tells several published runs of one model apart (a commit, a file).
+        official: False where the leaderboard's protocol was followed by somebody else.
+        num_fewshot: None where it is not known.
+        precision: of the weights, as ``bfloat16``.
+        chat_template: `YES`, `NO` or `UNKNOWN`.
+        n: documents measured; 0 where it is not known.
+        limit: lm-eval's ``--limit``; 0 is none.
+        departures: what else was asked for that leaderboards do not (a system instruction, …).
+        lam: λ; NaN where the model is not between two others.
+        parameters: of the model; NaN where it is not known.
+        main: whether the metric stands for its task.
+        source: where the number can be read.
+    """
+
+    model: str
+    task: str
+    metric: str
+    value: float
+    stderr: float = _NAN
+    unit: str = "fraction"
+    scale: str = "raw"
+    role: str = ""
+    leaderboard: str = ""
+    snapshot: str = ""
+    run: str = ""
+    official: bool = True
+    num_fewshot: int | None = None
+    version: str = ""
+    precision: str = ""
+    chat_template: str = UNKNOWN
+    n: int = 0
+    limit: float = 0.0
+    departures: tuple[str, ...] = ()
+    lam: float = _NAN
+    base: str = ""
+    instruct: str = ""
+    parameters: float = _NAN
+    main: bool = True
+    higher_is_better: bool = True
+    date: str = ""
+    source: str = ""

@@ -1,0 +1,265 @@
+"""The numbers of a sweep from lm-eval's sample logs and results files alone, by NumPy.
+
+It imports nothing of pa_harness and does everything in its own way. Random draws are those that
+the package documents: a generator for each task, of the seed 0 and the task's name.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from recomputed_intervals import band, generator, interval, of_documents, resampled
+
+SPLITS, BINS = 200, 15
+Named = dict[str, Any]
+
+
+class Task:
+    """One task: its samples by λ and document, and what its results file says of it."""
+
+    def __init__(self, name: str, logs: list[list[Named]], results: Named, counter: Any) -> None:
+        metadata = results["configs"][name].get("metadata") or {}
+        facts = {**metadata, **results["pa_harness"]["tasks"][name]}
+        first = logs[0][0]
+        self.name, self.category = name, facts.get("category", "")
+        self.counted = facts.get("counts_as") or name.partition("::")[0]
+        self.key = facts.get("metric") or f"{first['metrics'][0]},{first['filter']}"
+        self.baseline = float(facts.get("random_baseline", math.nan))
+        metric, _, self.filter = self.key.partition(",")
+        self.averaged = results["higher_is_better"][name].get(metric) is not False
+        self._logs = logs
+        chosen = [{s["doc_id"]: s for s in log if s["filter"] == self.filter} for log in logs]
+        self.ids = sorted(chosen[0])
+        self.samples = [[by[number] for number in self.ids] for by in chosen]
+        self.values = np.array([of_documents(metric, log) for log in self.samples])
+        self.drawn = resampled(self.values, name)
+        self.counter = counter
+
+    def metric(self, row: int, name: str, filtered: str) -> list[float]:
+        """Any metric's values at one λ."""
+        return of_documents(name, [s for s in self._logs[row] if s["filter"] == filtered])
+
+    @cached_property
+    def options(self) -> Any:
+        """λ × documents × (confidence, hit, Brier score); None without options to choose from."""
+        for sample in self.samples[0]:
+            contexts = {each["arg_0"] for each in sample["arguments"].values()}
+            if len(sample["resps"]) < 2 or len(contexts) > 1:
+                return None
+        return np.array([[self._options(s) for s in log] for log in self.samples])
+
+    def _options(self, sample: Named) -> tuple[float, float, float]:
+        likelihoods = np.array([float(each[0][0]) for each in sample["resps"]])
+        p = np.exp(likelihoods - np.logaddexp.reduce(likelihoods))
+        texts = [each["arg_1"].strip() for each in sample["arguments"].values()]
+        target = sample["target"]
+        right = int(target) if target.isdecimal() else texts.index(target.strip())
+        brier = sum((each - (n == right)) ** 2 for n, each in enumerate(p))
+        return p.max(), float(p.argmax() == right), brier
+
+    @cached_property
+    def answers(self) -> Any:
+        """λ × documents × (tokens, ended); None where nothing was generated."""
+        if not isinstance(self.samples[0][0]["resps"][0][0], str):
+            return None
+        found = []
+        for log in self.samples:
+            most = [s["arguments"]["gen_args_0"]["arg_1"].get("max_gen_toks", 256) for s in log]
+            sizes = [self.counter(s["resps"][0][0]) for s in log]
+            found.append([(n, float(n < limit)) for n, limit in zip(sizes, most, strict=True)])
+        return np.array(found, dtype=float)
+
+
+class Run:
+    """All that the page should say."""
+
+    def __init__(self, folder: Path) -> None:
+        self.results = {}
+        for file in folder.glob("lam=*/results_*.json"):
+            self.results[float(file.parent.name[4:])] = json.loads(file.read_text("utf-8"))
+        self.lams = sorted(self.results)
+        one = self.results[self.lams[-1]]
+        tokenizer: list[Any] = []
+
+        def counter(text: str) -> int:
+            if not tokenizer:
+                from transformers import AutoTokenizer
+
+                given = one["config"]["model_args"]
+                place = given.get("tokenizer") or given.get("instruct") or given["pretrained"]
+                tokenizer.append(AutoTokenizer.from_pretrained(place))
+            return len(tokenizer[0].encode(text, add_special_tokens=False))
+
+        self.tasks = [
+            Task(name, [_log(folder, lam, name) for lam in self.lams], one, counter)
+            for name in one["pa_harness"]["tasks"]
+        ]
+
+    def weights(self, tasks: list[Task]) -> list[float]:
+        parts = [task.counted for task in tasks]
+        return [1 / len(set(parts)) / parts.count(task.counted) for task in tasks]
+
+    def average(self, tasks: list[Task], of: Any) -> Any:
+        return sum(w * of(t) for w, t in zip(self.weights(tasks), tasks, strict=True))
+
+    @cached_property
+    def members(self) -> dict[str, list[Task]]:
+        """Names of curves and their tasks."""
+        icl = [t for t in self.tasks if t.averaged and t.category != "instruction"]
+        found = {"ICL": icl, "IF": [t for t in self.tasks if t.averaged and t not in icl]}
+        for task in icl:
+            if task.category:
+                same = [t for t in icl if t.category == task.category]
+                found[f"category {task.category}"] = same
+        if not any(math.isnan(task.baseline) for task in icl):
+            found["ICL, normalised"] = icl
+        for task in self.tasks:
+            found.setdefault(task.counted, [t for t in self.tasks if t.counted == task.counted])
+            found.setdefault(task.name, [task])
+        return {name: tasks for name, tasks in found.items() if tasks}
+
+    def curve(self, name: str) -> Named:
+        """Each column's name and numbers by λ: (estimate, low, high), and the band."""
+        tasks, normalised = self.members[name], name == "ICL, normalised"
+
+        def scale(task: Task, values: Any) -> Any:
+            return (values - task.baseline) / (1 - task.baseline) if normalised else values
+
+        value = self.average(tasks, lambda t: scale(t, t.values.mean(axis=1)))
+        drawn = self.average(tasks, lambda t: scale(t, t.drawn))
+        found = {"value": interval(value, drawn)}
+        for column, lam in (("to_instruct", 1.0), ("to_base", 0.0)):
+            if lam in self.lams:
+                row = self.lams.index(lam)
+                found[column] = interval(value - value[row], drawn - drawn[row])
+        if 1.0 in self.lams:
+            one = self.lams.index(1.0)
+            found["band"] = band(value - value[one], drawn - drawn[one])
+            with np.errstate(divide="ignore", invalid="ignore"):
+                percent = 100 * (value / value[one] - 1), 100 * (drawn / drawn[one] - 1)
+            found["fractional"] = interval(*percent)
+            counted = list(dict.fromkeys(task.counted for task in tasks))
+            groups = [[task for task in tasks if task.counted == each] for each in counted]
+            means = np.stack(
+                [self.average(g, lambda t: scale(t, t.values.mean(axis=1))) for g in groups], axis=1
+            )
+            if len(counted) > 2:
+                apart = means - means[one]
+                found["over"] = interval(apart.mean(axis=1), resampled(apart, name))
+        return found
+
+    def pareto(self) -> str | None:
+        """The λ that no other beats in ICL and IF."""
+        if "IF" not in self.members:
+            return None
+        pairs = [
+            self.average(self.members[n], lambda t: t.values.mean(axis=1)) for n in ("ICL", "IF")
+        ]
+        points = list(zip(*pairs, strict=True))
+        best = [
+            f"{lam:g}"
+            for lam, (x, y) in zip(self.lams, points, strict=True)
+            if not any(a >= x and b >= y and (a > x or b > y) for a, b in points)
+        ]
+        return ", ".join(best)
+
+    @cached_property
+    def beside(self) -> Named:
+        """Calibration and answers: (estimate, low, high) by λ."""
+        found = {}
+        for name, source, place in (
+            *(("brier", "options", 2), ("answer_length", "answers", 0)),
+            ("answers_ended", "answers", 1),
+        ):
+            tasks = [task for task in self.tasks if getattr(task, source) is not None]
+            if tasks:
+                arrays = {t.name: getattr(t, source)[:, :, place] for t in tasks}
+                mean = self.average(tasks, lambda t, a=arrays: a[t.name].mean(axis=1))
+                drawn = self.average(tasks, lambda t, a=arrays: resampled(a[t.name], t.name))
+                found[name] = interval(mean, drawn)
+        tasks = [task for task in self.tasks if task.options is not None]
+        if tasks:
+            parts = self.average(tasks, _calibration)
+            low = parts[0][:, 0] - np.quantile(parts[1][:, 1:], 0.975, axis=1)
+            high = 2 * parts[0][:, 0] - np.quantile(parts[0][:, 1:], 0.025, axis=1)
+            found["ece"] = parts[0][:, 0], low.clip(0), high.clip(0)
+        return found
+
+    def choice(self, constrained: bool) -> Named:
+        """λ* of the ICL, perhaps where IF is at least 98% of IF(1), and its cross-fitted gain."""
+        icl, followed = self.members["ICL"], self.members.get("IF", [])
+        one = self.lams.index(1.0)
+        first = {task.name: _halves(task) for task in self.tasks}
+        order = sorted(range(len(self.lams)), key=lambda n: abs(self.lams[n] - 1))
+
+        def pick(mean: Any) -> int:
+            score, limit = self.average(icl, mean), self.average(followed, mean)
+            kept = [
+                not constrained or limit[n] >= limit[one] - 0.02 * abs(limit[one]) for n in order
+            ]
+            return max(
+                (n for n, fine in zip(order, kept, strict=True) if fine), key=lambda n: score[n]
+            )
+
+        chosen = pick(lambda t: t.values.mean(axis=1))
+        gains, variances = [], []
+        for split in range(SPLITS):
+            inside = {name: rows[split] for name, rows in first.items()}
+            on = pick(lambda t, s=inside: t.values[:, s[t.name]].mean(axis=1))
+            off = pick(lambda t, s=inside: t.values[:, ~s[t.name]].mean(axis=1))
+            gain = variance = 0.0
+            for task, weight in zip(icl, self.weights(icl), strict=True):
+                apart = task.values - task.values[one]
+                seen = np.where(inside[task.name], apart[off], apart[on])
+                gain += weight * seen.mean()
+                variance += weight**2 * seen.var(ddof=1) / seen.size
+            gains.append(gain)
+            variances.append(variance)
+        gain, half = float(np.mean(gains)), 1.959963984540054 * math.sqrt(np.mean(variances))
+        value = self.average(icl, lambda t: t.values.mean(axis=1))
+        change = self.average(followed, lambda t: t.values.mean(axis=1)) if followed else None
+        return {
+            "lam": self.lams[chosen],
+            "cells": [
+                value[chosen],
+                value[one],
+                value[chosen] - value[one],
+                gain,
+                gain - half,
+                gain + half,
+                change[chosen] - change[one] if followed else math.nan,
+            ],
+        }
+
+
+def _log(folder: Path, lam: float, task: str) -> list[Named]:
+    (file,) = (folder / f"lam={lam:g}").glob(f"samples_{task}_[0-9][0-9][0-9][0-9]-*.jsonl")
+    return [json.loads(line) for line in file.read_text("utf-8").splitlines()]
+
+
+def _calibration(task: Task) -> Any:
+    """Two arrays, λ × (1 + REPLICATES): Σ|gap| as measured and resampled, Σ|change of gap|."""
+    confidence, hit = task.options[:, :, 0], task.options[:, :, 1]
+    bins = np.minimum((confidence * BINS).astype(int), BINS - 1)
+    sums, changes = [], []
+    for row in range(len(bins)):
+        each = np.array([(hit[row] - confidence[row]) * (bins[row] == n) for n in range(BINS)])
+        gaps = np.column_stack([each.mean(axis=1), resampled(each, task.name)])
+        sums.append(np.abs(gaps).sum(axis=0))
+        changes.append(np.abs(gaps - gaps[:, :1]).sum(axis=0))
+    return np.array([sums, changes])
+
+
+def _halves(task: Task) -> Any:
+    """Which documents are in the first half, by split."""
+    count, random = task.values.shape[1], generator(f"split {task.name}")
+    rows = np.zeros((SPLITS, count), dtype=bool)
+    for row in rows:
+        extra = int(random.integers(2)) * (count % 2)
+        row[random.permutation(count)[: count // 2 + extra]] = True
+    return rows
