@@ -11,6 +11,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import torch
 from toy import run, timeless
 
 from pa_harness.data_parallel import divided
@@ -30,7 +31,8 @@ LAUNCH += ("--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_
 def launch(*command: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", *LAUNCH, "-m", *command],
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        # As many threads as here: sums over many threads differ in the last bit.
+        env=os.environ | {"OMP_NUM_THREADS": str(torch.get_num_threads())},
         capture_output=True,
         text=True,
         check=False,

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import torch
 from toy import timeless
 
 from pa_harness.cluster import ATTEMPTS, Cluster, Plan
@@ -66,8 +67,15 @@ def scores(folder: Path) -> dict[str, str]:
 
 @pytest.mark.parametrize("killed", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_two_workers_write_the_folder_of_one_process(
-    killed: bool, ray: Any, settings: SweepSettings, whole: Path, tmp_path: Path
+    killed: bool,
+    ray: Any,
+    settings: SweepSettings,
+    whole: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    # As many threads as here: sums over many threads differ in the last bit.
+    monkeypatch.setenv("OMP_NUM_THREADS", str(torch.get_num_threads()))
     stream = Watched("1/9 units", kill_a_worker if killed else None)
     sweep(settings, tmp_path / "run", Progress(stream), "", Cluster(settings, workers=2))
     assert scores(tmp_path / "run") == scores(whole)
