@@ -68,11 +68,11 @@ def _of_task(board: Board, task: BoardTask, leaves: Leaves) -> BoardScore | None
 
 def _measured(board: Board, task: BoardTask, pattern: str, leaves: Leaves) -> BoardScore | None:
     """From lm-eval's leaf tasks, of which some may lack."""
-    notes: list[str] = [task.near[pattern]] if pattern in task.near else []
     chosen = {name: _metrics(task, found) for name, found in leaves.items()}
     if not all(chosen.values()):  # AlpacaEval: one of its metrics may be there alone
         return None
     examples = [numbers[0] for numbers in chosen.values()]
+    notes, open_questions = _nearness(task, pattern, examples)
     wanted = task.metrics[0]
     if not _is(examples[0].metric, wanted):
         notes.append(f"metric: {examples[0].metric}, not {wanted}")
@@ -82,15 +82,34 @@ def _measured(board: Board, task: BoardTask, pattern: str, leaves: Leaves) -> Bo
     errors = [_stderr(numbers) for numbers in chosen.values()]
     if len(chosen) < len(names):
         notes.append(f"parts: {len(chosen)} of {len(names)}")
+    notes += _strange(values)
     more, unknown = _protocol(board, task, pattern, examples)
     value, stderr = _together(board, task, parts, values, errors)
+    unknown = (*open_questions, *unknown)
     return BoardScore(task, value, stderr, (*notes, *more), unknown, examples[0])
+
+
+def _nearness(
+    task: BoardTask, pattern: str, numbers: Sequence[Reported]
+) -> tuple[list[str], list[str]]:
+    """How a task that only resembles the leaderboard's differs, and what of that is not known.
+
+    A task of lm-eval's and the leaderboard's own may bear one name (``gsm8k``). A metric without
+    lm-eval's filter is the word of a table or of another program: either may be meant.
+    """
+    note = task.near.get(pattern, "")
+    if not note:
+        return [], []
+    if pattern == task.name and not any("," in number.metric for number in numbers):
+        return [], [note.partition(":")[0]]
+    return [note], []
 
 
 def _whole(board: Board, task: BoardTask, found: Mapping[str, Reported]) -> BoardScore:
     """From one number for the whole task, as other programs' records and tables have it."""
     number = next(iter(found.values()))
     reasons, unknown = _protocol(board, task, "", [number])
+    reasons = (*_strange([number.value]), *reasons)
     value, stderr = number.value, number.stderr
     scale = "normalized" if board.normalized else "raw"
     if number.scale != scale:
@@ -99,6 +118,13 @@ def _whole(board: Board, task: BoardTask, found: Mapping[str, Reported]) -> Boar
         else:
             value, stderr = _normalised(value, stderr, task.options)
     return BoardScore(task, value, stderr, reasons, unknown, number)
+
+
+def _strange(values: Sequence[float]) -> list[str]:
+    """That something is no fraction, as in a file that was altered, or where lm-eval has N/A."""
+    wrong = [value for value in values if not 0 <= value <= 1]
+    there = ["none" if math.isnan(value) else f"{value:g}" for value in wrong[:1]]
+    return [f"value: {each}, not from 0 to 1" for each in there]
 
 
 def _one(task: BoardTask) -> Part:

@@ -9,6 +9,7 @@ from pa_harness.boards import NAMES
 from pa_harness.cli_verb import add_verb
 from pa_harness.comparison import Names
 from pa_harness.comparison_text import FORMATS, as_text
+from pa_harness.errors import RunError
 from pa_harness.result_files import read_results
 from pa_harness.sharing import FORMATS as RECORDS
 from pa_harness.sharing import export_results
@@ -70,7 +71,10 @@ def compare(options: argparse.Namespace) -> int:
     found = sections(read_results(options.results), boards, references, names)
     text = as_text(found, options.format)
     if options.output:
-        write_text(options.output, f"{text}\n")
+        try:
+            write_text(options.output, f"{text}\n")
+        except OSError as error:
+            raise _unwritable(options.output, error) from None
         print(options.output)
     else:
         print(text)
@@ -81,6 +85,14 @@ def export(options: argparse.Namespace) -> int:
     """Write the records; print their paths."""
     beside = options.results if options.results.is_dir() else options.results.parent
     folder = options.output_path or beside / "export"
-    for file in export_results(options.results, options.format, folder, options.name):
+    try:
+        files = export_results(options.results, options.format, folder, options.name)
+    except OSError as error:
+        raise _unwritable(folder, error) from None
+    for file in files:
         print(file)
     return 0
+
+
+def _unwritable(place: Path, error: OSError) -> RunError:
+    return RunError(f"{place} cannot be written: {error.strerror}. Name another place.")

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pa_harness.board_scores import BoardScore, board_scores
+from pa_harness.errors import RunError
 from pa_harness.model_names import matching, short, suggestions
 from pa_harness.reported import UNKNOWN, YES, Reported
 
@@ -34,7 +35,7 @@ class Contender:
 
     Attributes:
         label: as in tables: ``λ = 0.5``, or the name.
-        lam: NaN for a model that is not between two others.
+        lam: NaN for a model that is not between two others, or under a schedule.
         reference: the name whose published numbers stand beside it. Everywhere but at λ = 0
             it is the instruct model's.
     """
@@ -47,7 +48,8 @@ class Contender:
     @property
     def endpoint(self) -> bool:
         """Whether the reference is this very model."""
-        return math.isnan(self.lam) or self.lam in (0, 1)
+        first = self.numbers[0]
+        return not first.adapted or (not first.way and self.lam in (0, 1))
 
 
 @dataclass(frozen=True)
@@ -87,27 +89,56 @@ class Names:
 
 def contenders(numbers: Sequence[Reported], names: Names) -> list[Contender]:
     """The models of the results: λ = 0 and 1 first, then between them, then others."""
-    groups: dict[tuple[str, str, float | None], list[Reported]] = {}
+    groups: dict[tuple[str, str, str], list[Reported]] = {}
     for number in numbers:
-        lam = None if math.isnan(number.lam) else number.lam
-        pair = (number.model, "") if lam is None else (number.base, number.instruct)
-        groups.setdefault((*pair, lam), []).append(number)
-    several = len({key[:2] for key in groups if key[2] is not None}) > 1
-    found = [_contender(key, group, names, several) for key, group in groups.items()]
+        pair = (number.base, number.instruct) if number.adapted else (number.model, "")
+        groups.setdefault((*pair, number.place), []).append(number)
+    several = len({key[:2] for key in groups if key[1]}) > 1
+    found = [_contender(group, names, several=several) for group in groups.values()]
     return sorted(found, key=lambda each: (math.isnan(each.lam), not each.endpoint, each.lam))
 
 
-def _contender(
-    key: tuple[str, str, float | None], group: list[Reported], names: Names, several: bool
-) -> Contender:
-    base, instruct, lam = key
-    if lam is None:
-        return Contender(short(base), math.nan, names.model or base, tuple(group))
-    reference = (names.base or base) if lam == 0 else (names.instruct or instruct)
-    label = f"λ = {lam:g}"
+def check_names(ours: Sequence[Contender], names: Names, published: Sequence[Reported]) -> None:
+    """See that what the user calls our models is of use.
+
+    Raises:
+        RunError: none of our models is the one that is named, several are, or no number was ever
+            published under the name.
+    """
+    plain = [each for each in ours if not each.numbers[0].adapted]
+    adapted = len(plain) < len(ours)
+    for flag, name, there, what in (
+        ("--base", names.base, adapted, "the base of a pair"),
+        ("--instruct", names.instruct, adapted, "the instruct model of a pair"),
+        ("--model", names.model, len(plain) == 1, "one model that is no pair"),
+    ):
+        if name and not there:
+            raise RunError(
+                f"{flag} {name} names {what}. The results are of: "
+                f"{', '.join(each.label for each in ours)}. --base and --instruct are for results "
+                "with λ, --model for one other model."
+            )
+        known = [row.model for row in published]
+        if name and not matching(name, known):
+            near = suggestions(name, known)
+            hint = f" Near it: {', '.join(near)}." if near else ""
+            raise RunError(
+                f"{flag} {name}: nothing is published under this name.{hint} Leave {flag} out to "
+                "compare without it."
+            )
+
+
+def _contender(group: list[Reported], names: Names, *, several: bool) -> Contender:
+    first = group[0]
+    if not first.adapted:
+        name = names.model or first.model
+        return Contender(short(first.model), first.lam, name, tuple(group))
+    is_base = first.lam == 0 and not first.way
+    reference = (names.base or first.base) if is_base else (names.instruct or first.instruct)
+    label = first.strength
     if several:
-        label += f", {short(base)} → {short(instruct)}"
-    return Contender(label, lam, reference, tuple(group))
+        label += f", {short(first.base)} → {short(first.instruct)}"
+    return Contender(label, first.lam, reference, tuple(group))
 
 
 def compare(board: Board, contender: Contender, published: Sequence[Reported]) -> list[Row]:

@@ -71,6 +71,7 @@ def _read(result: Mapping[str, Any], record: Mapping[str, Any], path: Path) -> R
         base=str(of_model.get("base", "")),
         instruct=str(of_model.get("instruct", "")),
         lam=float(of_model.get("lam", math.nan)),
+        way=str(of_model.get("way", "")),
         parameters=float(of_model.get("params_billions", math.nan)) * 1e9,
         precision=str(of_model.get("precision", "")),
         task=_ARCHIVE.get(name, name) if archive else name,

@@ -12,6 +12,7 @@ from pa_harness.errors import RunError, first_line
 from pa_harness.reported import Reported
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 _RATES = {  # metric -> its standard error
@@ -21,23 +22,25 @@ _RATES = {  # metric -> its standard error
 _NOT = "not comparable: "
 
 
-def read_judgement_files(run: Path, base: str, instruct: str) -> list[Reported]:
+def read_judgement_files(run: Path, measured: Sequence[Reported]) -> list[Reported]:
     """The win rates of all judges of a run, on all instructions.
 
     Args:
         run: the folder of a sweep; one without judgements gives none.
-        base: of the sweep's pair.
-        instruct: of the sweep's pair.
+        measured: the sweep's own numbers: which model each λ is.
 
     Raises:
         RunError: a table cannot be read.
     """
+    models = {number.lam: number for number in measured if number.adapted}
     found: list[Reported] = []
     for file in sorted(run.glob("judgements/*/judgements.parquet")):
         try:
             rows = [row for row in _rows(file) if row["subset"] == "all"]
             found += [
-                _number(row, metric, file, base, instruct) for row in rows for metric in _RATES
+                _number(row, metric, file, models[float(row["lam"])])
+                for row in rows
+                for metric in _RATES
             ]
         except (OSError, KeyError, TypeError, ValueError) as error:
             raise RunError(
@@ -54,14 +57,15 @@ def _rows(file: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def _number(row: dict[str, Any], metric: str, file: Path, base: str, instruct: str) -> Reported:
+def _number(row: dict[str, Any], metric: str, file: Path, model: Reported) -> Reported:
     verdict = str(row["comparable"])
     reasons = verdict.removeprefix(_NOT).split("; ") if verdict.startswith(_NOT) else []
     return Reported(
-        model=base,
-        base=base,
-        instruct=instruct,
-        lam=float(row["lam"]),
+        model=model.model,
+        base=model.base,
+        instruct=model.instruct,
+        lam=model.lam,
+        way=model.way,
         task="alpaca_eval",
         metric=metric,
         value=float(row[metric]) / 100,

@@ -1,6 +1,6 @@
 """Published leaderboard numbers: facts, each with its source, in ``data/leaderboard.csv``.
 
-``scripts/build_leaderboard.py FOLDER`` makes the file. The snapshots of one leaderboard are kept
+``tests/build_leaderboard.py FOLDER`` makes the file. The snapshots of one leaderboard are kept
 apart: the Open LLM Leaderboard v2 scored MATH anew between August 2024 and its end, and some
 models were submitted again in another precision or with another template.
 """

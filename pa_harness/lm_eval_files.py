@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from pa_harness.errors import RunError, first_line
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 # AlpacaEval's own metrics are percentages wherever they are written.
 _PERCENT = ("win_rate", "length_controlled_winrate", "discrete_win_rate")
+_OF_METHODS = ("rank", "energy", "density")  # model arguments that say which end is meant
 
 
 def read_json_file(path: Path) -> Any:
@@ -78,12 +80,15 @@ def from_results(content: Mapping[str, Any], path: Path) -> list[Reported]:
 def _reported(score: Score, content: Mapping[str, Any], path: Path) -> Reported:
     config = content.get("config") or {}
     unit = 100 if score.task.startswith("alpaca_eval") and score.metric in _PERCENT else 1
-    adapted = not math.isnan(score.lam)  # `--model hf` with peft= has two models, but no λ
+    way = _way(config, score.lam)
+    # `--model hf` with peft= has two models, but no λ.
+    adapted = bool(way) or not math.isnan(score.lam)
     return Reported(
-        model=score.instruct if adapted and score.lam == 1 else _model(score, content),
+        model=_model(score, content, way, adapted=adapted),
         base=score.base if adapted else "",
         instruct=score.instruct if adapted else "",
         lam=score.lam,
+        way=way,
         task=score.task,
         metric=score.key,
         value=score.value / unit,
@@ -103,10 +108,26 @@ def _reported(score: Score, content: Mapping[str, Any], path: Path) -> Reported:
     )
 
 
-def _model(score: Score, content: Mapping[str, Any]) -> str:
-    """The base of a pair; the adapter or checkpoint of any other model type."""
-    if not math.isnan(score.lam):
-        return score.base
+def _way(config: Mapping[str, Any], lam: float) -> str:
+    """What `Reported.way` says: the ends of a knob or of a shortened Δ are no parent."""
+    model_args = config.get("model_args")
+    given = model_args if isinstance(model_args, dict) else {}
+    if config.get("knob"):
+        return f"knob {config['knob']}"
+    if isinstance(given.get("lam"), dict):
+        schedule = json.dumps(given["lam"], sort_keys=True)
+        return f"schedule {sha256(schedule.encode()).hexdigest()[:6]}"
+    method = str(given.get("method") or "linear")
+    if method == "linear" or lam == 0 or (method == "slerp" and lam == 1):
+        return ""
+    numbers = [f"{name}={given[name]}" for name in _OF_METHODS if given.get(name) is not None]
+    return " ".join([method, *numbers])
+
+
+def _model(score: Score, content: Mapping[str, Any], way: str, *, adapted: bool) -> str:
+    """One of a pair, the base but for λ = 1; the adapter or checkpoint of any other model type."""
+    if adapted:
+        return score.instruct if score.lam == 1 and not way else score.base
     model_args = (content.get("config") or {}).get("model_args") or {}
     if isinstance(model_args, str):
         model_args = dict(part.split("=", 1) for part in model_args.split(",") if "=" in part)

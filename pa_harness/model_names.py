@@ -60,7 +60,7 @@ def matching(name: str, known: Iterable[str]) -> list[str]:
 def suggestions(name: str, known: Iterable[str], most: int = 3) -> list[str]:
     """Known names that look like it, nearest first."""
     names = {canonical(other).rpartition("/")[2]: other for other in dict.fromkeys(known)}
-    close = get_close_matches(canonical(name).rpartition("/")[2], names, most, 0.6)
+    close = get_close_matches(canonical(name).rpartition("/")[2], names, most, 0.7)
     return [names[each] for each in close]
 
 

@@ -36,7 +36,9 @@ class Reported:
         n: documents measured; 0 where it is not known.
         limit: lm-eval's ``--limit``; 0 is none.
         departures: what else was asked for that leaderboards do not (a system instruction, …).
-        lam: λ; NaN where the model is not between two others.
+        lam: λ; NaN where the model is not between two others, or under a schedule.
+        way: by which the model lies between two others, where that is not the straight line with
+            one λ: ``schedule 3fa2b1``, ``knob mlp``, ``trim density=0.2``.
         parameters: of the model; NaN where it is not known.
         main: whether the metric stands for its task.
         source: where the number can be read.
@@ -62,6 +64,7 @@ class Reported:
     limit: float = 0.0
     departures: tuple[str, ...] = ()
     lam: float = _NAN
+    way: str = ""
     base: str = ""
     instruct: str = ""
     parameters: float = _NAN
@@ -69,3 +72,19 @@ class Reported:
     higher_is_better: bool = True
     date: str = ""
     source: str = ""
+
+    @property
+    def adapted(self) -> bool:
+        """Whether the model is made of two others."""
+        return bool(self.instruct)
+
+    @property
+    def strength(self) -> str:
+        """Where between the two it is: ``λ = 0.5``, ``knob mlp, λ = 0.5``; empty if not adapted."""
+        lam = "" if math.isnan(self.lam) else f"λ = {self.lam:g}"
+        return ", ".join(part for part in (self.way, lam) if part)
+
+    @property
+    def place(self) -> str:
+        """The same as part of a name: ``lam=0.5``, ``knob_mlp_lam=0.5``."""
+        return self.strength.replace("λ = ", "lam=").replace(", ", "_").replace(" ", "_")

@@ -22,8 +22,13 @@ _KINDS = (
 )
 
 
-def read_results(paths: Sequence[Path]) -> list[Reported]:
+def read_results(paths: Sequence[Path], *, published: bool = False) -> list[Reported]:
     """The numbers of all paths; of one model, task and metric measured twice the newest.
+
+    Args:
+        paths: files and folders.
+        published: whether they are to be compared with: then numbers of other leaderboards,
+            shots, precisions or templates are not the same measurement, and stay side by side.
 
     Raises:
         RunError: nothing is there, or a file is damaged or of another kind.
@@ -32,12 +37,20 @@ def read_results(paths: Sequence[Path]) -> list[Reported]:
     found: dict[tuple[object, ...], Reported] = {}
     for path in paths:
         for number in _folder(path) if path.is_dir() else _file(path):
-            lam = None if number.lam != number.lam else number.lam
-            key = (number.model, number.instruct, lam, number.task, number.metric)
+            key = _what(number) + (_how(number) if published else ())
             known = found.get(key)
             if known is None or _time(known) <= _time(number):
                 found[key] = number
     return list(found.values())
+
+
+def _what(number: Reported) -> tuple[object, ...]:
+    return (number.model, number.instruct, number.place, number.task, number.metric)
+
+
+def _how(number: Reported) -> tuple[object, ...]:
+    board = (number.leaderboard, number.snapshot, number.scale)
+    return (*board, number.num_fewshot, number.precision, number.chat_template)
 
 
 def _time(number: Reported) -> tuple[float, str]:
@@ -68,8 +81,7 @@ def _folder(path: Path) -> list[Reported]:
     own = [file for file in files if file.name.startswith("results")]
     found = [number for file in own for number in _file(file)]
     if found:
-        pair = next((each for each in found if each.instruct), found[0])
-        found += read_judgement_files(path, pair.base, pair.instruct)
+        found += read_judgement_files(path, found)
     else:
         found = [number for file in files for number in _record(file)]
     if not found:

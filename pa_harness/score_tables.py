@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from pa_harness.boards import BOARDS, NAMES
 from pa_harness.data_file import read_data_file
 from pa_harness.errors import DataFileError, first_line
 from pa_harness.reported import NO, UNKNOWN, YES, Reported
@@ -23,6 +24,7 @@ ALSO = (
 )
 _TEXTS = (*("source", "version", "precision", "role", "date", "leaderboard", "snapshot"),)
 _UNITS = {"percent": 100.0, "fraction": 1.0}
+_SCALES = ("raw", "normalized")
 _TEMPLATES = {"yes": YES, "true": YES, "no": NO, "false": NO, "": UNKNOWN, "none": UNKNOWN}
 SUFFIXES = (".csv", ".tsv", ".yaml", ".yml")
 
@@ -39,7 +41,21 @@ def read_table(path: Path) -> list[Reported]:
     else:
         file = read_data_file(path)
         rows, places = file.rows, file.places
-    return [_row(row, f"{path}, {place}") for row, place in zip(rows, places, strict=True)]
+    if not rows:
+        raise DataFileError(f"{path} holds no rows. Expected {', '.join(NEEDED)} in each.")
+    numbers: list[Reported] = []
+    found: dict[Reported, str] = {}
+    for row, place in zip(rows, places, strict=True):
+        number = _row(row, f"{path}, {place}")
+        what = replace(number, value=0.0, stderr=0.0, source="")
+        if what in found:
+            raise DataFileError(
+                f"{path}: {found[what]} and {place} are of one thing ({number.model}, "
+                f"{number.task}, {number.metric}). Keep one, or tell them apart by a date."
+            )
+        found[what] = place
+        numbers.append(number)
+    return numbers
 
 
 def _yaml_rows(path: Path) -> list[dict[str, Any]]:
@@ -70,21 +86,22 @@ def _row(row: Mapping[str, Any], place: str) -> Reported:
     unit = _UNITS.get(str(given["unit"]).lower())
     if unit is None:
         raise DataFileError(f"{place}: unit {given['unit']!r}. Expected percent or fraction.")
+    value = _value(given, unit, place)
+    _check_words(given, place)
     template = _TEMPLATES.get(str(given.get("chat_template", "")).lower())
     if template is None:
         raise DataFileError(
             f"{place}: chat_template {given['chat_template']!r}. Expected yes, no or nothing."
         )
-    shots = _number(given, "num_fewshot", place)
-    documents = _number(given, "n", place)
+    shots = _count(given, "num_fewshot", place)
     made = Reported(
         model=str(given["model"]),
         task=str(given["task"]),
         metric=str(given["metric"]),
-        value=_number(given, "value", place) / unit,
+        value=value,
         stderr=_number(given, "stderr", place) / unit,
-        num_fewshot=None if math.isnan(shots) else int(shots),
-        n=0 if math.isnan(documents) else int(documents),
+        num_fewshot=shots,
+        n=_count(given, "n", place) or 0,
         chat_template=template,
         scale=str(given.get("scale") or "raw"),
     )
@@ -97,6 +114,41 @@ def _number(row: Mapping[str, Any], name: str, place: str) -> float:
     if value == "":
         return math.nan
     try:
-        return float(value)
+        number = float(value)
     except (TypeError, ValueError):
-        raise DataFileError(f"{place}: {name} {value!r} is no number.") from None
+        number = math.nan
+    if not math.isfinite(number):
+        raise DataFileError(f"{place}: {name} {value!r} is no number.")
+    return number
+
+
+def _count(row: Mapping[str, Any], name: str, place: str) -> int | None:
+    number = _number(row, name, place)
+    if math.isnan(number):
+        return None
+    if number < 0 or number != int(number):
+        raise DataFileError(f"{place}: {name} {row[name]!r}. Expected a whole number from 0.")
+    return int(number)
+
+
+def _value(row: Mapping[str, Any], unit: float, place: str) -> float:
+    """The value as a fraction; below 0 only where chance is 0."""
+    value = _number(row, "value", place) / unit
+    least = -math.inf if row.get("scale") == "normalized" else 0
+    if not least <= value <= 1:
+        other = " Is it percent?" if unit == 1 and 1 < value <= 100 else ""
+        raise DataFileError(
+            f"{place}: value {row['value']} with unit {row['unit']}. Expected 0 to {unit:g}.{other}"
+        )
+    return value
+
+
+def _check_words(row: Mapping[str, Any], place: str) -> None:
+    """Names of which each stands for something; another one would be compared with nothing."""
+    board = str(row.get("leaderboard", ""))
+    snapshots = [each.snapshot for each in BOARDS if each.name == board]
+    for name, known in (("scale", _SCALES), ("leaderboard", NAMES), ("snapshot", snapshots)):
+        given = str(row.get(name, ""))
+        if given and given not in known:
+            expected = ", ".join(known) or "none without a leaderboard"
+            raise DataFileError(f"{place}: {name} {given!r}. Expected nothing, or {expected}.")

@@ -22,6 +22,7 @@ from pa_harness.errors import RunError
 from pa_harness.every_eval_ever import record, source_data
 from pa_harness.lm_eval_files import from_results, is_lm_eval, read_json_file
 from pa_harness.model_names import short
+from pa_harness.score_tables import SUFFIXES
 from pa_harness.storage import write_json, write_text
 
 if TYPE_CHECKING:
@@ -46,18 +47,18 @@ class Measurements:
     @property
     def adapted(self) -> bool:
         """Whether the model is between two others."""
-        return not math.isnan(self.first.lam)
+        return self.first.adapted
 
     @property
     def folder(self) -> str:
         """Where its records go."""
-        return f"lam={self.first.lam:g}" if self.adapted else short(self.first.model)
+        return self.first.place if self.adapted else short(self.first.model)
 
     def identifier(self, name: str) -> str:
         """The model's name: both parents and λ, or the given name and λ."""
         parents = "__".join(short(each).replace("/", "_") for each in self.parents)
         stem = name or parents or short(self.first.model)
-        return f"{stem}__lam={self.first.lam:g}" if self.adapted else stem
+        return f"{stem}__{self.first.place}" if self.adapted else stem
 
     @property
     def parents(self) -> list[str]:
@@ -97,6 +98,8 @@ def export_results(path: Path, kind: str, output: Path, name: str = "") -> list[
 
 def measured(path: Path) -> list[Measurements]:
     """What lm-eval's results files below a path hold, by model; newer numbers replace older."""
+    if path.suffix.lower() in SUFFIXES:
+        raise RunError(f"{path} is a table. Expected lm-eval's results: a file, a folder, a sweep.")
     files = sorted(path.rglob("results*.json")) if path.is_dir() else [path]
     found: dict[tuple[str, str, str], Measurements] = {}
     for file in sorted(files, key=lambda file: file.name):
@@ -105,8 +108,8 @@ def measured(path: Path) -> list[Measurements]:
             raise RunError(f"{file} is no results file of lm-eval (no results and configs).")
         numbers = from_results(content, file)
         first = numbers[0]
-        key = (first.model, first.instruct, f"{first.lam:g}")
-        date = float(content.get("date") or 0)
+        key = (first.model, first.instruct, first.place)
+        date = _seconds(content.get("date"), file)
         library = str(content.get("lm_eval_version") or "unknown")
         model = found.setdefault(key, Measurements(first, library, date))
         model.numbers |= {(each.task, each.metric): each for each in numbers}
@@ -116,16 +119,28 @@ def measured(path: Path) -> list[Measurements]:
     return list(found.values())
 
 
+def _seconds(date: Any, file: Path) -> float:
+    try:
+        return float(date or 0)
+    except (TypeError, ValueError):
+        raise RunError(
+            f"{file} is damaged: its date is {date!r}. Expected seconds since 1970, as lm-eval "
+            "writes them. Run the evaluation again."
+        ) from None
+
+
 def _every_eval_ever(model: Measurements, folder: Path, identifier: str) -> Path:
-    known = {"lam": f"{model.first.lam:g}", "base": model.first.base}
+    first = model.first
     about = {
         "name": identifier,
         "id": identifier,
-        **({**known, "instruct": model.first.instruct} if model.adapted else {}),
-        "precision": model.first.precision or "unknown",
+        **({"base": first.base, "instruct": first.instruct} if model.adapted else {}),
+        **({} if math.isnan(first.lam) else {"lam": f"{first.lam:g}"}),
+        **({"way": first.way} if first.way else {}),
+        "precision": first.precision or "unknown",
     }
-    if model.first.parameters > 0:
-        about["params_billions"] = f"{model.first.parameters / 1e9:g}"
+    if first.parameters > 0:
+        about["params_billions"] = f"{first.parameters / 1e9:g}"
     date = f"{model.date:.6f}"
     content = record(about, list(model.numbers.values()), model.configs, model.library, date)
     file = folder / "every_eval_ever" / f"{uuid.uuid5(uuid.NAMESPACE_URL, identifier + date)}.json"
@@ -160,7 +175,7 @@ def _model_index(model: Measurements, folder: Path, identifier: str) -> Path:
     data_of_card = ModelCardData(
         model_name=identifier,
         base_model=parents or None,
-        tags=["pa-harness", *([f"lam={model.first.lam:g}"] if model.adapted else [])],
+        tags=["pa-harness", *([model.first.place] if model.adapted else [])],
         eval_results=results,
     )
     file = folder / "README.md"
@@ -174,7 +189,7 @@ def _sentence(model: Measurements) -> str:
         return f"Measured with lm-eval {model.library}."
     base, instruct = model.parents
     return (
-        f"θ_λ = θ_base + λ (θ_instruct − θ_base) with λ = {model.first.lam:g}, base {base}, "
+        f"θ_λ = θ_base + λ (θ_instruct − θ_base) with {model.first.strength}, base {base}, "
         f"instruct {instruct}. Measured with pa-harness and lm-eval {model.library}."
     )
 
@@ -216,5 +231,5 @@ def _notes(model: Measurements, number: Reported) -> str:
         parts.append(f"limit {number.limit:g} ({number.n} documents)")
     if model.adapted:
         base, instruct = (short(each) for each in model.parents)
-        parts.append(f"λ = {model.first.lam:g} between {base} and {instruct} (pa-harness)")
+        parts.append(f"{model.first.strength} between {base} and {instruct} (pa-harness)")
     return "; ".join(parts)

@@ -12,6 +12,7 @@ from pa_harness.comparison import (
     Contender,
     Names,
     Row,
+    check_names,
     compare,
     contenders,
     differing,
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from pa_harness.boards import Board
     from pa_harness.reported import Reported
 
+_NAMED = 3  # sources spelled out in a title
 RUNNABLE = {"open_llm_v1": "pa_open_llm_v1", "open_llm_v2": "leaderboard"}  # lm-eval groups
 
 
@@ -70,6 +72,7 @@ def sections(
     others = [row for row in references if row.leaderboard not in NAMES]
     wanted = set(to) or ({row.leaderboard for row in added} if references else set(NAMES))
     known = [*published(), *added]
+    check_names(ours, names or Names(), [*known, *others])
     found = [_board_section(board, ours, known) for board in BOARDS if board.name in wanted]
     found = [section for section in found if section.rows]
     if others:
@@ -98,7 +101,7 @@ def named_references(to: Sequence[str]) -> tuple[list[str], list[Reported]]:
                 f"--to {name} is neither a leaderboard nor a file.{hint} Leaderboards: "
                 f"{', '.join(NAMES)}."
             )
-    return boards, read_results(paths)
+    return boards, read_results(paths, published=True)
 
 
 def _board_section(board: Board, ours: Sequence[Contender], known: Sequence[Reported]) -> Section:
@@ -134,7 +137,9 @@ def _file_section(ours: Sequence[Contender], others: Sequence[Reported]) -> Sect
         rows += mine
         sentence = endpoint_sentence(contender, mine)
         sentences += [sentence] if sentence else []
-    source = ", ".join(dict.fromkeys(row.source for row in others))
+    sources = list(dict.fromkeys(row.source for row in others))
+    more = f" and {len(sources) - _NAMED} more" if len(sources) > _NAMED else ""
+    source = f"{', '.join(sources[:_NAMED])}{more}"
     if not rows:
         raise RunError(
             f"{source} shares no model and task with the results. It has the models:\n"

@@ -5,8 +5,10 @@ excerpt in `pa_harness.leaderboard`, not all that was ever submitted.
 
     rank = 1 + number of published runs with a higher number
 
-Numbers are rounded as the leaderboard prints them, so that a published model's own numbers have its
-published rank; runs that are equal share one.
+Numbers are rounded as the leaderboard prints them; runs that are equal share a rank. A printed
+average was made of unrounded numbers and can differ by one in its last digit from the mean of the
+printed ones. So where all of ours are those of a published run, its average is ours, and a
+published model's own numbers have its published rank.
 """
 
 from __future__ import annotations
@@ -102,8 +104,23 @@ def _average(
     problems = [f"not measured: {', '.join(absent)}"] if absent else []
     problems += [f"not comparable: {', '.join(unfair)}"] if unfair else []
     values = _values(rows, *board.headline)
-    value = average(board, scores)
+    value = _printed_average(board, scores, rows)
     return _standing(contender, AVERAGE, value, values, (size, "; ".join(problems)))
+
+
+def _printed_average(board: Board, scores: Sequence[BoardScore], rows: Sequence[Reported]) -> float:
+    """The mean of the tasks, but where a published run has the same ones the average of that."""
+    mean = average(board, scores)
+    ours = {score.task.name: round(score.value, _DECIMALS) for score in scores}
+    runs: dict[tuple[str, ...], dict[str, float]] = {}
+    for row in rows:
+        key = (row.model, row.run, row.precision, row.chat_template, row.date)
+        runs.setdefault(key, {})[row.task] = round(row.value, _DECIMALS)
+    for run in runs.values():
+        printed = run.pop(board.headline[0], mean)
+        if run == ours:
+            return printed
+    return mean
 
 
 def _values(rows: Sequence[Reported], task: str, metric: str) -> list[float]:

@@ -91,10 +91,9 @@ def test_a_file_is_written_where_one_is_named(
 def test_the_user_says_which_published_model_ours_is(
     files: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    names = ("--base", "Qwen/Qwen1.5-4B", "--instruct", "google/gema-2b-it")
+    names = ("--base", "Qwen/Qwen1.5-4B", "--instruct", "google/gemma-7b-it")
     text = printed(capsys, str(files), "--to", "open_llm_v1", *names)
-    assert "Qwen/Qwen1.5-4B" in text
-    assert "λ = 1: no published number of google/gema-2b-it. Near it: google/gemma-2b-it," in text
+    assert "Published: Qwen/Qwen1.5-4B, google/gemma-7b-it." in text
 
 
 def test_errors_are_one_message_and_exit_code_2(
@@ -105,6 +104,18 @@ def test_errors_are_one_message_and_exit_code_2(
         ([str(files)], "results_0.json is not whole JSON"),
         ([str(files / "none")], "There is no file"),
         ([str(files / "results_1.json"), "--to", "open_llm_v11"], "Did you mean open_llm_v1?"),
+        (
+            [str(files / "results_1.json"), "--instruct", "google/gema-2b-it"],
+            "google/gema-2b-it: nothing is published under this name. Near it: google/gemma-2b-it,",
+        ),
+        (
+            [str(files / "results_1.json"), "--model", GEMMA],
+            f"--model {GEMMA} names one model that is no pair. The results are of: λ = 1. --base",
+        ),
+        (
+            [str(files / "results_1.json"), "--output", str(files)],
+            f"{files} cannot be written: Is a directory. Name another place.",
+        ),
     ):
         assert main(["compare", *arguments]) == 2
         error = capsys.readouterr().err

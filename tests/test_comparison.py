@@ -12,6 +12,7 @@ from as_published import Run, results_of, run_of, runs
 
 from pa_harness.boards import BOARDS, Board
 from pa_harness.comparison import Names
+from pa_harness.errors import RunError
 from pa_harness.leaderboard import published
 from pa_harness.lm_eval_files import from_results
 from pa_harness.model_names import billions, size_class
@@ -62,12 +63,7 @@ def check_ranks(board: Board, run: Run, everything: list[Run], section: Section)
             return next(r.value for r in found if len(found) == 1 or r.metric == metric)
 
         rank = known([value(each) for each in same], value(run))
-        if standing.what == "average":  # of rounded tasks: one in the last digit may remain
-            lower = known([value(each) for each in same], value(run) + 1e-4)
-            higher = known([value(each) for each in same], value(run) - 1e-4)
-            assert lower <= standing.rank <= higher, (run[0], standing)
-        else:
-            assert standing.rank == rank, (run[0], standing)
+        assert standing.rank == rank, (run[0], standing)
         assert (standing.of, standing.size_class) == (len(same), own_class)
         assert standing.note == COMPUTED
 
@@ -85,7 +81,9 @@ def test_verdicts_where_all_is_known_and_where_the_archive_is_silent() -> None:
 def changed(what: str, task: str, value: Any) -> dict[str, Any]:
     """The results of gemma-7b with one thing different."""
     content = results_of(V1, run_of(V1, "google/gemma-7b", "bfloat16"))
-    if what == "metric":
+    if what == "value":
+        content["results"][task]["acc_norm,none"] = value
+    elif what == "metric":
         content["results"][task] = {"acc,none": value}
     elif what == "limit":
         content["config"]["limit"] = float(value)
@@ -104,6 +102,8 @@ def changed(what: str, task: str, value: Any) -> dict[str, Any]:
 
 
 CHANGES = [
+    ("value", "arc_challenge", math.nan, "ARC", "value: none, not from 0 to 1"),
+    ("value", "arc_challenge", 41.5, "ARC", "value: 41.5, not from 0 to 1"),
     ("n-shot", "arc_challenge", 0, "ARC", "shots: 0, not 25"),
     ("metric", "arc_challenge", 0.5, "ARC", "metric: acc,none, not acc_norm,none"),
     ("versions", "hellaswag", 2.0, "HellaSwag", "task version: 2.0, not 1.0"),
@@ -256,6 +256,69 @@ def test_a_model_that_was_never_published_gets_suggestions() -> None:
     )
     named = beside(V1, content, Names(model="google/gemma-2b"))
     assert [row.difference for row in named.rows] == [0.0] * 6
+    with pytest.raises(RunError, match="--base google/gemma-2b names the base of a pair"):
+        beside(V1, content, Names(base="google/gemma-2b"))
+
+
+def test_one_name_does_not_stand_for_two_models() -> None:
+    numbers = [Reported(name, "hellaswag", "acc_norm", 0.82) for name in ("a/b", "c/d")]
+    with pytest.raises(RunError, match=r"The results are of: a/b, c/d\."):
+        sections(numbers, ["open_llm_v1"], (), Names(model="google/gemma-2b"))
+
+
+def adapted(lam: Any, knob: str = "", **model_args: Any) -> list[Reported]:
+    """gemma-2b's numbers as those of a model between it and gemma-2b-it; as the model writes it."""
+    parents = {"pretrained": "google/gemma-2b", "instruct": "google/gemma-2b-it"}
+    config = {
+        "model_args": {**parents, "lam": lam, **model_args},
+        "lam": None if isinstance(lam, dict) else lam,
+        **({"knob": knob} if knob else {}),
+    }
+    return from_results(results_of(V1, run_of(V1, "google/gemma-2b", "bfloat16"), **config), FILE)
+
+
+SCHEDULE = {"base": 0.5, "rules": []}
+WAYS: list[tuple[list[Reported], str, str]] = [
+    (adapted(0.0), "λ = 0", "base"),
+    (adapted(1.0), "λ = 1", "instruct"),
+    (adapted(0.0, "mlp"), "knob mlp, λ = 0", ""),
+    (adapted(1.0, "mlp"), "knob mlp, λ = 1", ""),
+    (adapted(SCHEDULE), "schedule ", ""),
+    (adapted(1.0, method="trim", density=0.2), "trim density=0.2, λ = 1", ""),
+    (adapted(0.0, method="trim", density=0.2), "λ = 0", "base"),
+    (adapted(0.5, method="slerp"), "slerp, λ = 0.5", ""),
+    (adapted(1.0, method="slerp"), "λ = 1", "instruct"),
+]
+
+
+@pytest.mark.parametrize(("numbers", "label", "parent"), WAYS, ids=[way[1] for way in WAYS])
+def test_only_a_parent_reproduces_a_parent(
+    numbers: list[Reported], label: str, parent: str
+) -> None:
+    """λ of a knob or of a shortened Δ is no end, and a schedule is not the base model."""
+    (section,) = sections(numbers, ["open_llm_v1"])
+    assert all(row.contender.startswith(label) for row in section.rows)
+    assert section.rows[0].model == "google/gemma-2b" + "-it" * (parent != "base")
+    assert len(section.sentences) == bool(parent)
+
+
+def test_two_schedules_are_two_models() -> None:
+    numbers = [number for base in (0.5, 0.6) for number in adapted({**SCHEDULE, "base": base})]
+    (section,) = sections(numbers, ["open_llm_v1"])
+    assert len({row.contender for row in section.rows}) == 2
+
+
+def test_a_table_in_the_leaderboards_words_is_its_own_task() -> None:
+    """lm-eval's gsm8k is another task than the leaderboard's of that name."""
+    model = "google/gemma-7b"
+    value = published_value(V1, "gsm8k")
+    own = Reported(model, "gsm8k", "exact_match", value, num_fewshot=5, precision="bfloat16")
+    lm_evals = Reported(model, "gsm8k", "exact_match,strict-match", value, num_fewshot=5)
+    (row,) = sections([own], ["open_llm_v1"])[0].rows
+    assert (row.difference, row.reasons) == (0.0, ())
+    assert row.unknown[0] == "stops"
+    (row,) = sections([lm_evals], ["open_llm_v1"])[0].rows
+    assert row.reasons == ("stops: the leaderboard also ended answers at ':'",)
 
 
 def test_alpaca_eval_prefers_the_official_row_and_ranks_by_it() -> None:

@@ -133,20 +133,22 @@ MAY_IMPORT: dict[str, set[str]] = {
     "boards": {"reported"},
     "model_names": set(),
     "lm_eval_files": TEXT | {"reported", "scores"},
-    "score_tables": TEXT | {"data_file", "reported"},
+    "score_tables": TEXT | {"boards", "data_file", "reported"},
     "every_eval_ever": TEXT | {"reported"},
     "judgement_files": TEXT | {"reported"},
     "result_files": TEXT
     | {"every_eval_ever", "judgement_files", "lm_eval_files", "reported", "score_tables"},
     "board_scores": {"boards", "reported"},
-    "comparison": {"board_scores", "boards", "model_names", "reported"},
+    "comparison": TEXT | {"board_scores", "boards", "model_names", "reported"},
     "standing": {"board_scores", "boards", "comparison", "model_names", "reported"},
     "side_by_side": TEXT
     | {"boards", "comparison", "leaderboard", "model_names", "reported", "result_files"}
     | {"standing"},
     "comparison_text": {"comparison", "side_by_side", "standing", "storage", "tables"},
-    "sharing": TEXT | {"every_eval_ever", "lm_eval_files", "model_names", "reported", "storage"},
-    "cli_compare": {"boards", "cli_verb", "comparison", "comparison_text", "result_files"}
+    "sharing": TEXT
+    | {"every_eval_ever", "lm_eval_files", "model_names", "reported", "score_tables", "storage"},
+    "cli_compare": TEXT
+    | {"boards", "cli_verb", "comparison", "comparison_text", "result_files"}
     | {"sharing", "side_by_side", "storage"},
     "publication": TEXT
     | {"browser", "choice", "figures", "folder", "report", "scores", "statistics", "storage"}
@@ -213,7 +215,6 @@ MAY_IMPORT: dict[str, set[str]] = {
 MODULES = sorted(PACKAGE.glob("*.py"))
 ROOT = PACKAGE.parent
 EVERYTHING = [*MODULES, *(ROOT / "tests").glob("*.py"), *(ROOT / "benchmarks").rglob("*.py")]
-EVERYTHING += (ROOT / "scripts").glob("*.py")
 
 
 def imported(module: Path) -> set[str]:

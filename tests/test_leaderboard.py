@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import csv
-import runpy
 from collections import Counter
 from pathlib import Path
 
 import pytest
 from as_published import results_of, runs
+from build_leaderboard import build
 
 from pa_harness.board_scores import board_scores
 from pa_harness.boards import BOARDS, MMLU_SUBJECTS, NAMES, Board
@@ -18,7 +18,6 @@ from pa_harness.model_names import billions, size_class
 from pa_harness.reported import Reported
 from pa_harness.standing import average
 
-SCRIPT = Path(__file__).parents[1] / "scripts" / "build_leaderboard.py"
 ROWS = published()
 _OF = ("a/m-7b", "base")
 _FILE = "x:data/a/m-7b/12345678-aaaa-bbbb.json (precision=bfloat16)"
@@ -141,7 +140,7 @@ def test_every_published_model_has_a_size() -> None:
 
 
 def test_the_file_is_what_the_script_writes(tmp_path: Path) -> None:
-    lines = runpy.run_path(str(SCRIPT))["build"](collected(tmp_path, COLLECTED)).splitlines()
+    lines = build(collected(tmp_path, COLLECTED)).splitlines()
     assert lines[0] == ",".join(COLUMNS)
     rows = [line.split(",") for line in lines[1:]]
     found = {(row[0], row[1], row[4], row[6]): row for row in rows}
@@ -162,7 +161,7 @@ def test_the_file_is_what_the_script_writes(tmp_path: Path) -> None:
 def test_a_number_without_a_unit_is_refused(tmp_path: Path) -> None:
     bare = [[str(cell).partition(" [")[0] for cell in row] for row in COLLECTED[:2]]
     with pytest.raises(ValueError, match="no unit is known"):
-        runpy.run_path(str(SCRIPT))["build"](collected(tmp_path, bare))
+        build(collected(tmp_path, bare))
 
 
 def test_reading_gives_back_what_was_written() -> None:

@@ -111,6 +111,24 @@ def test_a_file_with_other_numbers(tmp_path: Path) -> None:
     }
 
 
+def test_numbers_in_several_settings_stand_side_by_side(tmp_path: Path) -> None:
+    """Of a table to compare with, none is taken for another's repetition."""
+    table = tmp_path / "theirs.csv"
+    table.write_text(
+        "model,task,metric,value,unit,source,num_fewshot,leaderboard,snapshot\n"
+        "google/gemma-2b,hellaswag,acc_norm,71.65,percent,s,10,,\n"
+        "google/gemma-2b,hellaswag,acc_norm,70,percent,s,0,,\n"
+        "me/mine,leaderboard_gpqa,acc_norm,30,percent,s,0,open_llm_v2,final\n"
+        "me/mine,leaderboard_gpqa,acc_norm,7,percent,s,0,open_llm_v2,2024-08\n"
+    )
+    boards, references = named_references([str(table)])
+    assert len(references) == 4
+    numbers = read_results([lm_eval_file(tmp_path)])
+    found = sections(numbers, boards, references)[-1]
+    shots = [[r for r in row.reasons if r.startswith("shots")] for row in found.rows]
+    assert shots == [[], ["shots: 10, not 0"]]
+
+
 def test_a_file_that_shares_nothing_says_what_it_has(tmp_path: Path) -> None:
     numbers = read_results([lm_eval_file(tmp_path)])
     (tmp_path / "mine.csv").write_text(TABLE.replace("hellaswag", "x").replace("winogrande", "y"))
@@ -179,6 +197,25 @@ TABLES = {
     TABLE.replace("percent", "permille"): "line 2: unit 'permille'. Expected percent or fraction",
     TABLE.replace("71.5", "high"): "line 2: value 'high' is no number",
     TABLE.replace("precision", "colour"): "line 2: has colour. Every row needs",
+    TABLE.replace("71.5", "nan"): "line 2: value 'nan' is no number",
+    TABLE.replace("71.5", "inf"): "line 2: value 'inf' is no number",
+    TABLE.replace("71.5", "-1"): r"line 2: value -1 with unit percent. Expected 0 to 100\.$",
+    TABLE.replace("0.66", "66"): "line 3: value 66 with unit fraction. Expected 0 to 1. Is it perc",
+    TABLE.replace("paper,10", "paper,2.5"): "line 2: num_fewshot '2.5'. Expected a whole number",
+    TABLE.replace("paper,10", "paper,-1"): "line 2: num_fewshot '-1'. Expected a whole number",
+    TABLE.replace("paper,10", "paper,inf"): "line 2: num_fewshot 'inf' is no number",
+    TABLE.replace("10,,", "10,open_llm_v3,"): (
+        "line 2: leaderboard 'open_llm_v3'. Expected nothing, or open_llm_v1, open_llm_v2, alpaca"
+    ),
+    TABLE.replace("precision", "scale").replace("10,,", "10,,normalised"): (
+        "line 2: scale 'normalised'. Expected nothing, or raw, normalized"
+    ),
+    TABLE.replace("precision", "snapshot").replace("10,,", "10,open_llm_v2,2023"): (
+        "line 2: snapshot '2023'. Expected nothing, or 2024-08, final"
+    ),
+    TABLE + TABLE.splitlines()[1].replace("71.5", "72"): (
+        r"line 2 and line 4 are of one thing \(me/mine-2b, hellaswag, acc_norm\)"
+    ),
     TABLE.replace("precision", "chat_template").replace("10,,", "10,,maybe"): (
         "chat_template 'maybe'. Expected yes, no or nothing"
     ),
@@ -195,6 +232,7 @@ def test_a_malformed_table_gets_one_clear_message(text: str, tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
+        ("[]", "t.yaml holds no rows"),
         ("a: b", "expected a list of mappings with model, task"),
         ("- [", "cannot be read as YAML"),
     ],

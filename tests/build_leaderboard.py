@@ -1,6 +1,6 @@
 """Make pa_harness/data/leaderboard.csv from a folder with collected numbers.
 
-    python scripts/build_leaderboard.py FOLDER
+    python tests/build_leaderboard.py FOLDER
 
 FOLDER holds ``published_scores.csv`` with the columns model, role, leaderboard, task, num_fewshot,
 metric (with its scale in brackets), value, source, date. Every number is taken over as it was read;
