@@ -45,7 +45,7 @@ class BoardTask:
         documents: of all parts.
         accepted: lm-eval's task (for parts, a pattern with ``{}``) -> versions that measure this;
             none where any does.
-        near: tasks that measure something like it -> what differs.
+        near: tasks that measure something like it -> what differs, beside the number of documents.
         parts: subtasks; empty where the task has none.
         options: chance is 1 / options, where the task is normalised whole; 0 for chance 0.
         weighted: whether the raw value weights parts by documents.
@@ -94,6 +94,12 @@ class Board:
     averaged: bool = True
 
 
+def _and_lite(near: dict[str, str]) -> dict[str, str]:
+    """The tasks, and those of ``pa_icl_lite``, which ask a sample of the same documents."""
+    lite = {name.replace("::", "_lite::"): note for name, note in near.items() if "::" in name}
+    return near | lite | {f"{name}_lite": note for name, note in near.items() if "::" not in name}
+
+
 _SUBJECTS = """abstract_algebra:100 anatomy:135 astronomy:152 business_ethics:100
 clinical_knowledge:265 college_biology:144 college_chemistry:100 college_computer_science:100
 college_mathematics:100 college_medicine:173 college_physics:102 computer_security:100
@@ -133,12 +139,12 @@ _V1 = (
     BoardTask(
         *("arc_challenge", "ARC", 25, ("acc_norm,none",), 1172),
         accepted={"pa_open_llm_v1_arc_challenge": ("1.0",), "arc_challenge": ("1.0",)},
-        near={"pa_arc_challenge_cf": _SAME_SHOTS, "pa_arc_challenge_mcf": _LETTERS},
+        near=_and_lite({"pa_arc_challenge_cf": _SAME_SHOTS, "pa_arc_challenge_mcf": _LETTERS}),
     ),
     BoardTask(
         *("hellaswag", "HellaSwag", 10, ("acc_norm,none",), 10042),
         accepted={"pa_open_llm_v1_hellaswag": ("1.0",), "hellaswag": ("1.0",)},
-        near={"pa_hellaswag_cf": _SAME_SHOTS, "pa_hellaswag_mcf": _LETTERS},
+        near=_and_lite({"pa_hellaswag_cf": _SAME_SHOTS, "pa_hellaswag_mcf": _LETTERS}),
     ),
     BoardTask(
         *("mmlu", "MMLU", 5, ("acc,none",), 14042),
@@ -146,7 +152,7 @@ _V1 = (
             "mmlu_{}": ("1.0",),
             "pa_mmlu_mcf::{}": ("1.0",),  # the same prompts: the first five of the split dev
         },
-        near={"pa_mmlu_cf::{}": _NO_LETTERS},
+        near={"pa_mmlu_mcf_lite::{}": "", **_and_lite({"pa_mmlu_cf::{}": _NO_LETTERS})},
         parts=MMLU_SUBJECTS,
         weighted=False,
     ),
@@ -157,12 +163,12 @@ _V1 = (
     BoardTask(
         *("winogrande", "WinoGrande", 5, ("acc,none",), 1267),
         accepted={"pa_open_llm_v1_winogrande": ("1.0",), "winogrande": ("1.0",)},
-        near={"pa_winogrande_cf": _SAME_SHOTS, "pa_winogrande_mcf": _LETTERS},
+        near=_and_lite({"pa_winogrande_cf": _SAME_SHOTS, "pa_winogrande_mcf": _LETTERS}),
     ),
     BoardTask(
         *("gsm8k", "GSM8K", 5, ("exact_match,strict-match",), 1319),
         accepted={"pa_open_llm_v1_gsm8k": ("1.0",)},
-        near={"gsm8k": _STOPS, "pa_gsm8k_gen": f"{_SAME_SHOTS}; {_STOPS}"},
+        near={"gsm8k": _STOPS, **_and_lite({"pa_gsm8k_gen": f"{_SAME_SHOTS}; {_STOPS}"})},
     ),
 )
 

@@ -191,7 +191,7 @@ def _beside(number: Reported, contender: Contender, row: Reported) -> Row:
 
 
 def _nothing(numbers: Sequence[Reported], wanted: Iterable[str]) -> str:
-    tasks = dict.fromkeys(number.task for number in numbers)
+    tasks = dict.fromkeys(number.task.partition("::")[0] for number in numbers)
     runs = [
         f"{board.name}: {', '.join(task.title for task in board.tasks)}"
         + (f" (--tasks {RUNNABLE[board.name]})" if board.name in RUNNABLE else "")

@@ -12,7 +12,6 @@ from as_published import Run, results_of, run_of, runs
 
 from pa_harness.boards import BOARDS, Board
 from pa_harness.comparison import Names
-from pa_harness.errors import RunError
 from pa_harness.leaderboard import published
 from pa_harness.lm_eval_files import from_results
 from pa_harness.model_names import billions, size_class
@@ -156,12 +155,26 @@ def test_unknown_settings_are_said_and_never_guessed() -> None:
     }
 
 
-def test_our_own_suite_is_beside_it_with_the_difference_said() -> None:
+@pytest.mark.parametrize("name", ["pa_hellaswag_cf", "pa_hellaswag_cf_lite"])
+def test_our_own_suite_is_beside_it_with_the_difference_said(name: str) -> None:
     content = changed("n-shot", "hellaswag", 10)
     for section in ("results", "configs", "versions", "n-shot", "n-samples"):
-        content[section]["pa_hellaswag_cf"] = content[section].pop("hellaswag")
+        content[section][name] = content[section].pop("hellaswag")
     (row,) = [row for row in beside(V1, content).rows if row.task == "HellaSwag"]
     assert row.reasons[0].startswith("demonstrations: the same for every document")
+
+
+def test_the_short_suite_is_a_sample() -> None:
+    content = changed("n-shot", "hellaswag", 10)
+    for section in ("results", "configs", "versions", "n-shot", "n-samples"):
+        for name in [name for name in content[section] if name.startswith("mmlu_")]:
+            subject = name.removeprefix("mmlu_")
+            content[section][f"pa_mmlu_mcf_lite::{subject}"] = content[section].pop(name)
+    for name in content["n-samples"]:
+        if "::" in name:
+            content["n-samples"][name]["effective"] = 4
+    (row,) = [row for row in beside(V1, content).rows if row.task == "MMLU"]
+    assert row.reasons == ("documents: 228, not 14042",)
 
 
 def test_parts_are_put_together_as_the_leaderboard_did() -> None:
@@ -216,96 +229,6 @@ def test_standard_errors_and_z() -> None:
         "on 5 of 6 comparable tasks; WinoGrande differs by +0.0300 (z = +3.0)."
         in (section.sentences[0])
     )
-
-
-def test_ends_come_first_and_stand_beside_their_models() -> None:
-    run = run_of(V1, "google/gemma-2b", "bfloat16")
-    numbers = []
-    for lam in (0.5, 1, 0):
-        args = {"pretrained": "google/gemma-2b", "instruct": "google/gemma-2b-it", "lam": lam}
-        numbers += from_results(results_of(V1, run, model_args=args), FILE)
-    (section,) = sections(numbers, ["open_llm_v1"])
-    shown = [(row.contender, row.model) for row in section.rows if row.task == "ARC"]
-    assert shown == [
-        ("λ = 0", "google/gemma-2b"),
-        ("λ = 1", "google/gemma-2b-it"),
-        ("λ = 0.5", "google/gemma-2b-it"),
-    ]
-    assert section.sentences == (
-        "λ = 0 reproduces google/gemma-2b on 6 of 6 comparable tasks.",
-        "λ = 1: no task is comparable with google/gemma-2b-it's.",  # published in float16
-    )
-    assert {standing.contender for standing in section.standings} == {"λ = 0", "λ = 1", "λ = 0.5"}
-
-
-def test_beyond_the_ends_nothing_is_reproduced() -> None:
-    """λ = 1.5 is no published model: its numbers stand beside the instruct model's, no more."""
-    args = {"pretrained": "google/gemma-2b", "instruct": "google/gemma-2b-it", "lam": 1.5}
-    section = beside(V1, results_of(V1, run_of(V1, "google/gemma-2b-it"), model_args=args))
-    assert section.rows[0].model == "google/gemma-2b-it"
-    assert section.sentences == ()
-
-
-def test_a_model_that_was_never_published_gets_suggestions() -> None:
-    content = results_of(V1, run_of(V1, "google/gemma-2b", "bfloat16"))
-    content["config"]["model_args"] = {"pretrained": "google/gema-2b"}
-    section = beside(V1, content)
-    assert {row.verdict for row in section.rows} == {"no published number"}
-    assert (
-        "no published number of google/gema-2b. Near it: google/gemma-2b," in (section.sentences[0])
-    )
-    named = beside(V1, content, Names(model="google/gemma-2b"))
-    assert [row.difference for row in named.rows] == [0.0] * 6
-    with pytest.raises(RunError, match="--base google/gemma-2b names the base of a pair"):
-        beside(V1, content, Names(base="google/gemma-2b"))
-
-
-def test_one_name_does_not_stand_for_two_models() -> None:
-    numbers = [Reported(name, "hellaswag", "acc_norm", 0.82) for name in ("a/b", "c/d")]
-    with pytest.raises(RunError, match=r"The results are of: a/b, c/d\."):
-        sections(numbers, ["open_llm_v1"], (), Names(model="google/gemma-2b"))
-
-
-def adapted(lam: Any, knob: str = "", **model_args: Any) -> list[Reported]:
-    """gemma-2b's numbers as those of a model between it and gemma-2b-it; as the model writes it."""
-    parents = {"pretrained": "google/gemma-2b", "instruct": "google/gemma-2b-it"}
-    config = {
-        "model_args": {**parents, "lam": lam, **model_args},
-        "lam": None if isinstance(lam, dict) else lam,
-        **({"knob": knob} if knob else {}),
-    }
-    return from_results(results_of(V1, run_of(V1, "google/gemma-2b", "bfloat16"), **config), FILE)
-
-
-SCHEDULE = {"base": 0.5, "rules": []}
-WAYS: list[tuple[list[Reported], str, str]] = [
-    (adapted(0.0), "λ = 0", "base"),
-    (adapted(1.0), "λ = 1", "instruct"),
-    (adapted(0.0, "mlp"), "knob mlp, λ = 0", ""),
-    (adapted(1.0, "mlp"), "knob mlp, λ = 1", ""),
-    (adapted(SCHEDULE), "schedule ", ""),
-    (adapted(1.0, method="trim", density=0.2), "trim density=0.2, λ = 1", ""),
-    (adapted(0.0, method="trim", density=0.2), "λ = 0", "base"),
-    (adapted(0.5, method="slerp"), "slerp, λ = 0.5", ""),
-    (adapted(1.0, method="slerp"), "λ = 1", "instruct"),
-]
-
-
-@pytest.mark.parametrize(("numbers", "label", "parent"), WAYS, ids=[way[1] for way in WAYS])
-def test_only_a_parent_reproduces_a_parent(
-    numbers: list[Reported], label: str, parent: str
-) -> None:
-    """λ of a knob or of a shortened Δ is no end, and a schedule is not the base model."""
-    (section,) = sections(numbers, ["open_llm_v1"])
-    assert all(row.contender.startswith(label) for row in section.rows)
-    assert section.rows[0].model == "google/gemma-2b" + "-it" * (parent != "base")
-    assert len(section.sentences) == bool(parent)
-
-
-def test_two_schedules_are_two_models() -> None:
-    numbers = [number for base in (0.5, 0.6) for number in adapted({**SCHEDULE, "base": base})]
-    (section,) = sections(numbers, ["open_llm_v1"])
-    assert len({row.contender for row in section.rows}) == 2
 
 
 def test_a_table_in_the_leaderboards_words_is_its_own_task() -> None:

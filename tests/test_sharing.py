@@ -201,6 +201,37 @@ def test_the_hubs_evaluation_results(run: Path) -> None:
     )
 
 
+def test_a_schedule_is_not_shared_as_the_base_model(run: Path) -> None:
+    """Its records bear both parents and the schedule; those of a knob its name."""
+    for name, change in (
+        ("lam=0", {"lam": None, "model_args": {"lam": {"base": 0.5, "rules": []}}}),
+        ("lam=1", {"lam": 1.0, "knob": "mlp"}),
+    ):
+        file = run / name / "results_1.json"
+        content = json.loads(file.read_text())
+        args = content["config"]["model_args"] | change.pop("model_args", {})
+        content["config"] |= {**change, "model_args": args}
+        file.write_text(json.dumps(content))
+    files = export_results(run, "every_eval_ever", run / "out")
+    models = {file.parents[1].name: json.loads(file.read_text())["model_info"] for file in files}
+    (schedule,) = [name for name in models if name.startswith("schedule_")]
+    assert set(models) == {schedule, "lam=0.5", "knob_mlp_lam=1"}
+    details = models[schedule]["additional_details"]
+    assert models[schedule]["id"] == f"me_base-2b__me_base-2b-it__{schedule}"
+    assert (details["base"], details["instruct"]) == ("me/base-2b", "me/base-2b-it")
+    assert details["way"] == schedule.replace("_", " ")
+    assert "lam" not in details
+    again = {number.strength for number in read_results([run / "out"])}
+    assert again == {details["way"], "λ = 0.5", "knob mlp, λ = 1"}
+
+
+def test_a_damaged_date_is_named(run: Path) -> None:
+    file = run / "lam=0" / "results_1.json"
+    file.write_text(file.read_text().replace('"date": 1.0', '"date": "yesterday"'))
+    with pytest.raises(RunError, match=r"is damaged: its date is 'yesterday'\. Expected seconds"):
+        export_results(run, "every_eval_ever", run / "out")
+
+
 def test_what_a_format_cannot_hold_is_said(run: Path) -> None:
     for file in run.glob("*/results_1.json"):
         content = json.loads(file.read_text())
@@ -213,6 +244,8 @@ def test_what_a_format_cannot_hold_is_said(run: Path) -> None:
 def test_only_lm_evals_results_can_be_exported(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="holds no results file of lm-eval"):
         export_results(tmp_path, "model_index", tmp_path)
+    with pytest.raises(RunError, match=r"a\.csv is a table\. Expected lm-eval's results"):
+        export_results(tmp_path / "a.csv", "model_index", tmp_path)
     (tmp_path / "results.json").write_text("{}")
     with pytest.raises(RunError, match="is no results file of lm-eval"):
         export_results(tmp_path, "model_index", tmp_path)
@@ -230,3 +263,7 @@ def test_the_verb_writes_the_same_bytes_twice(
     assert contents[0] == contents[1]
     assert len(contents[0]) == 9
     assert len(capsys.readouterr().out.splitlines()) == 18
+    arguments = ["export-results", str(run), "--format", "model_index", "-o", str(run / "file")]
+    (run / "file").write_text("")
+    assert main(arguments) == 2
+    assert "file cannot be written: Not a directory. Name another place." in capsys.readouterr().err
