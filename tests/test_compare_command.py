@@ -156,6 +156,43 @@ def test_a_sweeps_page_has_the_comparison(whole: Path, tmp_path: Path) -> None:
     ]
 
 
+def as_published(run: Path) -> None:
+    """The renamed task with all that the leaderboard's has; at λ = 1 it and another are there."""
+    as_winogrande(run)
+    for file in run.glob("lam=*/results_*.json"):
+        content: dict[str, Any] = json.loads(file.read_text())
+        content["n-shot"]["winogrande"] = 5
+        content["n-samples"]["winogrande"] = {"original": 1267, "effective": 1267}
+        content["results"]["winogrande"].pop("sample_len", None)
+        content["config"] |= {"limit": None, "model_dtype": "torch.bfloat16"}
+        content["config"]["model_num_parameters"] = 2_500_000_000
+        content["config"]["base"] = {"name": GEMMA}
+        content["config"]["instruct"] = {"name": f"{GEMMA}-it"}
+        if "lam=1" in str(file):
+            for section in ("results", "configs", "versions", "n-shot", "n-samples"):
+                content[section]["hellaswag"] = content[section]["winogrande"]
+            content["n-shot"]["hellaswag"] = 10
+            content["n-samples"]["hellaswag"] = {"original": 10042, "effective": 10042}
+            content["results"]["hellaswag"] = {"acc_norm,none": 0.7}
+        file.write_text(json.dumps(content))
+
+
+def test_a_sweeps_page_has_the_ranks(whole: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(whole, run)
+    as_published(run)
+    publish(run)
+    page = (run / "report.html").read_text()
+    (section,) = json.loads((run / "comparison.json").read_text())
+    ranks = {(each["contender"], each["what"]): each["rank"] for each in section["standings"]}
+    for lam in ("λ = 0", "λ = 0.5"):
+        cells = f"<td>2–3.5 B</td><td>{ranks[lam, 'WinoGrande']} beside 3</td><td>–</td>"
+        assert f"<tr><td>{lam}</td>{cells}</tr>" in page
+    hellaswag = f"<td>{ranks['λ = 1', 'HellaSwag']} beside 3</td></tr>"
+    assert hellaswag in page
+    assert ranks["λ = 1", "HellaSwag"] == 3  # published: 0.7177, 0.7165, 0.6270
+
+
 def judged(run: Path, **changes: object) -> None:
     """As `pa-harness judge` writes it, with the columns that are read here."""
     verdict = "not comparable: the judge is not weighted; decoded greedily"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -128,6 +129,7 @@ def test_every_eval_ever_accepts_the_records(run: Path) -> None:
     files = export_results(run, "every_eval_ever", run / "out")
     assert [file.parents[1].name for file in files] == ["lam=0", "lam=0.5", "lam=1"]
     for file in files:
+        assert uuid.UUID(file.stem).version == 4  # as the coalition's validator asks
         record = json.loads(file.read_text())
         jsonschema.validate(record, SCHEMA, jsonschema.Draft7Validator)
         numbers = {each["evaluation_result_id"]: each for each in record["evaluation_results"]}
