@@ -7,9 +7,11 @@ What it has no field for stands as text in ``additional_details``, which it allo
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from pa_harness.errors import RunError, first_line
+from pa_harness.model_names import between
 from pa_harness.reported import Reported
 
 if TYPE_CHECKING:
@@ -66,7 +68,7 @@ def _read(result: Mapping[str, Any], record: Mapping[str, Any], path: Path) -> R
     archive = (record.get("source_metadata") or {}).get("source_name") == "HF Open LLM v2"
     name = str(result["evaluation_name"])
     shots = details.get("num_fewshot", "")
-    return Reported(
+    number = Reported(
         model=str(model["id"]),
         base=str(of_model.get("base", "")),
         instruct=str(of_model.get("instruct", "")),
@@ -88,6 +90,9 @@ def _read(result: Mapping[str, Any], record: Mapping[str, Any], path: Path) -> R
         date=str(record.get("evaluation_timestamp", "")),
         source=str(path),
     )
+    if not number.adapted:
+        return number
+    return replace(number, model=between(number.base, number.instruct, number.place))
 
 
 def record(

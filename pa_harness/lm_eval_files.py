@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from pa_harness.errors import RunError, first_line
+from pa_harness.model_names import between
 from pa_harness.reported import NO, UNKNOWN, YES, Reported
 from pa_harness.scores import from_lm_eval
 
@@ -83,8 +85,8 @@ def _reported(score: Score, content: Mapping[str, Any], path: Path) -> Reported:
     way = _way(config, score.lam)
     # `--model hf` with peft= has two models, but no λ.
     adapted = bool(way) or not math.isnan(score.lam)
-    return Reported(
-        model=_model(score, content, way, adapted=adapted),
+    number = Reported(
+        model=_model(content),
         base=score.base if adapted else "",
         instruct=score.instruct if adapted else "",
         lam=score.lam,
@@ -106,6 +108,9 @@ def _reported(score: Score, content: Mapping[str, Any], path: Path) -> Reported:
         date=str(content.get("date") or ""),
         source=str(path),
     )
+    if not adapted:
+        return number
+    return replace(number, model=between(number.base, number.instruct, number.place))
 
 
 def _way(config: Mapping[str, Any], lam: float) -> str:
@@ -124,10 +129,8 @@ def _way(config: Mapping[str, Any], lam: float) -> str:
     return " ".join([method, *numbers])
 
 
-def _model(score: Score, content: Mapping[str, Any], way: str, *, adapted: bool) -> str:
-    """One of a pair, the base but for λ = 1; the adapter or checkpoint of any other model type."""
-    if adapted:
-        return score.instruct if score.lam == 1 and not way else score.base
+def _model(content: Mapping[str, Any]) -> str:
+    """The adapter or checkpoint of a model type that has no λ."""
     model_args = (content.get("config") or {}).get("model_args") or {}
     if isinstance(model_args, str):
         model_args = dict(part.split("=", 1) for part in model_args.split(",") if "=" in part)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from difflib import get_close_matches
+from functools import cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ _BILLIONS = {  # where the name does not tell the number of parameters
 _CLASSES = (2, 3.5, 10, 20, 50, 100, math.inf)
 
 
+@cache
 def canonical(name: str) -> str:
     """The name without what does not change the weights; equal for two names of one model.
 
@@ -96,6 +98,19 @@ def short(name: str) -> str:
     """The name for a table: without the path of a folder."""
     parts: Sequence[str] = name.rstrip("/").split("/")
     return name if len(parts) <= 2 and not name.startswith(("/", ".")) else parts[-1]
+
+
+def between(base: str, instruct: str, place: str) -> str:
+    """The name of a model made of two others; a parent's own where it is that parent.
+
+    Args:
+        base: name or folder.
+        instruct: name or folder.
+        place: where between them, as `pa_harness.reported.Reported.place` has it.
+    """
+    parents = {"lam=0": base, "lam=1": instruct}
+    names = [short(each).replace("/", "_") for each in (base, instruct)]
+    return parents.get(place) or "__".join([*names, place])
 
 
 def _agree(one: str, other: str) -> bool:

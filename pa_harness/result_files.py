@@ -45,7 +45,8 @@ def read_results(paths: Sequence[Path], *, published: bool = False) -> list[Repo
 
 
 def _what(number: Reported) -> tuple[object, ...]:
-    return (number.model, number.instruct, number.place, number.task, number.metric)
+    parents = (number.base, number.instruct, number.place)
+    return (number.model, *parents, number.task, number.metric)
 
 
 def _how(number: Reported) -> tuple[object, ...]:

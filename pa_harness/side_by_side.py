@@ -122,12 +122,17 @@ def _board_section(board: Board, ours: Sequence[Contender], known: Sequence[Repo
 
 
 def _file_section(ours: Sequence[Contender], others: Sequence[Reported]) -> Section:
-    """Task by task, metric by metric; a file with one model stands beside all of ours."""
+    """Task by task, metric by metric; a file with one model stands beside all of ours.
+
+    Between the ends another run's number at the same λ comes before the instruct model's.
+    """
     models = list(dict.fromkeys(row.model for row in others))
     rows: list[Row] = []
     sentences: list[str] = []
     for contender in ours:
-        names = matching(contender.reference, models) or (models if len(models) == 1 else [])
+        itself = [] if contender.endpoint else matching(contender.numbers[0].model, models)
+        alone = models if len(models) == 1 else []
+        names = itself or matching(contender.reference, models) or alone
         mine = [
             _beside(number, contender, row)
             for number in contender.numbers
@@ -169,6 +174,9 @@ def _beside(number: Reported, contender: Contender, row: Reported) -> Row:
             reasons.append(f"{name}: {mine}, not {theirs}")
     if number.limit != row.limit:
         reasons.append(f"limit: {number.limit:g}, not {row.limit:g} (0 is none)")
+    for whose, one, other in (("ours", number, row), ("published", row, number)):
+        only = [each for each in one.departures if each not in other.departures]
+        reasons += [f"only {whose}: {each}" for each in only]
     if number.scale != row.scale:
         reasons.append(f"scale: {number.scale}, not {row.scale}")
     difference = round(number.value - row.value, 12)

@@ -132,9 +132,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "leaderboard": {"reported"},
     "boards": {"reported"},
     "model_names": set(),
-    "lm_eval_files": TEXT | {"reported", "scores"},
+    "lm_eval_files": TEXT | {"model_names", "reported", "scores"},
     "score_tables": TEXT | {"boards", "data_file", "reported"},
-    "every_eval_ever": TEXT | {"reported"},
+    "every_eval_ever": TEXT | {"model_names", "reported"},
     "judgement_files": TEXT | {"reported"},
     "result_files": TEXT
     | {"every_eval_ever", "judgement_files", "lm_eval_files", "reported", "score_tables"},

@@ -95,6 +95,7 @@ def test_a_file_with_other_numbers(tmp_path: Path) -> None:
     other["n-shot"]["hellaswag"] = 0
     other["versions"]["hellaswag"] = 2.0
     other["chat_template"] = "{{ m }}"
+    other["system_instruction"] = "Be nice."
     other["n-samples"]["hellaswag"]["effective"] = 7
     (tmp_path / "other.json").write_text(json.dumps(other))
     numbers = read_results([lm_eval_file(tmp_path)])
@@ -108,7 +109,25 @@ def test_a_file_with_other_numbers(tmp_path: Path) -> None:
         "task version: 1.0, not 2.0",
         "documents: 10042, not 7",
         "limit: 0, not 7 (0 is none)",
+        "only published: system instruction",
     }
+
+
+def test_another_sweep_stands_beside_it_point_by_point(tmp_path: Path) -> None:
+    """And a number between the ends is never taken for a parent's."""
+    for name, values in (("one", (0.5, 0.6, 0.7)), ("two", (0.4, 0.5, 0.6))):
+        (tmp_path / name).mkdir()
+        for lam, value in zip((0.0, 0.5, 1.0), values, strict=True):
+            args = {"pretrained": "/m/base", "instruct": "/m/it", "lam": lam}
+            content = results_of(V1, GEMMA, model_args=args)
+            content["results"] = {"hellaswag": {"acc_norm,none": value}}
+            (tmp_path / name / f"results_{lam}.json").write_text(json.dumps(content))
+    numbers = read_results([tmp_path / "one"])
+    (section,) = sections(numbers, *named_references([str(tmp_path / "two")]))
+    assert [(row.lam, row.published) for row in section.rows] == [(0, 0.4), (1, 0.6), (0.5, 0.5)]
+    plain = read_results([lm_eval_file(tmp_path, model_args={"pretrained": "/m/base"})])
+    (section,) = sections(plain, *named_references([str(tmp_path / "two")]))
+    assert [row.published for row in section.rows] == [0.4]
 
 
 def test_numbers_in_several_settings_stand_side_by_side(tmp_path: Path) -> None:
