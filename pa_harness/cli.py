@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from dataclasses import fields
 from importlib.metadata import version
@@ -32,9 +33,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         return run(arguments)
     options = _parser().parse_args(arguments)
     try:
-        return int(options.act(options))
+        code = int(options.act(options))
+        sys.stdout.flush()
     except PAHarnessError as error:
         return report(error)
+    except BrokenPipeError:  # the reader has seen enough, as `head` has
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at exit
+        return 0
+    return code
 
 
 def run(arguments: list[str]) -> int:

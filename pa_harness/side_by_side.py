@@ -172,7 +172,8 @@ def _beside(number: Reported, contender: Contender, row: Reported) -> Row:
             unknown.append(name)
         elif mine != theirs:
             reasons.append(f"{name}: {mine}, not {theirs}")
-    if number.limit != row.limit:
+    counted = number.n > 0 and number.n == row.n  # a table knows of no limit
+    if number.limit != row.limit and not counted:
         reasons.append(f"limit: {number.limit:g}, not {row.limit:g} (0 is none)")
     for whose, one, other in (("ours", number, row), ("published", row, number)):
         only = [each for each in one.departures if each not in other.departures]

@@ -6,6 +6,8 @@ import csv
 import io
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -122,6 +124,16 @@ def test_errors_are_one_message_and_exit_code_2(
         assert error.startswith("\nRunError: ")
         assert message in error
         assert "Traceback" not in error
+
+
+def test_a_reader_may_leave_early(files: Path) -> None:
+    command = [sys.executable, "-m", "pa_harness", "compare", str(files)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        error = process.stderr.read()
+    assert (process.returncode, error) == (0, b"")
 
 
 def test_results_of_no_leaderboard_say_what_would_do(whole: Path) -> None:
