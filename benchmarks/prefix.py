@@ -48,6 +48,9 @@ _HEAD = (
 )
 
 
+Seconds = tuple[float, float]  # of wall and CPU time
+
+
 @dataclass
 class Timed:
     """One scoring: seconds of wall and CPU time, and the answers."""
@@ -65,12 +68,16 @@ def main(given: argparse.Namespace) -> None:
     ours = PartiallyAdaptedLM(pretrained=pair.base, instruct=pair.instruct, lam=0, **common)
     stock = HFLM(pretrained=ours.model, tokenizer=ours.tokenizer, batch_size=given.batch_size)
     ours.loglikelihood(_warm_up(), disable_tqdm=True)
-    rows = []
+    rows, hf, mine = [], [], []
     for case in (case for case in CASES if given.only in case[0]):
         with working_directory(given.data):
             requests = requests_of([case[1]], case[2], case[3], given.documents)[case[1]]
-        rows.append(_row(case, ours, stock, requests, given))
-        print(rows[-1], flush=True)
+        row, *seconds = _row(case, ours, stock, requests, given)
+        rows.append(row)
+        hf.append(seconds[0])
+        mine.append(seconds[1])
+        print(row, flush=True)
+    rows.append(_all(hf, mine))
     text = (
         f"{'; '.join(pair.description.splitlines())}. fp32; hf with batch size "
         f"{given.batch_size} on the first {given.stock_documents} documents ({_MORE} times as "
@@ -111,7 +118,8 @@ def _row(
     stock: HFLM,
     requests: list[Any],
     given: argparse.Namespace,
-) -> list[str]:
+) -> tuple[list[str], Seconds, Seconds]:
+    """A row of the table, and the seconds that one document takes hf and us."""
     documents = sorted({request.doc_id for request in requests})
     some = given.stock_documents * (_MORE if requests[0].request_type == "generate_until" else 1)
     some = min(some, len(documents))
@@ -130,17 +138,26 @@ def _row(
     index = {id(request): number for number, request in enumerate(requests)}
     found = [mine.answers[index[id(request)]] for request in few]
     factor = _work(ours, requests) / _work(ours, few)
-    wall, cpu = (
-        factor * median(entry[at] for entry in left) / median(entry[at] for entry in right)
-        for at in (0, 1)
-    )
-    return [
+    hf, own = _medians(left, factor / len(documents)), _medians(right, 1 / len(documents))
+    wall, cpu = hf[0] / own[0], hf[1] / own[1]
+    row = [
         *(case[0], case[1], f"{case[2]}, {case[3]}", str(len(documents))),
         f"{counts['stock'] / counts['computed']:.1f}",
         f"{counts['computed'] / counts['distinct']:.3f}",
         *(f"{wall:.1f}", f"{cpu:.1f}", f"{11 / wall:.2f}"),
         *_agreement(few, found, theirs.answers),
     ]
+    return row, hf, own
+
+
+def _medians(times: list[Seconds], share: float) -> Seconds:
+    return share * median(wall for wall, _ in times), share * median(cpu for _, cpu in times)
+
+
+def _all(hf: list[Seconds], ours: list[Seconds]) -> list[str]:
+    """The row of all cases together, as many documents of each."""
+    wall, cpu = (sum(s[at] for s in hf) / sum(s[at] for s in ours) for at in (0, 1))
+    return ["all, evenly", *[""] * 5, f"{wall:.1f}", f"{cpu:.1f}", f"{11 / wall:.2f}", "", ""]
 
 
 def _work(lm: PartiallyAdaptedLM, requests: list[Any]) -> int:
