@@ -32,6 +32,8 @@ from pa_harness.token_trie import TokenTrie
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+_SHORT = "short answers"
+_MORE = 4  # times as many documents of these: the lengths of answers differ
 CASES = [  # what, task, shots, sampler
     ("cloze, 4 options", "arc_challenge", 5, "first_n"),
     ("cloze, 4 options", "openbookqa", 5, "first_n"),
@@ -41,8 +43,6 @@ CASES = [  # what, task, shots, sampler
     (_SHORT, "nq_open", 5, "first_n"),
     (_SHORT, "triviaqa", 5, "first_n"),
 ]
-_SHORT = "short answers"
-_MORE = 4  # times as many documents of these: the lengths of answers differ
 _HEAD = (
     *("", "task", "shots", "documents", "tokens: hf / ours", "distinct", "wall: hf / ours"),
     *("CPU: hf / ours", "11 λ / one hf", "max difference", "same"),
