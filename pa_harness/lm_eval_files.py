@@ -71,7 +71,7 @@ def from_results(content: Mapping[str, Any], path: Path) -> list[Reported]:
             f"{path} is damaged: lm-eval's results do not look so ({type(error).__name__}: "
             f"{first_line(error)}). Run the evaluation again."
         ) from None
-    if not found:
+    if all(math.isnan(number.value) for number in found):
         raise RunError(
             f"{path} holds no task's numbers (an evaluation with --predict_only, or one that was "
             "stopped). Name a results file of a finished evaluation."

@@ -97,6 +97,10 @@ BROKEN = {
     "foreign": ('{"loss": 1, "epoch": 2}', "another kind: dict with loss, epoch. Expected"),
     "deep": ("[" * 100_000, "r.json cannot be read: "),
     "no numbers": ('{"results": {}, "configs": {}}', "r.json holds no task's numbers"),
+    "not a number": (
+        '{"results": {"a": {"acc,none": "N/A"}}, "configs": {"a": {}}}',
+        "r.json holds no task's numbers",
+    ),
     "wrong types": ('{"results": [1], "configs": {}}', "r.json holds no task's numbers"),
     "results null": ('{"results": null, "configs": {}}', "r.json is damaged: .*TypeError"),
     "task null": (
