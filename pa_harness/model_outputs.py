@@ -75,7 +75,9 @@ def read_outputs(run: Path, task: str = TASK) -> list[Outputs]:
     if not run.exists():
         raise RunError(f"{run} does not exist. Expected the folder of a run, or a JSON file.")
     logs: dict[Path, Path] = {}
-    for log in sorted(run.rglob(f"samples_{escape(task)}_{_DATE}*.jsonl")):  # a folder's newest is last
+    for log in sorted(
+        run.rglob(f"samples_{escape(task)}_{_DATE}*.jsonl")
+    ):  # a folder's newest is last
         logs[log.parent] = log
     if not logs:
         raise RunError(
