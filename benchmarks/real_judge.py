@@ -4,8 +4,9 @@ Sweeps the real pair over λ on AlpacaEval's instructions (evenly from all five 
 task; starts a small instruct model behind llama.cpp's server on this machine; has it compare every
 answer with GPT-4's, and with λ = 1's, by `pa-harness judge` (the first time killed on the way and
 started again); and takes the verdicts through `summary`, `choose` and `report`. A sweep that is
-there already, or a part of it, is gone on with. FOLDER has the data sets in it by their hub names;
-without one they come from the hub. It needs ``pip install 'pa-harness[alpaca]'``.
+there already, or a part of it, is gone on with; ``--run RUN`` judges another one. FOLDER has the
+data sets in it by their hub names; without one they come from the hub. It needs
+``pip install 'pa-harness[alpaca]'``.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import time
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
@@ -30,6 +31,9 @@ from benchmarks.places import REPOSITORY
 from benchmarks.prefix import working_directory
 from benchmarks.real_pair import add_options, real_pair
 from benchmarks.report import publish
+
+if TYPE_CHECKING:
+    from benchmarks.demo.pair import Pair
 
 _LAMS = [0, 0.5, 1]
 _SAMPLES = {  # document numbers, evenly from the whole sets
@@ -54,11 +58,12 @@ class Asked:
 def main(given: argparse.Namespace) -> None:
     """Sweep, judge, and publish what came out."""
     pair = real_pair(given)
-    run = given.output_path.absolute()
+    run = (given.run or given.output_path).absolute()
     if (run / "judgements").exists():
         sys.exit(f"{run} is judged already: choose another --output_path, or move judgements away.")
     with working_directory(given.data):
-        sweep(pair.base, pair.instruct, run)
+        if not given.run:
+            sweep(pair.base, pair.instruct, run)
         with judge_server(run / "server.log", given.threads) as url:
             at = ["--base_url", url, "--judge_model", MODEL, "--price", "0", "--yes"]
             at += ["--concurrency", str(_AT_ONCE)]
@@ -69,7 +74,7 @@ def main(given: argparse.Namespace) -> None:
         words = ["--instruction", "weighted_alpaca_eval"]
         command("report", run, *words)
         text = [
-            *(pair.description, setting(given.threads), against_gpt4(first, rest, again)),
+            *(setting(run, pair, given.threads), against_gpt4(first, rest, again)),
             *(against_instruct(own), "`summary --instruction weighted_alpaca_eval`, on IF:"),
             section(command("summary", run, *words), "IF ("),
             "`choose`, where IF is the judge's win rate against GPT-4's answers:",
@@ -77,17 +82,24 @@ def main(given: argparse.Namespace) -> None:
             "And where it is that against λ = 1:",
             command("choose", run, "--instruction", _OWN),
         ]
-    publish("real_judge", "\n\n".join(text), command="python -m benchmarks.real_judge")
+    typed = "python -m benchmarks.real_judge" + (" --run RUN" if given.run else "")
+    publish("real_judge", "\n\n".join(text), command=typed)
 
 
-def setting(threads: int) -> str:
+def setting(run: Path, pair: Pair, threads: int) -> str:
     """What was judged, and by whom."""
-    lams = ", ".join(f"{lam:g}" for lam in _LAMS)
-    return f"""{len(_SAMPLES["pa_alpaca_eval"])} of AlpacaEval's 805 instructions (evenly from the
-five sets), answered greedily in at most {_TOKENS} tokens at λ = {lams} by `pa-harness sweep`, fp32.
-Judge: {MODEL} (Q4_1), served on 127.0.0.1 by llama.cpp's OpenAI-compatible server
-(llama-cpp-python {LLAMA}) with {threads} threads. A judge of this size has poor opinions: what is
-shown is that the pipeline is real, not which answers are better."""
+    swept = yaml.safe_load((run / "sweep.yaml").read_text(encoding="utf-8"))
+    ends = tuple(swept["model_args"].get(name) for name in ("pretrained", "instruct"))
+    known = ends == (pair.base, pair.instruct)
+    about = pair.description if known else f"base: {ends[0]}\ninstruct: {ends[1]}"
+    lams = ", ".join(f"{lam:g}" for lam in swept["lam"])
+    return f"""{about}
+
+{len(swept["samples"]["pa_alpaca_eval"])} of AlpacaEval's 805 instructions, from all five sets,
+answered greedily in at most {swept["gen_kwargs"]["max_gen_toks"]} tokens at each of λ = {lams} by
+`pa-harness sweep`, in {swept["model_args"]["dtype"]}. Judge: {MODEL} (Q4_1), served on 127.0.0.1 by
+llama.cpp's OpenAI-compatible server (llama-cpp-python {LLAMA}), threads: {threads}. A judge of this
+size has poor opinions: what is shown is that the pipeline is real, not which answers are better."""
 
 
 def against_gpt4(first: Killed, rest: Asked, again: Asked) -> str:
@@ -225,6 +237,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     add_options(parser)
     parser.add_argument("--data", type=Path, help="folder to read the tasks' data sets in")
+    parser.add_argument("--run", type=Path, help="a sweep with --samples of pa_alpaca_eval")
     parser.add_argument("--output_path", type=Path, default=Path("runs/real_judge"))
     parser.add_argument("--threads", type=int, default=2, metavar="N", help="of the judge's server")
     main(parser.parse_args())
