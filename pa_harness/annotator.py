@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -186,11 +187,17 @@ def _url_of(kwargs: Mapping[str, Any]) -> str | None:
 
 
 def _checked_url(url: str) -> str:
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query:
+    shown = "…" if "@" in url else re.split("[?#]", url)[0]  # the rest may be a key
+    try:
+        parts = urlsplit(url)
+        named = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+        known = named and not parts.query
+    except ValueError:  # of urlsplit, or of the port
+        known = False
+    if not known:
         raise JudgeError(
-            f"--base_url {parts.scheme}://{parts.hostname or ''}…: expected the address of an "
-            "OpenAI-compatible server, as in http://localhost:8000/v1."
+            f"--base_url {shown}: expected the address of an OpenAI-compatible server, as in "
+            "http://localhost:8000/v1."
         )
     if parts.username or parts.password:
         raise JudgeError(

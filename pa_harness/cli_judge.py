@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import sys
 from pathlib import Path
@@ -108,11 +109,15 @@ def _settings(options: argparse.Namespace) -> Any:
     from pa_harness.judge_server import Patience
     from pa_harness.judging import JudgeSettings
 
-    if options.concurrency < 1 or options.attempts < 1 or options.timeout <= 0:
+    if options.concurrency < 1 or options.attempts < 1 or not 0 < options.timeout < math.inf:
         raise JudgeError(
             f"--concurrency {options.concurrency} --attempts {options.attempts} --timeout "
             f"{options.timeout:g}: expected numbers above 0."
         )
+    if options.seed < 0:
+        raise JudgeError(f"--seed {options.seed}: expected a whole number from 0.")
+    if options.max_cost is not None and not options.max_cost >= 0:  # nan would be no limit
+        raise JudgeError(f"--max_cost {options.max_cost:g}: expected dollars, 0 or more.")
     same = (
         *("annotator", "base_url", "judge_model", "reference", "task", "output_path", "cache"),
         *("df_gamed", "price", "max_cost", "concurrency", "seed"),
@@ -173,6 +178,11 @@ def _key(name: str | None, made: Plan) -> str | None:
             f"The environment variable {wanted} is not set: it must hold the key for "
             f"{made.annotator.base_url}. For a server of your own give --base_url and "
             "--judge_model."
+        )
+    if key and not (key.isascii() and key.isprintable() and " " not in key):
+        raise JudgeError(  # sent as it is, it would come back in an error message
+            f"The environment variable {wanted} holds no key: there is a blank, a line break or "
+            "a letter that is not ASCII in it. Set it to the key alone."
         )
     return key
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import random
 import threading
 import time
@@ -32,9 +33,10 @@ _LONGEST_WAIT = 60.0  # seconds between two attempts, where the server says noth
 _LONGEST_TOLD = 3600.0  # seconds, where it does
 _MOST_LIMITED = 100  # times that one request waits for a rate limit
 _WORTH_SAYING = 5.0  # seconds
+_EVERY = 15.0  # seconds between two warnings that something is tried again
 _SECRET = 8  # characters; a shorter key is a stand-in such as "none"
 _AGAIN = {408, 409, 425, 429}  # and 5xx: worth another attempt
-_FATAL = {401, 403, 404, 405}  # the same for every request
+_FATAL = {401, 403, 404, 405, 501}  # the same for every request
 
 
 class NoAnswer(Exception):
@@ -86,6 +88,7 @@ class JudgeServer:
         )
         self._quiet_until = 0.0  # monotonic seconds: a rate limit, for all threads
         self._answered = False
+        self._warned = -math.inf  # monotonic seconds
 
     def clear(self, text: str) -> str:
         """The text without the key."""
@@ -121,8 +124,11 @@ class JudgeServer:
                     ) from None
             except ValueError as error:
                 reason = f"not an answer of the API: {self.clear(first_line(error))}"
-            self._pause(min(self._first_wait * 2**attempt, _LONGEST_WAIT) * random.uniform(0.75, 1))
             attempt += 1
+            if attempt < self._patience.attempts:
+                self._warn(attempt, reason)
+                pause = min(self._first_wait * 2 ** (attempt - 1), _LONGEST_WAIT)
+                self._pause(pause * random.uniform(0.75, 1))
         raise NoAnswer(f"no answer in {attempt + limited} attempts; the last: {reason}")
 
     def _wait_as_told(self, error: openai.APIStatusError, reason: str) -> bool:
@@ -148,6 +154,13 @@ class JudgeServer:
             _log.warning("The judge asks to wait %.0f seconds (%s).", wait, reason)
         self._quiet_until = max(self._quiet_until, time.monotonic() + wait)
         return True
+
+    def _warn(self, attempt: int, reason: str) -> None:
+        """Say now and then that there is trouble: with long time limits all else is silence."""
+        if time.monotonic() - self._warned >= _EVERY:
+            self._warned = time.monotonic()
+            of = f"attempt {attempt} of {self._patience.attempts}"
+            _log.warning("The judge gave no answer (%s): %s. It is asked again.", of, reason)
 
     def _once(self, request: Request) -> Verdict:
         path = "/chat/completions" if request.endpoint == "chat" else "/completions"

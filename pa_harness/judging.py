@@ -89,13 +89,19 @@ class Plan:
 
     @property
     def name(self) -> str:
-        """The judge's folder: the official judge's own name, else with a digest of what differs."""
+        """The judge's folder: the official judge's own name, else with a digest of what differs.
+
+        Files that lie side by side share a folder of judgements: their names come first.
+        """
+        names = [self.settings.run.stem] if self.settings.run.is_file() else []
         if self.annotator is None:
-            return _fit(f"{self.settings.run.stem}-{self.outputs[0].annotator}")
-        if self.annotator.official and self.reference.official:
-            return self.annotator.name
-        digest = f"{self.annotator.digest[:4]}{self.reference.digest[:4]}"
-        names = (self.annotator.name, self.annotator.model, f"vs-{self.reference.name}", digest)
+            names += [self.outputs[0].annotator]
+        elif self.annotator.official and self.reference.official:
+            names += [self.annotator.name]
+        else:
+            digest = f"{self.annotator.digest[:4]}{self.reference.digest[:4]}"
+            names += [self.annotator.name, self.annotator.model, f"vs-{self.reference.name}"]
+            names += [digest]
         return _fit("-".join(names))
 
 
@@ -169,14 +175,19 @@ def ask(made: Plan, key: str | None, progress: AskingProgress) -> Tally:
     asking = Asking(server, made.kept, is_verdict, progress)
     tally = asking.ask(made.missing, made.price, settings.concurrency, settings.max_cost)
     made.failed = tally.failed_keys
-    if not tally.answered and not made.answered and tally.failed:
+    if tally.answered or made.answered:
+        return tally
+    if not tally.failed:
         raise JudgeError(
-            f"The judge at {server.base_url} gave no verdict at all in {tally.failed} requests; "
-            f"the last: {tally.reasons[-1]}. An annotator that weighs tokens needs a server that "
-            "returns logprobs, and a judge that answers with the very token (m or M); others read "
-            "text, such as --annotator alpaca_eval_gpt4."
+            f"Nothing was asked: {tally.stopped} by the first request already. All that is to ask: "
+            f"{made.estimate}."
         )
-    return tally
+    raise JudgeError(
+        f"The judge at {server.base_url} gave no verdict at all in {tally.failed} requests; the "
+        f"last: {tally.reasons[-1]}. An annotator that weighs tokens needs a server that returns "
+        "logprobs, and a judge that answers with the very token (m or M); others read text, such "
+        "as --annotator alpaca_eval_gpt4."
+    )
 
 
 def judge(made: Plan) -> tuple[Path, list[Judgement]]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import dataclass, replace
+from glob import escape
 from typing import TYPE_CHECKING, Any
 
 from pa_harness.errors import RunError, first_line, listed
@@ -71,8 +72,12 @@ def read_outputs(run: Path, task: str = TASK) -> list[Outputs]:
     """
     if run.is_file():
         return [_from_json(run)]
+    if not run.exists():
+        raise RunError(f"{run} does not exist. Expected the folder of a run, or a JSON file.")
     logs: dict[Path, Path] = {}
-    for log in sorted(run.rglob(f"samples_{task}_{_DATE}*.jsonl")):  # a folder's newest is last
+    for log in sorted(
+        run.rglob(f"samples_{escape(task)}_{_DATE}*.jsonl")
+    ):  # a folder's newest is last
         logs[log.parent] = log
     if not logs:
         raise RunError(
@@ -189,15 +194,23 @@ def _from_json(path: Path) -> Outputs:
     )
 
 
+def _text(row: Mapping[str, Any], key: str) -> str:
+    text = row[key]
+    if not isinstance(text, str):
+        raise TypeError(f"{key} is {text!r}, no text")
+    return text
+
+
 def _plain_answer(row: Mapping[str, Any]) -> Answer:
-    return Answer(row["instruction"], str(row["output"]).strip(), str(row.get("dataset", "")))
+    texts = (_text(row, "instruction"), _text(row, "output").strip())
+    return Answer(*texts, str(row.get("dataset", "")))
 
 
 def _judged_answer(row: Mapping[str, Any]) -> Answer:
     """Texts as they were judged."""
     return Answer(
-        *(row["instruction"], row["output_2"], str(row.get("dataset", ""))),
-        reference=row["output_1"],
+        *(_text(row, "instruction"), _text(row, "output_2"), str(row.get("dataset", ""))),
+        reference=_text(row, "output_1"),
         verdict=verdict_of(row["preference"]),
     )
 

@@ -89,7 +89,7 @@ def _if_label(summaries: Sequence[Summary]) -> str:
     """What IF is, where all runs measure it alike."""
     kinds = {summary.instruction for summary in summaries if summary.curve("IF")}
     alike = kinds.pop() if len(kinds) == 1 else ""
-    return f"IF: {short(alike, 60)}" if alike else "IF: mean over instruction tasks"
+    return f"IF: {short(alike, 40)}" if alike else "IF: mean over instruction tasks"
 
 
 def small_multiples(summaries: Sequence[Summary], kind: str) -> Figure | None:

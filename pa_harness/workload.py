@@ -43,8 +43,8 @@ def load_tasks(settings: SweepSettings) -> Workload:
     """Find and load the tasks, and set shots, generation and seeds as lm-eval's command does.
 
     Raises:
-        SweepError: a name is unknown, a task is named twice, or its data or a package that it
-            needs is not there.
+        SweepError: a name is unknown, a task is named twice, its data or a package that it
+            needs is not there, or it has no such documents.
     """
     names = ", ".join(settings.tasks)
     try:
@@ -64,7 +64,18 @@ def load_tasks(settings: SweepSettings) -> Workload:
         _check_sentences()
     for task in loaded["tasks"].values():
         _override(task, settings)
+        _check_samples(task, settings)
     return Workload(dict(loaded["tasks"]), dict(loaded.get("groups") or {}))
+
+
+def _check_samples(task: Any, settings: SweepSettings) -> None:
+    """lm-eval's own check of the numbers comes after the model is loaded, as an assertion."""
+    chosen = (settings.samples or {}).get(task.task_name)
+    if chosen and not 0 <= min(chosen) <= max(chosen) < len(task.eval_docs):
+        raise SweepError(
+            f"--samples names documents {min(chosen)} to {max(chosen)} of {task.task_name}, which "
+            f"has {len(task.eval_docs)}, numbered from 0."
+        )
 
 
 def facts(name: str, task: Any, settings: SweepSettings) -> dict[str, Any]:

@@ -110,7 +110,11 @@ def test_files_that_are_none(shipped: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("url", "text"),
     [
-        ("localhost:8000/v1", "expected the address of an OpenAI-compatible server"),
+        ("localhost:8000/v1", "localhost:8000/v1: expected the address of an OpenAI-compatible"),
+        ("127.0.0.1:8000/v1", "127.0.0.1:8000/v1: expected the address of an OpenAI-compatible"),
+        ("http://host:99999/v1", "http://host:99999/v1: expected the address"),
+        ("http://[::1/v1", "expected the address of an OpenAI-compatible server"),
+        ("ftp://me:verysecret@host/v1", "expected the address of an OpenAI-compatible server"),
         ("http://host/v1?key=verysecret", "expected the address of an OpenAI-compatible server"),
         ("http://me:verysecret@host/v1", "holds a name or password for host"),
     ],

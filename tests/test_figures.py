@@ -113,6 +113,17 @@ def test_names_of_any_length_have_a_place(whole: Trajectory, tmp_path: Path) -> 
         write_figures(all_figures([long]), tmp_path)
 
 
+def test_a_judges_whole_name_does_not_leave_the_figure(summary: Summary) -> None:
+    """A label that is longer than its axis is cut off at the figure's edge."""
+    name = "weighted_alpaca_eval_gpt4_turbo-Qwen_Qwen3-30B-A3B-vs-gpt4-4af3a3e2 (win_rate)"
+    figure = all_figures([replace(summary, instruction=name)])["instruction_following"]
+    figure.draw_without_rendering()
+    label = figure.axes[0].yaxis.label
+    assert label.get_text().startswith("IF: weighted_alpaca_eval")
+    place = label.get_window_extent()
+    assert 0 <= place.y0 < place.y1 <= figure.bbox.height
+
+
 def test_files_are_the_same_each_time_and_hold_names_as_they_are(
     summary: Summary, tmp_path: Path
 ) -> None:

@@ -217,3 +217,41 @@ def test_model_outputs_of_alpaca_eval(fake: FakeJudge, tmp_path: Path) -> None:
     assert row.generator == "made@1"
     expected = wins(1.0, rows(COUNT, "gpt4_1106_preview"))
     assert row.win_rate == pytest.approx(100 * np.mean(expected), abs=1e-9)
+
+
+def test_files_side_by_side_have_folders_of_their_own(fake: FakeJudge, tmp_path: Path) -> None:
+    """Two models' files lie beside each other: the second must not replace the first's numbers."""
+    reference = tmp_path / "reference.json"
+    reference.write_text(json.dumps(rows(COUNT, "gpt4_1106_preview")))
+    for name in ("one", "two"):
+        (tmp_path / f"{name}.json").write_text(json.dumps(rows(COUNT, name)))
+        assert ask(tmp_path / f"{name}.json", fake, "--reference", str(reference)) == 0
+    tables = {folder.name[:4]: read_judgements(folder) for folder in judge_folders(tmp_path)}
+    assert {name: table[0].generator for name, table in tables.items()} == {
+        "one-": "one",
+        "two-": "two",
+    }
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        ("", "JSONDecodeError"),
+        ("[]", "IndexError"),
+        ('{"a": 1}', "KeyError"),
+        ("[1, 2]", "TypeError"),
+        ('[{"instruction": 3, "output": "x"}]', "instruction is 3, no text"),
+        ('[{"instruction": "a", "output": null}]', "output is None, no text"),
+    ],
+)
+def test_files_that_are_none(
+    fake: FakeJudge, tmp_path: Path, capsys: Any, content: str, why: str
+) -> None:
+    """A null that is judged as the word None would be a number about nothing."""
+    file = tmp_path / "mine.json"
+    file.write_text(content)
+    assert ask(file, fake, "--reference", str(file)) == 2
+    text = capsys.readouterr().err
+    assert "mine.json is no file of model outputs" in text
+    assert why in text
+    assert fake.requests == 0

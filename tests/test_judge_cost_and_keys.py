@@ -98,6 +98,16 @@ def test_max_cost_stops_before_it_is_passed(run: Path, fake: FakeJudge, capsys: 
     assert max(fake.asked.values()) == 1
 
 
+def test_max_cost_below_the_first_request(run: Path, fake: FakeJudge, capsys: Any) -> None:
+    """There is nothing to make a table of."""
+    assert ask(run, fake, "--price", "1000", "--max_cost", "0.01") == 2
+    text = capsys.readouterr().err
+    assert "Nothing was asked: --max_cost 0.01 is reached by the first request already" in text
+    assert f"All that is to ask: {COUNT * 3} calls, about" in text
+    assert fake.requests == 0
+    assert not judge_folders(run)
+
+
 def test_keys_appear_nowhere(
     run: Path, capsys: Any, caplog: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -125,6 +135,19 @@ def test_keys_appear_nowhere(
     assert SECRET not in everything + "".join(path.read_bytes().decode("latin-1") for path in files)
 
 
+@pytest.mark.parametrize("key", [f"{SECRET}\nmore", f"{SECRET} more", f"{SECRET}é"])
+def test_what_cannot_be_a_key_is_not_sent(
+    run: Path, fake: FakeJudge, capsys: Any, monkeypatch: pytest.MonkeyPatch, key: str
+) -> None:
+    """The client would quote it in the error, in another spelling than its own."""
+    monkeypatch.setenv("MY_KEY", key)
+    assert ask(run, fake, "--api_key_env", "MY_KEY") == 2
+    printed = capsys.readouterr()
+    assert "The environment variable MY_KEY holds no key: there is a blank" in printed.err
+    assert SECRET not in printed.out + printed.err
+    assert fake.requests == 0
+
+
 def test_openais_key_goes_to_openai_only(
     run: Path, fake: FakeJudge, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -142,6 +165,12 @@ def test_openais_key_goes_to_openai_only(
         (["--reference", "0.7"], "the run has no λ = 0.7; it has λ = 0, 0.5, 1"),
         (["--reference", "no.json"], "expected gpt4, a λ of the run, or an existing JSON file"),
         (["--concurrency", "0"], "--concurrency 0 --attempts 8 --timeout 120: expected numbers"),
+        (["--timeout", "nan"], "--attempts 8 --timeout nan: expected numbers above 0"),
+        (["--timeout", "inf"], "--attempts 8 --timeout inf: expected numbers above 0"),
+        (["--seed", "-1"], "--seed -1: expected a whole number from 0"),
+        (["--price", "1", "--max_cost", "nan"], "--max_cost nan: expected dollars, 0 or more"),
+        (["--price", "1", "--max_cost", "-1"], "--max_cost -1: expected dollars, 0 or more"),
+        (["--task", "**/x"], "has no sample logs of **/x"),
         (["--df_gamed", "no.csv"], "--df_gamed no.csv does not exist"),
     ],
 )
@@ -159,9 +188,15 @@ def test_openai_needs_its_key(run: Path, capsys: Any, monkeypatch: pytest.Monkey
     assert "The environment variable OPENAI_API_KEY is not set" in captured.err
 
 
-@pytest.mark.parametrize("damage", ["no logs", "no results", "broken log", "two models"])
+@pytest.mark.parametrize(
+    "damage", ["no logs", "no results", "broken log", "two models", "no folder"]
+)
 def test_runs_that_cannot_be_judged(run: Path, fake: FakeJudge, capsys: Any, damage: str) -> None:
     act: dict[str, tuple[Callable[[], object], str]] = {
+        "no folder": (
+            lambda: run.rename(run.with_name("moved")),
+            "does not exist. Expected the folder of a run, or a JSON file",
+        ),
         "no logs": (
             lambda: [path.unlink() for path in run.rglob("samples_*")],
             "has no sample logs of pa_alpaca_eval",

@@ -64,11 +64,16 @@ def test_it_asks_again(answer: tuple[Any, ...]) -> None:
         assert fake.requests == 3
 
 
-def test_it_gives_up_with_the_last_reason() -> None:
+def test_it_gives_up_with_the_last_reason(caplog: pytest.LogCaptureFixture) -> None:
+    """Minutes may pass until then: it says once that there is trouble, not at every attempt."""
     with FakeJudge(failing(99, 500, {}, {"error": {"message": "out of order"}})) as fake:
         with pytest.raises(NoAnswer, match=r"no answer in 4 attempts; .*500.*out of order"):
             server(fake).ask(request())
         assert fake.requests == 4
+    (told,) = [text for text in caplog.messages if text.startswith("The judge gave no answer")]
+    assert "(attempt 1 of 4): status 500" in told
+    assert "out of order" in told
+    assert told.endswith("It is asked again.")
 
 
 def test_a_slow_server_is_asked_again() -> None:
@@ -122,13 +127,14 @@ def test_retry_after_may_be_a_date() -> None:
         ((401, {}, {"error": {"message": "no key"}}), r"refuses: status 401: .*no key.*wants a va"),
         ((403, {}, {}), "The key may not use this model"),
         ((404, {}, {"error": {"message": "no such model"}}), "Check --base_url .* --judge_model"),
+        ((501, {}, b"Unsupported method"), "refuses: status 501: .*Check --base_url"),
         (
             (429, {}, {"error": {"message": "pay", "code": "insufficient_quota"}}),
             "There is no credit left on this account",
         ),
         ((429, {"Retry-After": "86400"}, {}), "asks to wait 24.0 hours"),
     ],
-    ids=["401", "403", "404", "quota", "a day"],
+    ids=["401", "403", "404", "501", "quota", "a day"],
 )
 def test_what_would_be_the_same_for_all_ends_it(answer: tuple[Any, ...], text: str) -> None:
     with FakeJudge(failing(99, *answer)) as fake:

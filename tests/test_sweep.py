@@ -187,6 +187,10 @@ def test_progress_is_told_what_the_results_say(settings: SweepSettings, tmp_path
         ({"model": "nothing"}, r"--model nothing: "),
         ({"tasks": ["no_such_task"]}, r"Unknown task: no_such_task\. `lm-eval ls tasks`"),
         ({"tasks": ["toy_group", "toy_kind"]}, r"cannot be loaded: ValueError: Duplicate task"),
+        (
+            {"samples": {"toy_kind": [0, 900]}, "limit": None},
+            r"--samples names documents 0 to 900 of toy_kind, which has \d+, numbered from 0",
+        ),
     ],
 )
 def test_what_cannot_be_swept(
