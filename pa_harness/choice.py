@@ -108,6 +108,8 @@ def choose(
     found = [judge.by("best", "best ICL", icl, None)]
     if followed is not None:
         meaning = f"best ICL with IF ≥ {100 * (1 - tolerance):g}% of IF(1)"
+        if followed.mean()[trajectory.at(1.0)] < 0:  # a log-likelihood
+            meaning = f"best ICL with IF at most {100 * tolerance:g}% of |IF(1)| below IF(1)"
         found.append(judge.by("constrained", meaning, icl, 1 - tolerance))
     if weights:
         meaning = "best " + " + ".join(f"{weight:g}·{name}" for name, weight in weights.items())
@@ -225,11 +227,22 @@ class _Judge:
 
 
 def _with_sentence(choice: Choice, lams: int, counted: int) -> Choice:
-    gain, points = choice.gain, 100
+    gain = choice.gain
+    if (
+        0
+        <= min(choice.value, choice.instruct_value)
+        <= max(choice.value, choice.instruct_value)
+        <= 1
+    ):
+        unit, factor, digits = " points", 100, 2
+    else:  # log-likelihoods, or weights beyond 1: the objective's own unit
+        unit, factor, digits = "", 1, 4
+    estimate, low, high = (
+        f"{factor * number:+.{digits}f}" for number in (gain.estimate, gain.low, gain.high)
+    )
     numbers = (
-        f"{points * gain.estimate:+.2f} points (95% interval {points * gain.low:+.2f} to "
-        f"{points * gain.high:+.2f}; cross-fitted over {SPLITS} random halvings of the documents, "
-        f"{counted} tasks)"
+        f"{estimate}{unit} (95% interval {low} to {high}; cross-fitted over {SPLITS} random "
+        f"halvings of the documents, {counted} task{'s' * (counted != 1)})"
     )
     chosen = (
         f"by the rule '{choice.meaning}' λ = {choice.lam:g} is chosen out of {lams} values of λ"

@@ -7,10 +7,12 @@ readers; runs differ in marker and line as well, for print in grey.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.text import Annotation
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,6 +24,10 @@ _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 _LINES = ("-", "--", "-.", ":")
 GREY = "#666666"
+# Where the name of a point may stand, in points from it, the best place first; and how far from
+# everything else is far enough.
+_AROUND = ((9, 8), (-9, 8), (9, -8), (-9, -8), (0, 11), (0, -11), (13, 0), (-13, 0))
+_CLEAR = 10.0
 WIDTH = 6.4  # inches, of a figure with one panel
 LAM_AXIS = "adaptation strength λ   (0 = base, 1 = instruct)"
 
@@ -130,11 +136,38 @@ def draw_plane(axes: Axes, summary: Summary, icl: Curve, followed: Curve, number
         axes.annotate(
             f"{lam:g}",
             (a, b),
-            xytext=(5, 5),
+            xytext=_AROUND[0],
             textcoords="offset points",
             fontsize=8,
             color=style["color"],
+            ha="center",
+            va="center",
         )
+
+
+def name_points(axes: Axes) -> None:
+    """Put every annotation where it is farthest from lines, markers and the names before it."""
+    axes.autoscale_view()
+    figure = axes.get_figure(root=True)
+    scale = 72 / figure.dpi if figure else 1.0  # points per pixel
+
+    def place(data: Any) -> Any:
+        return scale * axes.transData.transform(data)
+
+    steps = np.linspace(0, 1, 9)[:, None]
+    taken = [place(line.get_xydata()) for line in axes.lines]
+    for line in axes.lines:
+        corners = place(line.get_xydata())
+        taken += [a + steps * (b - a) for a, b in pairwise(corners)]
+    for text in axes.texts:
+        if not isinstance(text, Annotation):
+            continue
+        others = np.concatenate(taken)
+        spots = place([text.xy]) + np.array(_AROUND)
+        apart = np.linalg.norm(spots[:, None] - others, axis=2).min(axis=1)
+        best = int(np.minimum(apart, _CLEAR).round(3).argmax())
+        text.set_position(_AROUND[best])
+        taken.append(spots[[best]])
 
 
 def label_of(summary: Summary) -> str:

@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import math
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING
 
@@ -38,7 +39,7 @@ def parse_lams(given: object) -> tuple[float, ...]:
         raise SweepError(
             f"--lam {given!r} names no λ. Give values (0,0.5,1) or start:stop:step (0:1:0.1)."
         )
-    return tuple(float(value) for value in sorted(values))
+    return tuple(sorted({float(value) or 0.0 for value in values}))  # −0 is 0
 
 
 def lam_name(lam: float) -> str:
@@ -67,7 +68,7 @@ def _decimal(part: object) -> Decimal:
         value = Decimal(str(part).strip())
     except InvalidOperation:
         value = Decimal("nan")
-    if isinstance(part, bool) or not value.is_finite():
+    if isinstance(part, bool) or not math.isfinite(value):
         raise SweepError(
             f"--lam {part!r} is not a number. Give values (0,0.5,1) or start:stop:step (0:1:0.1)."
         )

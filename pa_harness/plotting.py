@@ -18,6 +18,7 @@ from pa_harness.drawing import (
     draw_plane,
     finish,
     label_of,
+    name_points,
     one_panel,
     short,
     style_of,
@@ -26,7 +27,9 @@ from pa_harness.drawing import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pa_harness.statistics import Summary
+    from matplotlib.artist import Artist
+
+    from pa_harness.statistics import Curve, Summary
 
 # Positive is good everywhere: from purple (worse) over white to orange (better).
 _DIVERGING = "PuOr_r"
@@ -81,6 +84,7 @@ def trade_off(summaries: Sequence[Summary]) -> Figure | None:
     axes.set_xlabel(_if_label(summaries))
     axes.set_ylabel("ICL: mean over few-shot tasks")
     axes.margins(0.1)
+    name_points(axes)
     finish(axes, "filled: no other λ is better in both", lam_axis=False)
     return figure
 
@@ -127,10 +131,22 @@ def small_multiples(summaries: Sequence[Summary], kind: str) -> Figure | None:
     for axes in panels[len(names) :]:
         axes.set_axis_off()
     figure.supxlabel(LAM_AXIS, fontsize=9)
-    figure.supylabel("points over λ = 1, with 95% at each λ", fontsize=9)
+    shown = [curve for summary in summaries for curve in summary.curves if curve.name in names]
+    figure.supylabel(f"{_difference(shown)}, with 95% at each λ", fontsize=9)
     if len(summaries) > 1:
-        figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center")
+        named: dict[str, Artist] = {}  # a run may be in some of the panels only
+        for axes in panels:
+            for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
+                named.setdefault(label, handle)
+        figure.legend([*named.values()], [*named], loc="outside upper center", fontsize=8)
     return figure
+
+
+def _difference(curves: Sequence[Curve]) -> str:
+    """What is drawn of tasks: points are of fractions, a log-likelihood has none."""
+    values = np.concatenate([curve.value.estimate for curve in curves])
+    fractions = ((values >= 0) & (values <= 1)).all()
+    return "points over λ = 1" if fractions else "100 · (value(λ) − value(1))"
 
 
 def heat_map(summary: Summary) -> Figure | None:
@@ -157,8 +173,9 @@ def heat_map(summary: Summary) -> Figure | None:
     names = [short(curve.name, 30) for curve in curves]
     axes.set_yticks(range(len(curves)), names, fontsize=8)
     axes.set_xlabel("λ")
-    axes.set_title(f"Points over λ = 1 — {label_of(summary)}", fontsize=10)
-    figure.colorbar(image, ax=axes, extend="both").set_label("points", fontsize=8)
+    what = _difference(curves)
+    axes.set_title(f"{what[0].upper()}{what[1:]} — {label_of(summary)}", fontsize=10)
+    figure.colorbar(image, ax=axes, extend="both").set_label(what, fontsize=8)
     figure.supxlabel("• outside the 95% band of all λ", fontsize=7)
     return figure
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import math
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
 
 _MAPPINGS = ("model_args", "gen_kwargs", "metadata", "categories", "metrics")
 _LISTS = ("tasks", "include_path")
+_BY_TASK = ("categories", "metrics")
+_WHOLE = ("num_fewshot", "bootstrap_iters")
+_FLAGS = ("trust_remote_code", "confirm_run_unsafe_code", "fewshot_as_multiturn")
+_TEXTS = ("model", "use_cache", "system_instruction", "knob")
 _IGNORED = {"output_path", "log_samples", "config"}  # of lm-eval's; samples are always logged
 _SEEDS = (0, 1234, 1234, 1234)  # lm-eval's: random, numpy, torch, few-shot
 
@@ -72,7 +77,11 @@ def resolve(given: Mapping[str, Any], file: Path | None = None) -> SweepSettings
     """
     settings: dict[str, Any] = _read(file) if file else {}
     settings.update({name: value for name, value in given.items() if value is not None})
-    settings = {name: value for name, value in settings.items() if name not in _IGNORED}
+    settings = {
+        name: value
+        for name, value in settings.items()
+        if name not in _IGNORED and value is not None  # null in the file: the default
+    }
     known = {each.name for each in fields(SweepSettings)}
     for name in settings.keys() - known:
         close = difflib.get_close_matches(name, known, 1)
@@ -150,7 +159,7 @@ def _read(file: Path) -> dict[str, Any]:
     import yaml
 
     try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+        content = yaml.load(file.read_text(encoding="utf-8"), _loader())
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise SweepError(f"--config {file} cannot be read: {first_line(error)}") from None
     if not isinstance(content, dict):
@@ -161,31 +170,70 @@ def _read(file: Path) -> dict[str, Any]:
     return {str(name): value for name, value in content.items()}
 
 
+def _loader() -> Any:
+    """PyYAML's safe loader, but 0:1:0.1 is a text: YAML 1.1 has numbers to the base 60."""
+    import yaml
+
+    class Loader(yaml.SafeLoader):
+        def construct_yaml_int(self, node: Any) -> Any:
+            return node.value if ":" in node.value else super().construct_yaml_int(node)
+
+        def construct_yaml_float(self, node: Any) -> Any:
+            return node.value if ":" in node.value else super().construct_yaml_float(node)
+
+    Loader.add_constructor("tag:yaml.org,2002:int", Loader.construct_yaml_int)
+    Loader.add_constructor("tag:yaml.org,2002:float", Loader.construct_yaml_float)
+    return Loader
+
+
 def _typed(name: str, value: Any) -> Any:
     if name == "lam":
         return parse_lams(value)
-    if name == "metrics" and not isinstance(value, dict):
+    if name == "metrics" and isinstance(value, (str, list, tuple)):
         return _metrics(value)
     if name in _MAPPINGS:
-        return read_mapping(name, value)
+        return _by_task(name, value) if name in _BY_TASK else read_mapping(name, value)
     if name in _LISTS:
         parts = value.split(",") if isinstance(value, str) else value
+        if not isinstance(parts, (list, tuple)):
+            raise SweepError(f"{name}={value!r}: expected names, as in [first, second].")
         return tuple(piece for part in parts for piece in str(part).split(",") if piece)
     if name == "seed":
         return _seeds(value)
     if name == "samples":
-        return value if value is None or isinstance(value, dict) else read_mapping(name, value)
+        return read_mapping(name, value)
     if name == "limit":
         return _limit(value)
     if name == "batch_size":
         return int(value) if str(value).isdecimal() else str(value)
+    _check_kind(name, value)
     return value
 
 
+def _check_kind(name: str, value: Any) -> None:
+    """Refuse what a YAML file can hold and the command line cannot."""
+    if name in _WHOLE:
+        fits, kind = type(value) is int and value >= 0, "a whole number, 0 or more"
+    elif name in _FLAGS:
+        fits, kind = isinstance(value, bool), "true or false"
+    elif name == "apply_chat_template":
+        fits, kind = isinstance(value, (bool, str)), "true, false or a template's name"
+    else:
+        fits, kind = name not in _TEXTS or isinstance(value, str), "a text"
+    if not fits:
+        raise SweepError(f"{name}={value!r}: expected {kind}.")
+
+
+def _by_task(name: str, value: Any) -> dict[str, Any]:
+    found = read_mapping(name, value)
+    if not all(isinstance(item, str) for item in found.values()):
+        raise SweepError(f"{name}={value!r}: expected a text for each task.")
+    return found
+
+
 def _limit(value: Any) -> float | None:
-    if value is None:
-        return None
-    if not isinstance(value, (int, float)) or value <= 0:
+    number = not isinstance(value, bool) and isinstance(value, (int, float))
+    if not number or not 0 < value < math.inf:
         raise SweepError(f"limit={value!r}: expected a number of documents, or a share below 1.")
     return int(value) if value >= 1 else float(value)
 
@@ -197,7 +245,10 @@ def read_mapping(name: str, value: Any) -> dict[str, Any]:
     from lm_eval._cli.utils import key_val_to_dict
 
     merged: dict[str, Any] = {}
-    for text in [value] if isinstance(value, str) else list(value or ()):
+    texts = [value] if isinstance(value, str) else value
+    if not isinstance(texts, (list, tuple)) or not all(isinstance(text, str) for text in texts):
+        raise SweepError(f"{name}={value!r}: expected values by name, as in {{key: value}}.")
+    for text in texts:
         try:
             merged |= json.loads(text) if text.lstrip().startswith("{") else key_val_to_dict(text)
         except (ValueError, TypeError, RecursionError) as error:
@@ -210,7 +261,7 @@ def read_mapping(name: str, value: Any) -> dict[str, Any]:
 
 def _metrics(value: Any) -> dict[str, str]:
     """TASK=METRIC,FILTER each; their commas are no separators."""
-    texts = [value] if isinstance(value, str) else list(value)
+    texts = [value] if isinstance(value, str) else [str(text) for text in value]
     pairs = [text.partition("=") for text in texts]
     if any(not (task and "," in key) for task, _, key in pairs):
         raise SweepError(

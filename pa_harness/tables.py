@@ -103,7 +103,8 @@ def _curve_text(summary: Summary, curve: Curve) -> str:
     rows = [
         [f"{lam:g}", *(column[row] for column in columns)] for row, lam in enumerate(summary.lams)
     ]
-    title = f"{curve.name} ({curve.counted} tasks, {curve.documents} documents)"
+    tasks = f"{curve.counted} task{'s' * (curve.counted != 1)}"
+    title = f"{curve.name} ({tasks}, {curve.documents} documents)"
     return f"{title}\n\n{table(header, rows)}"
 
 

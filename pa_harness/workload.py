@@ -62,6 +62,7 @@ def load_tasks(settings: SweepSettings) -> Workload:
         ) from error
     if any("ifeval" in name for name in loaded["tasks"]):
         _check_sentences()
+    _check_names(loaded["tasks"], settings)
     for task in loaded["tasks"].values():
         _override(task, settings)
         _check_samples(task, settings)
@@ -76,6 +77,22 @@ def _check_samples(task: Any, settings: SweepSettings) -> None:
             f"--samples names documents {min(chosen)} to {max(chosen)} of {task.task_name}, which "
             f"has {len(task.eval_docs)}, numbered from 0."
         )
+
+
+def _check_names(tasks: dict[str, Any], settings: SweepSettings) -> None:
+    """Refuse a category or a metric that no task would take: it would go unseen."""
+    for option, named in (("categories", settings.categories), ("metrics", settings.metrics)):
+        unknown = [name for name in named if name not in tasks]
+        if unknown:
+            raise SweepError(
+                f"{option} names {', '.join(unknown)}, which is not swept. The tasks are:\n"
+                f"{listed(tasks)}"
+            )
+    for name, wanted in settings.metrics.items():
+        filters = tasks[name].config.filter_list or [{"name": "none"}]
+        keys = [f"{key},{each['name']}" for each in filters for key in tasks[name].aggregation()]
+        if wanted not in keys:
+            raise SweepError(f"metrics: {name} has no {wanted}. It has:\n{listed(keys)}")
 
 
 def facts(name: str, task: Any, settings: SweepSettings) -> dict[str, Any]:

@@ -172,7 +172,8 @@ class Check:
         name, _, counts = caption.rpartition(": ")
         tasks, found = self.run.members[name], self.run.curve(name)
         documents = sum(len(task.ids) for task in tasks)
-        right = f"{len({task.counted for task in tasks})} tasks, {documents} documents"
+        counted = len({task.counted for task in tasks})
+        right = f"{counted} task{'' if counted == 1 else 's'}, {documents} documents"
         self.texts(counts, right, caption)
         for row, line in enumerate(rows[1:]):
             self.number(line[0], self.run.lams[row], caption)

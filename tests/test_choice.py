@@ -36,7 +36,7 @@ def test_each_rule_and_the_front() -> None:
     assert by["constrained"].sentence == (
         "By the rule 'best ICL with IF ≥ 98% of IF(1)' λ = 0.5 is chosen out of 3 values of λ; "
         "choosing so gains +10.00 points (95% interval +10.00 to +10.00; cross-fitted over 200 "
-        "random halvings of the documents, 1 tasks) over λ = 1."
+        "random halvings of the documents, 1 task) over λ = 1."
     )
     assert found.pareto == (0.0, 0.5, 1.0)
     assert choose(known([0.7, 0.6, 0.5], [0.6, 0.59, 0.6])).pareto == (0.0,)
@@ -45,6 +45,15 @@ def test_each_rule_and_the_front() -> None:
 def test_a_negative_if_may_lose_its_share_too() -> None:
     found = choose(known([0.7, 0.6, 0.5], [-2.0, -1.01, -1.0]), 0.02)
     assert [choice.lam for choice in found.choices] == [0.0, 0.5]
+    # 98% of a negative number would be more than it
+    assert found.choices[1].meaning == "best ICL with IF at most 2% of |IF(1)| below IF(1)"
+
+
+def test_what_is_no_fraction_has_no_points() -> None:
+    found = choose(known([0.7, 0.6, 0.5], [-2.0, -1.0, -1.5]), 0.02, {"ICL": 1, "IF": 1})
+    by = {choice.rule: choice.sentence for choice in found.choices}
+    assert "gains +20.00 points (95%" in by["best"]
+    assert "gains +0.3000 (95% interval +0.3000 to +0.3000; cross" in by["weighted"]
 
 
 def test_nothing_to_choose_is_said_so() -> None:

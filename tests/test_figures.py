@@ -66,6 +66,49 @@ def test_several_runs_lie_over_each_other_without_their_bands(summary: Summary) 
     assert {"heat_map_1", "heat_map_2"} <= all_figures([summary, other]).keys()
 
 
+def test_the_names_of_points_keep_off_lines_and_each_other(summary: Summary) -> None:
+    """A path that turns back on itself: the nearest place up and right is often taken."""
+    icl, followed = summary.curve("ICL"), summary.curve("IF")
+    assert icl is not None
+    assert followed is not None
+    y = np.array([283, 325, 358, 342, 392, 367, 342, 350, 275, 300, 267]) / 10_000 + 0.5
+    x = np.array([-3.32, -3.01, -2.72, -2.47, -2.28, -2.15, -2.06, -2.01, -1.98, -1.99, -2.02])
+    curves = [
+        replace(icl, value=replace(icl.value, estimate=y)),
+        replace(followed, value=replace(followed.value, estimate=x)),
+    ]
+    axes = axes_of([replace(summary, curves=tuple(curves))], "trade_off")
+    figure = axes.figure
+    figure.canvas.draw()
+    boxes = [text.get_window_extent().shrunk(0.9, 0.6) for text in axes.texts]
+    assert not any(a.overlaps(b) for n, a in enumerate(boxes) for b in boxes[:n])
+    markers = axes.transData.transform(np.column_stack([x, y]))
+    assert not any(box.contains(*marker) for box in boxes for marker in markers)
+    assert len({tuple(text.get_position()) for text in axes.texts}) > 1
+
+
+def test_every_run_is_in_the_legend_of_small_panels(summary: Summary) -> None:
+    curves = tuple(curve for curve in summary.curves if curve.name == summary.curves[-1].name)
+    other = replace(summary, label="other", curves=curves)
+    (legend,) = all_figures([other, summary])["tasks"].legends
+    assert [text.get_text() for text in legend.get_texts()] == ["other", "B → I"]
+
+
+def test_points_are_of_fractions(summary: Summary) -> None:
+    def titles(shown: Summary) -> tuple[str, str]:
+        figures = all_figures([shown])
+        return figures["tasks"].get_supylabel(), figures["heat_map"].axes[0].get_title()
+
+    assert titles(summary) == ("points over λ = 1, with 95% at each λ", "Points over λ = 1 — B → I")
+    curves = [
+        replace(curve, value=replace(curve.value, estimate=curve.value.estimate - 2))
+        for curve in summary.curves
+    ]
+    likelihoods = titles(replace(summary, curves=tuple(curves)))
+    assert likelihoods[0].startswith("100 · (value(λ) − value(1)), with")
+    assert likelihoods[1].startswith("100 · (value(λ) − value(1)) — ")
+
+
 def test_the_trade_off_names_every_lam_and_fills_the_front(summary: Summary) -> None:
     axes = axes_of([summary], "trade_off")
     assert [text.get_text() for text in axes.texts] == [f"{lam:g}" for lam in LAMS]

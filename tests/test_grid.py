@@ -18,6 +18,7 @@ from pa_harness.grid import lam_name, parse_lams
         ([0, "0.5:1:0.25"], (0.0, 0.5, 0.75, 1.0)),
         (0, (0.0,)),
         ("-0.1,1.2", (-0.1, 1.2)),
+        ("0.1,0.1000000000000000000001", (0.1,)),
     ],
 )
 def test_what_is_meant(given: object, lams: tuple[float, ...]) -> None:
@@ -32,6 +33,7 @@ def test_what_is_meant(given: object, lams: tuple[float, ...]) -> None:
         ("0:1", r"a range has three parts"),
         ("half", r"'half' is not a number"),
         ("nan", r"'nan' is not a number"),
+        ("1e400", r"'1e400' is not a number"),
         ([True], r"True is not a number"),
         ("", r"names no λ"),
         ("0:1:0.0001", r"means 10001 values of λ; at most 1001"),
@@ -40,6 +42,10 @@ def test_what_is_meant(given: object, lams: tuple[float, ...]) -> None:
 def test_what_is_refused(given: object, message: str) -> None:
     with pytest.raises(SweepError, match=message):
         parse_lams(given)
+
+
+def test_minus_zero_is_zero() -> None:
+    assert [str(lam) for lam in parse_lams("-0,1")] == ["0.0", "1.0"]
 
 
 def test_names_are_short_and_tell_every_value_apart() -> None:

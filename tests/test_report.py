@@ -20,11 +20,14 @@ from toy import run, toy_settings, write_tasks
 from pa_harness import cli
 from pa_harness.browser import ChangedDocument, answer_text
 from pa_harness.choice import choose
+from pa_harness.comparison import Row
 from pa_harness.publication import publish
 from pa_harness.report import Contents, report_html
 from pa_harness.scores import Score, read_scores, scores_csv
+from pa_harness.side_by_side import Section
 from pa_harness.statistics import summarise
 from pa_harness.trajectory import TaskCurve, Trajectory
+from pa_harness.trajectory_reader import read_trajectory
 
 EVIL = """</script><script>document.title='x'</script><img src=x onerror="a">{{ 7*7 }}"""
 
@@ -212,6 +215,28 @@ def test_hostile_text_stays_text() -> None:
     assert any(EVIL in cell for row in page.rows for cell in row)
     policy = next(a for tag, a in page.tags if tag == "meta" and "http-equiv" in a)
     assert str(policy["content"]).startswith("default-src 'none';")
+
+
+def beside(model: str, *sentences: str) -> Section:
+    row = Row(
+        "ARC", "ours", 1.0, 0.5, 0.1, model, 0.4 if model else math.nan, 0.1, 1.0, "v", (), (), ""
+    )
+    return Section("The board", "board", "2024", (row,), sentences, ())
+
+
+def test_no_table_stands_where_no_number_was_published(folder: Path) -> None:
+    """Only the sentence that says so."""
+    trajectory = read_trajectory(folder)
+    sections = (beside("", "ours: no published number."), beside("M"), beside(""))
+    page = report_html(
+        Contents(summarise(trajectory, 50), None, [], [], {}, "", comparisons=sections)
+    )
+    first, second, third = page.split("<h3>The board</h3>")[1:]
+    assert "ours: no published number." in first
+    assert "<table" not in first
+    assert "<td>ARC</td>" in second
+    assert "There is no published number of these models." not in first + second
+    assert third.split("<h2")[0].strip() == "<p>There is no published number of these models.</p>"
 
 
 @pytest.mark.slow

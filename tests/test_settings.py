@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 from dataclasses import fields
 from typing import TYPE_CHECKING
@@ -77,6 +78,22 @@ def test_the_difference_names_what_changed() -> None:
     assert difference(old, old) == []
 
 
+@pytest.mark.parametrize("written", ["0:1:0.5", "[0:1:0.5]", "[0, 0.5, 1]", "0,0.5,1"])
+def test_a_range_in_a_file_is_no_number_to_the_base_60(written: str, tmp_path: Path) -> None:
+    """YAML 1.1 reads 0:1:0.5 as 60.5."""
+    file = tmp_path / "sweep.yaml"
+    file.write_text(f"lam: {written}\nlimit: 2.0\nnum_fewshot: 3\n")
+    settings = resolve({**LEAST, "lam": None}, file)
+    assert settings.lam == (0.0, 0.5, 1.0)
+    assert (settings.limit, settings.num_fewshot) == (2, 3)
+
+
+def test_null_in_a_file_is_the_default(tmp_path: Path) -> None:
+    file = tmp_path / "sweep.yaml"
+    file.write_text("trust_remote_code: null\nbatch_size: null\n")
+    assert resolve(LEAST, file) == resolve(LEAST)
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [
@@ -88,6 +105,18 @@ def test_the_difference_names_what_changed() -> None:
         ({"seed": "1,2"}, r"seed='1,2': expected one whole number"),
         ({"seed": "x"}, r"seed='x': expected"),
         ({"model_args": ["pretrained"]}, r"model_args='pretrained' cannot be read: .*key=value"),
+        ({"limit": math.nan}, r"limit=nan: expected a number of documents"),
+        ({"limit": math.inf}, r"limit=inf: expected a number of documents"),
+        ({"limit": True}, r"limit=True: expected a number of documents"),
+        ({"tasks": 3}, r"tasks=3: expected names"),
+        ({"num_fewshot": "two"}, r"num_fewshot='two': expected a whole number, 0 or more"),
+        ({"num_fewshot": -1}, r"num_fewshot=-1: expected a whole number"),
+        ({"trust_remote_code": "no"}, r"trust_remote_code='no': expected true or false"),
+        ({"apply_chat_template": 1}, r"apply_chat_template=1: expected true, false or a template"),
+        ({"system_instruction": [1]}, r"system_instruction=\[1\]: expected a text"),
+        ({"metadata": [1]}, r"metadata=\[1\]: expected values by name"),
+        ({"model_args": 5}, r"model_args=5: expected values by name"),
+        ({"categories": {"a": 5}}, r"categories=\{'a': 5\}: expected a text for each task"),
         ({"metadata": ['{"a": ']}, r"metadata='\{\"a\": ' cannot be read"),
     ],
 )

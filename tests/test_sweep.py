@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from toy import run, toy_settings
+from toy import run, toy_settings, write_tasks
 
 from pa_harness import sweep as sweep_room
 from pa_harness import unit_worker as worker_room
@@ -240,3 +240,22 @@ def test_an_answer_cache_keeps_lams_apart(
     expected = sorted(map(repr, read_scores(whole / "scores.parquet")))
     for name in ("first", "second"):
         assert sorted(map(repr, read_scores(tmp_path / name / "scores.parquet"))) == expected
+
+
+@pytest.mark.parametrize(
+    ("named", "message"),
+    [
+        (
+            {"metrics": {"toy_kind": "nope,none"}},
+            r"toy_kind has no nope,none\. It has:\n  acc,none",
+        ),
+        ({"metrics": {"toy": "acc,none"}}, r"metrics names toy, which is not swept\. The tasks"),
+        ({"categories": {"toy_group": "reading"}}, r"categories names toy_group, which is not"),
+    ],
+)
+def test_what_is_said_of_a_task_must_find_it(
+    named: dict[str, object], message: str, pair: Pair, tmp_path: Path
+) -> None:
+    settings = toy_settings(pair, write_tasks(tmp_path), **named)
+    with pytest.raises(SweepError, match=message):
+        run(settings, tmp_path / "run")
