@@ -145,6 +145,20 @@ def test_schedules_and_methods_are_those_of_our_own_model(
     assert seen[0] != seen[1]
 
 
+def test_two_workers_hold_the_halves_of_what_one_holds(two_sides: tuple[Path, Path]) -> None:
+    """Tensor parallel: every worker reads the pair by itself and takes its shards of θ_λ."""
+    ours = model("partially_adapted", two_sides, max_length=256, device="cpu")
+    theirs = model("partially_adapted_vllm", two_sides, tensor_parallel_size=2, **ENGINE)
+    scored = asked("loglikelihood", *((q, o) for q in QUESTIONS[:2] for o in OPTIONS))
+    for lam in (0.0, 0.3, 1.0):
+        ours.set_lam(lam)
+        theirs.set_lam(lam)
+        expected = [x[0] for x in ours.loglikelihood(scored, disable_tqdm=True)]
+        found = [x[0] for x in theirs.loglikelihood(scored, disable_tqdm=True)]
+        assert found == pytest.approx(expected, abs=2e-5)
+    assert ours.get_model_info()["lam_eff"] == theirs.get_model_info()["lam_eff"]
+
+
 def test_without_emptying_the_prefix_cache_two_lams_would_mix(
     two_sides: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
