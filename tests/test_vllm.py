@@ -145,6 +145,27 @@ def test_schedules_and_methods_are_those_of_our_own_model(
     assert seen[0] != seen[1]
 
 
+def test_an_adapter_is_scaled_in_the_engine(two_sides: tuple[Path, Path], tmp_path: Path) -> None:
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM
+
+    base = AutoModelForCausalLM.from_pretrained(two_sides[0])
+    config = LoraConfig(r=4, lora_alpha=8, target_modules=["q_proj"], init_lora_weights=False)
+    get_peft_model(base, config).save_pretrained(tmp_path)
+    sides = {"instruct": None, "peft": str(tmp_path)}
+    ours = model("partially_adapted", two_sides, max_length=256, device="cpu", **sides)
+    theirs = model("partially_adapted_vllm", two_sides, **ENGINE, **sides)
+    scored = asked("loglikelihood", *((q, o) for q in QUESTIONS[:2] for o in OPTIONS))
+    seen = []
+    for lam in (0.0, 0.3, 1.0):
+        ours.set_lam(lam)
+        theirs.set_lam(lam)
+        seen.append([x[0] for x in theirs.loglikelihood(scored, disable_tqdm=True)])
+        expected = [x[0] for x in ours.loglikelihood(scored, disable_tqdm=True)]
+        assert seen[-1] == pytest.approx(expected, abs=2e-5)
+    assert seen[0] != seen[1] != seen[2]
+
+
 def test_two_workers_hold_the_halves_of_what_one_holds(two_sides: tuple[Path, Path]) -> None:
     """Tensor parallel: every worker reads the pair by itself and takes its shards of θ_λ."""
     ours = model("partially_adapted", two_sides, max_length=256, device="cpu")
