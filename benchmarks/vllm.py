@@ -122,7 +122,7 @@ def main(given: argparse.Namespace) -> None:
     costs = [
         ["**set_lam in the running engine**", *_costs([*changes])],
         [
-            "new engine in the same process, nothing exported",
+            "start of an engine in a new process, imports left out, nothing exported",
             *_costs([r["start"] for r in restarts]),
         ],
     ]
