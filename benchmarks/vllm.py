@@ -25,7 +25,15 @@ sys.path.insert(0, str(REPOSITORY / "tests"))
 from families import make_instruct, make_model, save
 
 _LAMS = (0.0, 0.3, 1.0, 0.0)
-_SIZES = {"hidden_size": 64, "head_dim": 32, "num_attention_heads": 2, "num_key_value_heads": 1}
+_SIZES = {
+    **{"hidden_size": 64, "head_dim": 32, "num_attention_heads": 2, "num_key_value_heads": 1},
+    "max_position_embeddings": 512,
+}
+_TINY = (  # family, name, worker processes of the engine
+    ("llama-tied", "tiny Llama, tied", 1),
+    ("llama-tied", "the same, tensor parallel 2", 2),
+    ("mixtral", "tiny Mixtral, MoE", 1),
+)
 _SHOTS = "Question: which film is good? Answer: blue. It is a great film, human. " * 6
 _HEAD = (
     *("", "λ", "log-likelihoods", "max difference, nats", "greedy flags that differ"),
@@ -99,9 +107,9 @@ def main(given: argparse.Namespace) -> None:
     """Compare, measure, publish."""
     rows = []
     with tempfile.TemporaryDirectory() as place:
-        for family, name in (("llama-tied", "tiny Llama, tied"), ("mixtral", "tiny Mixtral, MoE")):
-            pair = tiny(family, Path(place) / family)
-            rows += rows_of(name, pair, tiny_requests(), 256)[0]
+        for family, name, workers in _TINY:
+            pair = tiny(family, Path(place) / name)
+            rows += rows_of(name, pair, tiny_requests(), 256, workers)[0]
     real = real_pair(given)
     pair = {"pretrained": str(real.base), "instruct": str(real.instruct)}
     found, engine = rows_of("real", pair, real_requests(given.data, given.documents), 1024)
@@ -114,7 +122,7 @@ def main(given: argparse.Namespace) -> None:
     costs = [
         ["**set_lam in the running engine**", *_costs([*changes])],
         [
-            "new engine in the same process, nothing exported",
+            "start of an engine in a new process, imports left out, nothing exported",
             *_costs([r["start"] for r in restarts]),
         ],
     ]

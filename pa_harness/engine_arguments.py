@@ -8,7 +8,7 @@ from pa_harness.arguments import ModelArgs, parse
 from pa_harness.errors import ModelArgsError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, MutableMapping
 
 _DECIDED = {  # arguments of lm-eval's vLLM model that would undo what is done here
     "load_format": "is chosen here: θ_λ is streamed into the engine. Leave it out.",
@@ -57,3 +57,24 @@ def parse_for_engine(
     ours, rest = parse(given, host, "vllm", dict.fromkeys(engine, Any))
     rest.pop("device")  # vLLM's own choice
     return ours, rest
+
+
+def room_to_score(arguments: MutableMapping[str, Any], positions: int | None) -> int:
+    """Let the engine hold prompts that `hf` would score whole at this length.
+
+    `hf` scores up to ``max_length + 1`` tokens, as the last is asked for and not read. vLLM reads
+    that one as well, and keeps a place for one that it would write.
+
+    Args:
+        arguments: those of lm-eval's vLLM model; the length in them is made two longer.
+        positions: that the model has, if its configuration says so.
+
+    Returns:
+        The tokens added: 2, or 0 where no length is given or the model has no positions for more.
+    """
+    name = "max_model_len" if arguments.get("max_model_len") else "max_length"
+    asked = arguments.get(name)
+    if not asked or int(asked) + 2 > (positions or 0):
+        return 0
+    arguments[name] = int(asked) + 2
+    return 2

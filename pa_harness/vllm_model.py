@@ -6,6 +6,7 @@ arithmetic of vLLM's own kernels.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import shutil
 import tempfile
@@ -18,7 +19,7 @@ from lm_eval.api.registry import register_model
 from pa_harness.adapted_model import AdaptedModel
 from pa_harness.architecture import concrete_class
 from pa_harness.arguments import read_lam
-from pa_harness.engine_arguments import PLACEMENT, parse_for_engine
+from pa_harness.engine_arguments import PLACEMENT, parse_for_engine, room_to_score
 from pa_harness.engine_weights import EngineWeights
 from pa_harness.errors import PAHarnessError
 from pa_harness.extras import missing_extra
@@ -35,7 +36,7 @@ except ImportError as error:
     raise missing_extra("vllm", "--model partially_adapted_vllm", error) from None
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from pa_harness.checkpoint import Checkpoint
     from pa_harness.loading import Lam
@@ -60,6 +61,7 @@ class PartiallyAdaptedVLLM(AdaptedModel, VLLM):
     _contexts: dict[tuple[int, ...], int]  # tokens of a request -> length of its context
     tokens_asked = tokens_cached = 0
     _quiet = False
+    _room = 0  # tokens that the engine takes beyond the `max_length` asked for
 
     def __init__(self, /, **model_args: Any) -> None:
         """Open and check the pair, start the engine, stream θ_λ into it.
@@ -87,6 +89,8 @@ class PartiallyAdaptedVLLM(AdaptedModel, VLLM):
         self._weights = adapted_weights(self._args, pair, rest.pop("dtype", None), EngineWeights)
         self._weights.examine_all()
         tokenizer = self._tokenizer_checkpoint(rest.pop("tokenizer", None))
+        text = pair.config.get_text_config()
+        self._room = room_to_score(rest, getattr(text, "max_position_embeddings", None))
         with tempfile.TemporaryDirectory() as folder:
             self._write_architecture(Path(folder), tokenizer)
             super().__init__(
@@ -97,9 +101,11 @@ class PartiallyAdaptedVLLM(AdaptedModel, VLLM):
                 worker_extension_cls=EXTENSION,
                 **rest,
             )
+        if self._room:
+            self._max_length -= self._room  # what generation may fill, as with `hf`
         self.model.collective_rpc("pa_open", args=(asdict(self._args), self._trust))
         self._weights.send(self._args.lam, self._to_workers)
-        self._describe(pair.config.get_text_config().vocab_size)
+        self._describe(text.vocab_size)
 
     @classmethod
     def create_from_arg_obj(
@@ -136,8 +142,28 @@ class PartiallyAdaptedVLLM(AdaptedModel, VLLM):
     ) -> list[tuple[float, bool]]:
         """lm-eval's; the bars of the engine are as quiet as its own."""
         self._quiet = disable_tqdm
-        answers: list[tuple[float, bool]] = super().loglikelihood(requests, disable_tqdm)
+        with self._to_score():
+            answers: list[tuple[float, bool]] = super().loglikelihood(requests, disable_tqdm)
         return answers
+
+    def loglikelihood_rolling(self, requests: list[Any], disable_tqdm: bool = False) -> list[float]:
+        """lm-eval's, in the windows of HFLM."""
+        self._quiet = disable_tqdm
+        with self._to_score():
+            sums: list[float] = super().loglikelihood_rolling(requests, disable_tqdm)
+        return sums
+
+    @contextlib.contextmanager
+    def _to_score(self) -> Iterator[None]:
+        """While prompts are scored, the engine's own length."""
+        if not self._room:
+            yield
+            return
+        self._max_length += self._room
+        try:
+            yield
+        finally:
+            self._max_length -= self._room
 
     def generate_until(self, requests: list[Any], disable_tqdm: bool = False) -> list[str]:
         """lm-eval's; the bars of the engine are as quiet as its own."""

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from pa_harness.arguments import ModelArgs
-from pa_harness.engine_arguments import parse_for_engine
+from pa_harness.engine_arguments import parse_for_engine, room_to_score
 from pa_harness.engine_weights import EngineWeights
 from pa_harness.errors import ExtraError, ModelArgsError, PAHarnessError, PairError
 from pa_harness.extras import missing_extra
@@ -49,6 +49,24 @@ def test_arguments_are_told_apart() -> None:
     )
     assert ours == ModelArgs(**NEEDED)
     assert rest == {"tensor_parallel_size": 2, "max_model_len": 99}
+
+
+@pytest.mark.parametrize(
+    ("given", "positions", "engine"),
+    [
+        ({"max_model_len": 100}, 102, {"max_model_len": 102}),
+        ({"max_length": "100"}, 4096, {"max_length": 102}),
+        ({"max_model_len": 100}, 101, {"max_model_len": 100}),  # no positions for more
+        ({"max_model_len": 100}, None, {"max_model_len": 100}),  # who knows
+        ({}, 4096, {}),  # the engine takes all that the model has
+    ],
+)
+def test_the_engine_has_room_for_prompts_that_hf_scores_whole(
+    given: dict[str, Any], positions: int | None, engine: dict[str, Any]
+) -> None:
+    arguments = dict(given)
+    assert room_to_score(arguments, positions) == (2 if engine != given else 0)
+    assert arguments == engine
 
 
 def weights_of(pair: Pair) -> EngineWeights:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import shutil
 import signal
 from argparse import Namespace
 from dataclasses import replace
@@ -81,6 +82,24 @@ def test_two_workers_write_the_folder_of_one_process(
     assert scores(tmp_path / "run") == scores(whole)
     assert stream.getvalue().count("its worker was lost") == killed
     assert "2 workers with 1 CPUs and 0 GPUs each" in stream.getvalue()
+
+
+@pytest.mark.slow
+def test_workers_go_on_where_a_sweep_was_stopped(
+    ray: Any, settings: SweepSettings, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that was begun without Ray, as it happens."""
+    monkeypatch.setenv("OMP_NUM_THREADS", str(torch.get_num_threads()))
+    folder = tmp_path / "run"
+    shutil.copytree(whole, folder)
+    for name in ("units/lam=0.5/toy_kind.json", "units/lam=1/toy_answer.json", "scores.parquet"):
+        (folder / name).unlink()
+    stream = io.StringIO()
+    sweep(settings, folder, Progress(stream), "", Cluster(settings, workers=2))
+    assert scores(folder) == scores(whole)
+    assert "2 workers" in stream.getvalue()
+    assert "9/9 units" in stream.getvalue()
+    assert "6/9 units" not in stream.getvalue(), "seven were there"
 
 
 def test_a_workers_complaint_arrives_as_it_is(

@@ -1,7 +1,11 @@
-"""vLLM on the CPU against our own model: needs the extra [vllm] (make test-scale)."""
+"""vLLM on the CPU against our own model: needs the extra [vllm] (make test-scale).
+
+Every prompt of these tests is longer than the model may read, so what is cut is compared, too.
+"""
 
 from __future__ import annotations
 
+import gc
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,7 +21,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 pytest.importorskip("vllm", reason="the extra [vllm] is not installed (make test-scale)")
-SIZES = {"hidden_size": 64, "head_dim": 32, "num_attention_heads": 2, "num_key_value_heads": 1}
+SIZES = {
+    **{"hidden_size": 64, "head_dim": 32, "num_attention_heads": 2, "num_key_value_heads": 1},
+    "max_position_embeddings": 512,
+}
 ENGINE = {"max_model_len": 256, "enforce_eager": True, "kv_cache_memory_bytes": 64 << 20}
 SHOTS = "Question: which film is good? Answer: blue. It is a great film, human. " * 6
 QUESTIONS = [f"{SHOTS}Question: number {n}? Answer:" for n in range(6)]
@@ -34,6 +41,19 @@ def in_this_process() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(autouse=True)
+def engines_end_with_their_test() -> Iterator[None]:
+    """An engine that is collected later, during the next test, would take its process groups.
+
+    vLLM hides an engine from the garbage collector, and a failed test holds its own.
+    """
+    yield
+    from vllm.v1.engine.core_client import InprocClient
+
+    for engine in [each for each in gc.get_objects() if type(each) is InprocClient]:
+        engine._finalizer()  # once: it does nothing when it is called again
+
+
 @pytest.fixture(scope="module", params=["llama-tied", "mixtral"])
 def two_sides(request: Any, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A tied family, and one with experts of a size that vLLM pads."""
@@ -44,9 +64,8 @@ def two_sides(request: Any, tmp_path_factory: pytest.TempPathFactory) -> tuple[P
 
 
 def model(name: str, pair: tuple[Path, Path], **more: Any) -> Any:
-    return get_model(name)(
-        pretrained=str(pair[0]), instruct=str(pair[1]), dtype="float32", lam=0, **more
-    )
+    sides = {"pretrained": str(pair[0]), "instruct": str(pair[1])}
+    return get_model(name)(**{**sides, "dtype": "float32", "lam": 0, **more})
 
 
 def asked(kind: str, *arguments: Any) -> list[Instance]:
@@ -61,7 +80,8 @@ def test_answers_are_those_of_our_own_model_at_every_lam(two_sides: tuple[Path, 
     written = asked(
         "generate_until", *((q, {"until": ["?"], "max_gen_toks": 9}) for q in QUESTIONS)
     )
-    rolled = asked("loglikelihood_rolling", (SHOTS[:200],))
+    rolled = asked("loglikelihood_rolling", (SHOTS * 2,))
+    assert len(ours.tok_encode(QUESTIONS[0])) > 257, "what is cut has to be the same, too"
     seen = []
     for lam in (0.0, 0.3, 1.0, 0.0):
         ours.set_lam(lam)
@@ -74,7 +94,7 @@ def test_answers_are_those_of_our_own_model_at_every_lam(two_sides: tuple[Path, 
         texts = theirs.generate_until(written, disable_tqdm=True)
         assert texts == ours.generate_until(written, disable_tqdm=True)
         assert theirs.loglikelihood_rolling(rolled, disable_tqdm=True) == pytest.approx(
-            ours.loglikelihood_rolling(rolled, disable_tqdm=True), abs=1e-3
+            ours.loglikelihood_rolling(rolled, disable_tqdm=True), rel=1e-6
         )
         seen.append(found)
         left, right = ours.get_model_info(), theirs.get_model_info()
@@ -86,12 +106,87 @@ def test_answers_are_those_of_our_own_model_at_every_lam(two_sides: tuple[Path, 
     assert seen[1] != seen[2]
 
 
+RULES = [
+    {"module": ["q", "k"], "lam": 0.2},
+    {"module": "mlp", "layers": "1", "lam": 1.3},
+    {"module": "embed", "lam": 0},
+]
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "method"),
+    [
+        (0.5, {"base": 0.7, "rules": RULES}, {}),
+        ({"base": 0.7, "rules": RULES}, 0.6, {"method": "slerp"}),
+        (0.6, {"base": 0.5, "rules": [{"lam": {"linear": [0.3, 0.4]}}]}, {"method": "slerp"}),
+        (0.5, 1.0, {"method": "trim", "density": 0.2}),
+        (0.5, 1.0, {"method": "low_rank", "rank": 2}),
+    ],
+)
+def test_schedules_and_methods_are_those_of_our_own_model(
+    two_sides: tuple[Path, Path], first: Any, then: Any, method: dict[str, Any]
+) -> None:
+    """λ by tensor, and other paths between the ends, at the start and set in place."""
+    more = {**method, "lam": first}
+    ours = model("partially_adapted", two_sides, max_length=256, device="cpu", **more)
+    theirs = model("partially_adapted_vllm", two_sides, block_size=32, **ENGINE, **more)
+    scored = asked("loglikelihood", *((q, o) for q in QUESTIONS[:2] for o in OPTIONS))
+    seen = []
+    for lam in (first, then, 0.6):
+        ours.set_lam(lam)
+        theirs.set_lam(lam)
+        expected = [x[0] for x in ours.loglikelihood(scored, disable_tqdm=True)]
+        found = [x[0] for x in theirs.loglikelihood(scored, disable_tqdm=True)]
+        assert found == pytest.approx(expected, abs=2e-5)
+        seen.append(found)
+        left, right = ours.get_model_info(), theirs.get_model_info()
+        for name in ("lam", "lam_eff", "relative_delta", "method", "arithmetic"):
+            assert left.get(name) == right.get(name), name
+    assert seen[0] != seen[1]
+
+
+def test_an_adapter_is_scaled_in_the_engine(two_sides: tuple[Path, Path], tmp_path: Path) -> None:
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM
+
+    base = AutoModelForCausalLM.from_pretrained(two_sides[0])
+    config = LoraConfig(r=4, lora_alpha=8, target_modules=["q_proj"], init_lora_weights=False)
+    get_peft_model(base, config).save_pretrained(tmp_path)
+    sides = {"instruct": None, "peft": str(tmp_path)}
+    ours = model("partially_adapted", two_sides, max_length=256, device="cpu", **sides)
+    theirs = model("partially_adapted_vllm", two_sides, **ENGINE, **sides)
+    scored = asked("loglikelihood", *((q, o) for q in QUESTIONS[:2] for o in OPTIONS))
+    seen = []
+    for lam in (0.0, 0.3, 1.0):
+        ours.set_lam(lam)
+        theirs.set_lam(lam)
+        seen.append([x[0] for x in theirs.loglikelihood(scored, disable_tqdm=True)])
+        expected = [x[0] for x in ours.loglikelihood(scored, disable_tqdm=True)]
+        assert seen[-1] == pytest.approx(expected, abs=2e-5)
+    assert seen[0] != seen[1] != seen[2]
+
+
+def test_two_workers_hold_the_halves_of_what_one_holds(two_sides: tuple[Path, Path]) -> None:
+    """Tensor parallel: every worker reads the pair by itself and takes its shards of θ_λ."""
+    ours = model("partially_adapted", two_sides, max_length=256, device="cpu")
+    theirs = model("partially_adapted_vllm", two_sides, tensor_parallel_size=2, **ENGINE)
+    scored = asked("loglikelihood", *((q, o) for q in QUESTIONS[:2] for o in OPTIONS))
+    for lam in (0.0, 0.3, 1.0):
+        ours.set_lam(lam)
+        theirs.set_lam(lam)
+        expected = [x[0] for x in ours.loglikelihood(scored, disable_tqdm=True)]
+        found = [x[0] for x in theirs.loglikelihood(scored, disable_tqdm=True)]
+        assert found == pytest.approx(expected, abs=2e-5)
+    assert ours.get_model_info()["lam_eff"] == theirs.get_model_info()["lam_eff"]
+
+
 def test_without_emptying_the_prefix_cache_two_lams_would_mix(
     two_sides: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Shows that the test above would notice."""
     lm = model("partially_adapted_vllm", two_sides, block_size=32, **ENGINE)
-    scored = asked("loglikelihood", *((q, OPTIONS[0]) for q in QUESTIONS))
+    whole = [question[-400:] for question in QUESTIONS]  # not cut: its last blocks are asked again
+    scored = asked("loglikelihood", *((q, OPTIONS[0]) for q in whole))
     lm.set_lam(1.0)
     expected = lm.loglikelihood(scored, disable_tqdm=True)
     lm.set_lam(0.0)
@@ -106,6 +201,11 @@ def test_without_emptying_the_prefix_cache_two_lams_would_mix(
         lm.set_lam(0.5)
     with pytest.raises(PAHarnessError, match="did not finish"):
         lm.loglikelihood(scored, disable_tqdm=True)
+
+
+def scores_of(folder: Path) -> list[str]:
+    """As texts: a score's undefined numbers are NaN, which is equal to nothing."""
+    return list(map(repr, read_scores(folder / "scores.parquet")))
 
 
 def test_a_sweep_has_the_scores_of_our_own_model(
@@ -123,9 +223,9 @@ def test_a_sweep_has_the_scores_of_our_own_model(
     )
     run(ours, tmp_path / "ours")
     run(theirs, tmp_path / "theirs")
-    left, right = (read_scores(tmp_path / name / "scores.parquet") for name in ("ours", "theirs"))
+    left, right = (scores_of(tmp_path / name) for name in ("ours", "theirs"))
     assert left == right
     (tmp_path / "theirs/scores.parquet").unlink()
     (tmp_path / "theirs/units/lam=1/toy_kind.json").unlink()
     assert run(theirs, tmp_path / "theirs").count("λ = 1") == 1, "the rest was kept"
-    assert read_scores(tmp_path / "theirs/scores.parquet") == right
+    assert scores_of(tmp_path / "theirs") == right
