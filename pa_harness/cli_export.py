@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 import re
+import sys
 from pathlib import Path
 
-from pa_harness.cli_verb import Verbs, add_verb
+from pa_harness.cli_verb import INTERRUPTED, Verbs, add_verb
 from pa_harness.errors import ExportError
 from pa_harness.settings import read_mapping
 
@@ -103,7 +104,11 @@ def export(options: argparse.Namespace) -> int:
         arguments["dtype"] = options.dtype
     opened = open_weights(arguments)
     if options.format == "hf":
-        done = export_model(opened, options.output_dir, options.max_shard_size, evaluated)
+        try:
+            done = export_model(opened, options.output_dir, options.max_shard_size, evaluated)
+        except KeyboardInterrupt:
+            print(f"\nStopped. Nothing was kept of {options.output_dir}.", file=sys.stderr)
+            return INTERRUPTED
         print(f"{done.checked}\nWeights: {done.fingerprint}")
     else:
         write = write_mergekit if options.format == "mergekit" else write_adapter

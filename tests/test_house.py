@@ -155,7 +155,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "auto": TEXT
     | {"progress", "resampling", "search", "settings", "storage", "sweep", "trajectory"}
     | {"trajectory_reader", "workload"},
-    "cli_search": {"auto", "progress", "settings"},
+    "cli_search": {"auto", "cli_verb", "progress", "settings"},
     "cli_verb": set(),
     "cli_sweep": TEXT
     | {"cli_search", "cli_verb", "cluster_options", "progress", "publication", "registration"}
@@ -202,7 +202,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {"adapter", "architecture", "checkpoint", "evaluated", "inspection", "model_card", "opening"}
     | {"schedule", "shards", "storage", "vocabulary"},
     "recipes": TEXT
-    | {"adapter", "architecture", "checkpoint", "export", "opening", "schedule", "storage"},
+    | {"adapter", "architecture", "checkpoint", "export", "methods", "opening", "pair", "schedule"},
     "cli_export": TEXT
     | {"cli_verb", "evaluated", "export", "grid", "opening", "recipes", "settings"},
     "cli": TEXT
