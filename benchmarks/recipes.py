@@ -33,11 +33,13 @@ _SCHEDULE = {
     "base": 0.6,
     "rules": [{"module": "v", "lam": 0.9}, {"module": "mlp", "lam": {"linear": [0.2, 0.6]}}],
 }
+_OWN = "slerp, λ = 0.3, by mergekit's own slerp"  # which our YAML does not use
 _TRIM = {"method": "trim", "density": 0.2}
 _CASES: dict[str, dict[str, Any]] = {
     "linear, λ = 0.3": {"lam": 0.3},
     "linear, schedule": {"lam": _SCHEDULE},
     "slerp, λ = 0.3": {"lam": 0.3, "method": "slerp"},
+    _OWN: {"lam": 0.3, "method": "slerp"},
     "slerp, schedule": {"lam": _SCHEDULE, "method": "slerp"},
     "trim, λ = 0.3": {"lam": 0.3, **_TRIM},
     "trim, schedule": {"lam": _SCHEDULE, **_TRIM},
@@ -53,7 +55,9 @@ def main(given: argparse.Namespace) -> None:
         for case, options in _CASES.items():
             arguments = {"pretrained": ends[0], "instruct": ends[1], "dtype": "float32", **options}
             with tempfile.TemporaryDirectory(dir=cache_folder()) as name:
-                rows.append([label, case, *_compared(arguments, Path(name))])
+                recipe = Path(name) / "recipe" / "mergekit.yaml"
+                (_write_slerp if case == _OWN else _export)(arguments, recipe)
+                rows.append([label, case, *_compared(arguments, recipe)])
             print(rows[-1], flush=True)
     head = ("pair", "θ_λ", "tensors", "same names", "ties", "max difference", "relative")
     about = "; ".join(pair.description.splitlines())
@@ -62,18 +66,32 @@ def main(given: argparse.Namespace) -> None:
         "tensors that `export` writes. The schedule has numbers by module and layer; trim keeps "
         "a fifth. Ties: weights whose Δ is exactly at trim's limit; ours keeps all of them, "
         "mergekit as many as fill the fifth, which ones is left to its sort; they are not "
-        f"compared. Relative: to the tensor's largest weight. Real: {about}."
+        "compared. mergekit's own slerp is a lerp where cos Ω > 0.9995, as in the real pair. "
+        f"Relative: to the tensor's largest weight. Real: {about}."
     )
     publish("recipes", f"{text}\n\n{table(head, rows)}", command="python -m benchmarks.recipes")
 
 
-def _compared(arguments: dict[str, Any], folder: Path) -> list[str]:
-    """Tensors, how many have the same name, ties, the largest difference, and relative."""
-    given = json.dumps(arguments)
-    recipe, merged = folder / "recipe", folder / "merged"
-    if pa_harness(["export", "--model_args", given, "-o", str(recipe), "--format", "mergekit"]):
+def _export(arguments: dict[str, Any], recipe: Path) -> None:
+    given, folder = json.dumps(arguments), str(recipe.parent)
+    if pa_harness(["export", "--model_args", given, "-o", folder, "--format", "mergekit"]):
         raise SystemExit("no recipe")
-    worker = ("benchmarks.mergekit_worker", "follow", str(recipe / "mergekit.yaml"), str(merged))
+
+
+def _write_slerp(arguments: dict[str, Any], recipe: Path) -> None:
+    sides = [{"model": arguments[side]} for side in ("instruct", "pretrained")]
+    content = {
+        **{"merge_method": "slerp", "base_model": arguments["pretrained"], "models": sides},
+        **{"parameters": {"t": arguments["lam"]}, "dtype": "float32"},
+    }
+    recipe.parent.mkdir()
+    recipe.write_text(json.dumps(content), encoding="utf-8")  # JSON is YAML
+
+
+def _compared(arguments: dict[str, Any], recipe: Path) -> list[str]:
+    """Tensors, how many have the same name, ties, the largest difference, and relative."""
+    merged = recipe.with_name("merged")
+    worker = ("benchmarks.mergekit_worker", "follow", str(recipe), str(merged))
     measured(*worker, python=mergekit_python())
     opened = open_weights(arguments)
     lams = opened.weights.per_tensor(opened.args.lam)

@@ -10,6 +10,7 @@ from lm_eval.api.instance import Instance
 from lm_eval.api.registry import get_model
 from toy import run, toy_settings
 
+from pa_harness.cli import main
 from pa_harness.scores import read_scores
 
 if TYPE_CHECKING:
@@ -84,6 +85,26 @@ def test_answers_are_those_of_our_own_model_at_every_lam(two_sides: tuple[Path, 
             assert left[name] == right[name], name
     assert seen[0] == seen[3] != seen[1], "back at the base, bit for bit"
     assert seen[1] != seen[2]
+
+
+def test_vllm_alone_answers_as_ours_from_an_exported_folder(
+    two_sides: tuple[Path, Path], tmp_path: Path
+) -> None:
+    arguments = f"pretrained={two_sides[0]},instruct={two_sides[1]},lam=0.3"
+    assert main(["export", "--model_args", arguments, "-o", str(tmp_path / "mine")]) == 0
+    ours = model("partially_adapted", two_sides, max_length=256, device="cpu")
+    ours.set_lam(0.3)
+    stock = get_model("vllm")(pretrained=str(tmp_path / "mine"), dtype="float32", **ENGINE)
+    scored = asked("loglikelihood", *((q, o) for q in QUESTIONS for o in OPTIONS))
+    written = asked(
+        "generate_until", *((q, {"until": ["?"], "max_gen_toks": 9}) for q in QUESTIONS)
+    )
+    expected = ours.loglikelihood(scored, disable_tqdm=True)
+    found = stock.loglikelihood(scored, disable_tqdm=True)
+    assert [x[0] for x in found] == pytest.approx([x[0] for x in expected], abs=2e-5)
+    assert [x[1] for x in found] == [x[1] for x in expected]
+    texts = stock.generate_until(written, disable_tqdm=True)
+    assert texts == ours.generate_until(written, disable_tqdm=True)
 
 
 def test_without_emptying_the_prefix_cache_two_lams_would_mix(
