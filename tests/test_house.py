@@ -32,7 +32,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "prefix_generation": {"packing", "prefix_scoring", "token_trie", "tree_attention"},
     "prefix_sharing": {"compatibility", "prefix_generation", "prefix_scoring"},
     "argument_types": TEXT,
-    "schedule": TEXT,
+    "tensor_names": set(),
+    "schedule": TEXT | {"tensor_names"},
     "methods": TEXT | {"interpolation"},
     "arguments": TEXT | {"argument_types", "interpolation", "methods", "schedule"},
     "checkpoint": TEXT | {"interpolation"},
@@ -253,7 +254,7 @@ def test_nobody_imports_the_model() -> None:
         *("cli", "registration", "tasks", "errors", "scores", "samples", "value_table", "folder"),
         *("settings", "sweep", "statistics", "choice", "tables", "publication", "judging"),
         *("leaderboard", "result_files", "side_by_side", "sharing", "cli_compare"),
-        *("schedule", "model_card", "evaluated"),
+        *("schedule", "tensor_names", "model_card", "evaluated"),
         *("cluster", "extras", "processes", "ray_executor", "unit_worker"),
     ],
 )
