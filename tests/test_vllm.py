@@ -94,7 +94,9 @@ def test_vllm_alone_answers_as_ours_from_an_exported_folder(
     assert main(["export", "--model_args", arguments, "-o", str(tmp_path / "mine")]) == 0
     ours = model("partially_adapted", two_sides, max_length=256, device="cpu")
     ours.set_lam(0.3)
-    stock = get_model("vllm")(pretrained=str(tmp_path / "mine"), dtype="float32", **ENGINE)
+    # lm-eval's class leaves out the BOS that this tokenizer adds by itself, unless told to.
+    common = {"dtype": "float32", "add_bos_token": True, **ENGINE}
+    stock = get_model("vllm")(pretrained=str(tmp_path / "mine"), **common)
     scored = asked("loglikelihood", *((q, o) for q in QUESTIONS for o in OPTIONS))
     written = asked(
         "generate_until", *((q, {"until": ["?"], "max_gen_toks": 9}) for q in QUESTIONS)
