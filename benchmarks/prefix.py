@@ -32,20 +32,24 @@ from pa_harness.token_trie import TokenTrie
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+_SHORT = "short answers"
+_MORE = 4  # times as many documents of these: the lengths of answers differ
 CASES = [  # what, task, shots, sampler
     ("cloze, 4 options", "arc_challenge", 5, "first_n"),
     ("cloze, 4 options", "openbookqa", 5, "first_n"),
     ("cloze, 4 options", "arc_challenge", 16, "first_n"),
     ("letters", "commonsense_qa", 5, "first_n"),
     ("random shots", "arc_challenge", 5, "default"),
-    ("short answers", "nq_open", 5, "first_n"),
-    ("short answers", "triviaqa", 5, "first_n"),
+    (_SHORT, "nq_open", 5, "first_n"),
+    (_SHORT, "triviaqa", 5, "first_n"),
 ]
-_MORE = 5  # times as many documents of hf's where lengths of answers differ
 _HEAD = (
     *("", "task", "shots", "documents", "tokens: hf / ours", "distinct", "wall: hf / ours"),
     *("CPU: hf / ours", "11 λ / one hf", "max difference", "same"),
 )
+
+
+Seconds = tuple[float, float]  # of wall and CPU time
 
 
 @dataclass
@@ -65,19 +69,23 @@ def main(given: argparse.Namespace) -> None:
     ours = PartiallyAdaptedLM(pretrained=pair.base, instruct=pair.instruct, lam=0, **common)
     stock = HFLM(pretrained=ours.model, tokenizer=ours.tokenizer, batch_size=given.batch_size)
     ours.loglikelihood(_warm_up(), disable_tqdm=True)
-    rows = []
+    rows, hf, mine = [], [], []
     for case in (case for case in CASES if given.only in case[0]):
         with working_directory(given.data):
-            requests = requests_of([case[1]], case[2], case[3], given.documents)[case[1]]
-        rows.append(_row(case, ours, stock, requests, given))
-        print(rows[-1], flush=True)
+            count = given.documents * (_MORE if case[0] == _SHORT else 1)
+            requests = requests_of([case[1]], case[2], case[3], count)[case[1]]
+        row, *seconds = _row(case, ours, stock, requests, given)
+        rows.append(row)
+        hf.append(seconds[0])
+        mine.append(seconds[1])
+        print(row, flush=True)
+    rows.append(_all(hf, mine))
     text = (
         f"{'; '.join(pair.description.splitlines())}. fp32; hf with batch size "
-        f"{given.batch_size} on the first {given.stock_documents} documents ({_MORE} times as "
-        f"many for short answers), ours on all; medians "
-        f"of {given.rounds} rounds in turns, hf's scaled up. "
-        "Differences in nats; "
-        "the same choices, or texts, in documents.\n\n"
+        f"{given.batch_size} on the first {given.stock_documents} documents ({_MORE} times as many "
+        f"for {_SHORT}), ours on all; medians of {given.rounds} rounds in turns, hf's scaled up. "
+        "Differences in nats; the same choices, or texts, in documents. The last row adds up the "
+        "times of one document of each.\n\n"
         f"{table(_HEAD, rows)}"
     )
     if given.publish:
@@ -111,9 +119,10 @@ def _row(
     stock: HFLM,
     requests: list[Any],
     given: argparse.Namespace,
-) -> list[str]:
+) -> tuple[list[str], Seconds, Seconds]:
+    """A row of the table, and the seconds that one document takes hf and us."""
     documents = sorted({request.doc_id for request in requests})
-    some = given.stock_documents * (_MORE if requests[0].request_type == "generate_until" else 1)
+    some = given.stock_documents * (_MORE if case[0] == _SHORT else 1)
     some = min(some, len(documents))
     few = [r for r in requests if r.doc_id in set(documents[:some])]
     left, right = [], []
@@ -130,17 +139,26 @@ def _row(
     index = {id(request): number for number, request in enumerate(requests)}
     found = [mine.answers[index[id(request)]] for request in few]
     factor = _work(ours, requests) / _work(ours, few)
-    wall, cpu = (
-        factor * median(entry[at] for entry in left) / median(entry[at] for entry in right)
-        for at in (0, 1)
-    )
-    return [
+    hf, own = _medians(left, factor / len(documents)), _medians(right, 1 / len(documents))
+    wall, cpu = hf[0] / own[0], hf[1] / own[1]
+    row = [
         *(case[0], case[1], f"{case[2]}, {case[3]}", str(len(documents))),
         f"{counts['stock'] / counts['computed']:.1f}",
         f"{counts['computed'] / counts['distinct']:.3f}",
         *(f"{wall:.1f}", f"{cpu:.1f}", f"{11 / wall:.2f}"),
         *_agreement(few, found, theirs.answers),
     ]
+    return row, hf, own
+
+
+def _medians(times: list[Seconds], share: float) -> Seconds:
+    return share * median(wall for wall, _ in times), share * median(cpu for _, cpu in times)
+
+
+def _all(hf: list[Seconds], ours: list[Seconds]) -> list[str]:
+    """The row of all cases together, as many documents of each."""
+    wall, cpu = (sum(s[at] for s in hf) / sum(s[at] for s in ours) for at in (0, 1))
+    return ["all, evenly", *[""] * 5, f"{wall:.1f}", f"{cpu:.1f}", f"{11 / wall:.2f}", "", ""]
 
 
 def _work(lm: PartiallyAdaptedLM, requests: list[Any]) -> int:

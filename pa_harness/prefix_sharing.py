@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(f"lm_eval.{__name__}")  # so that lm-eval's settings apply
 _Encoded = tuple[Any, list[int], list[int]]  # (context, continuation) or None, and their tokens
-_CPU_ROWS, _DEVICE_ROWS = 32, 128  # prompts that decode together
+_CPU_ROWS, _DEVICE_ROWS = 64, 128  # prompts that decode together
 _HARMLESS = {  # settings of a generation configuration that greedy decoding does not heed
     *("_from_model_config", "transformers_version", "bos_token_id", "eos_token_id"),
     *("pad_token_id", "do_sample", "temperature", "top_k", "top_p", "max_length", "use_cache"),
