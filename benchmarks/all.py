@@ -15,13 +15,13 @@ from benchmarks.places import REPOSITORY
 
 NAMES = (
     *("weights", "rounding", "mergekit_parity", "startup", "sweep", "coverage", "scale"),
-    *("auto", "export", "judging"),
+    *("auto", "export", "recipes", "judging"),
 )
 
 
 def main(names: list[str]) -> int:
     """Run them in processes of their own; the exit code counts those that failed."""
-    if {"weights", "mergekit_parity", "sweep"} & set(names):
+    if {"weights", "mergekit_parity", "sweep", "recipes"} & set(names):
         mergekit_python()
     failed = []
     for name in names:

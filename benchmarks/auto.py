@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from benchmarks.report import publish, table
 from pa_harness.search import (
     CONFIDENCE,
-    SHARES,
     TOLERANCE,
     Block,
     belief,
     block_of,
+    block_shares,
     first_places,
     next_places,
 )
@@ -28,8 +28,9 @@ from pa_harness.trajectory import TaskCurve, even_suite
 
 Array = NDArray[np.float64]
 GRID = np.linspace(0, 1, 11).round(1)
-TASKS, DOCUMENTS, BUDGET = 20, (250, 500, 1000), 0.4
-_SHOWN = 500  # documents whose shapes are shown one by one
+SIZES = ((20, 250), (20, 500), (20, 1000), (3, 128), (3, 1000))  # tasks, documents of each
+BUDGET = 0.4
+_SHOWN = (20, 500)  # whose shapes are shown one by one
 SHAPES = ("peak", "one-sided", "rise", "fall", "flat", "valley", "wave")
 
 
@@ -49,7 +50,9 @@ def truth(shape: str, random: np.random.Generator) -> Array:
     return np.asarray(curve[shape])
 
 
-def answers(curve: Array, documents: int, random: np.random.Generator) -> list[Array]:
+def answers(
+    curve: Array, documents: int, random: np.random.Generator, tasks: int = 20
+) -> list[Array]:
     """Right or wrong by λ and document, a table per task; tasks differ in level and in bend.
 
     Abilities are Gaussian, 0.7 of their variance the document's own at every λ, the rest smooth
@@ -58,10 +61,10 @@ def answers(curve: Array, documents: int, random: np.random.Generator) -> list[A
     apart = GRID[:, None] - GRID[None, :]
     smooth = np.exp(-0.5 * (apart / 0.3) ** 2)
     root = np.linalg.cholesky(0.7 + 0.3 * smooth + 1e-9 * np.eye(len(GRID)))
-    bends = random.multivariate_normal(np.zeros(len(GRID)), smooth, TASKS) * 0.02
+    bends = random.multivariate_normal(np.zeros(len(GRID)), smooth, tasks) * 0.02
     bends -= bends.mean(axis=0)  # of the average nothing but `curve` is left
     found = []
-    for level, bend in zip(np.linspace(0.3, 0.75, TASKS), bends, strict=True):
+    for level, bend in zip(np.linspace(0.3, 0.75, tasks), bends, strict=True):
         means = np.clip(level + curve + bend, 0.01, 0.99)
         limit = np.vectorize(NormalDist().inv_cdf)(means)
         ability = root @ random.standard_normal((len(GRID), documents))
@@ -81,14 +84,16 @@ def block(values: list[Array], places: list[int], documents: slice) -> Block:
 
 def search(values: list[Array], confidence: float) -> tuple[int, float, float]:
     """Place of the chosen λ, cost, confidence."""
-    ends = np.round(np.cumsum((0, *SHARES)) * values[0].shape[1]).astype(int)
+    documents = values[0].shape[1]
+    shares = block_shares([documents] * len(values))
+    ends = np.round(np.cumsum((0, *shares)) * documents).astype(int)
     blocks: list[Block] = []
     places = first_places(len(GRID))
     for start, stop in pairwise(ends):
         blocks.append(block(values, places, slice(start, stop)))
         found = belief(list(GRID), blocks)
         spent = sum(each.cost for each in blocks)
-        following = SHARES[min(len(blocks), len(SHARES) - 1)]
+        following = shares[min(len(blocks), len(shares) - 1)]
         most = int((BUDGET - spent) * len(GRID) / following + 1e-9)
         places = next_places(found, most)
         if found.confidence >= confidence or not places:
@@ -96,14 +101,14 @@ def search(values: list[Array], confidence: float) -> tuple[int, float, float]:
     return found.chosen, spent, found.confidence
 
 
-def simulate(curves: int, documents: int) -> dict[str, list[tuple[float, ...]]]:
+def simulate(curves: int, tasks: int, documents: int) -> dict[str, list[tuple[float, ...]]]:
     """Per shape of the truth, one row of figures per curve."""
     random = np.random.default_rng(0)
     rows: dict[str, list[tuple[float, ...]]] = {shape: [] for shape in SHAPES}
     for number in range(curves):
         shape = SHAPES[number % len(SHAPES)]
         curve = truth(shape, random)
-        values = answers(curve, documents, random)
+        values = answers(curve, documents, random, tasks)
         chosen, cost, sure = search(values, CONFIDENCE)
         grid = int(np.mean([each.mean(axis=1) for each in values], axis=0).argmax())
         whole = belief(list(GRID), [block(values, list(range(len(GRID))), slice(0, None))])
@@ -115,20 +120,20 @@ def simulate(curves: int, documents: int) -> dict[str, list[tuple[float, ...]]]:
 def main(curves: int) -> None:
     """Simulate, and publish the table."""
     lines = []
-    for documents in DOCUMENTS:
-        rows = simulate(curves, documents)
+    for tasks, documents in SIZES:
+        rows = simulate(curves, tasks, documents)
         every = {"all": [each for part in rows.values() for each in part]}
-        for shape, each in {**(rows if documents == _SHOWN else {}), **every}.items():
+        for shape, each in {**(rows if (tasks, documents) == _SHOWN else {}), **every}.items():
             good, argmax, smooth, cost, sure, lost = np.array(each, dtype=float).T
             shares = (good, argmax, smooth, cost, sure)
             cells = [f"{100 * part.mean():.1f}%" for part in shares]
             last = [f"{100 * cost.max():.1f}%", f"{100 * lost.mean():.3f}"]
-            lines.append([shape, documents, len(each), *cells, *last])
-    head = ("true curve", "documents per task", "curves", "auto good", "full grid, argmax")
+            lines.append([shape, tasks, documents, len(each), *cells, *last])
+    head = ("true curve", "tasks", "documents of each", "curves", "auto good", "full grid, argmax")
     head += ("full grid, smoothed", "mean cost", "mean confidence", "largest cost", "mean loss")
     text = (
         f"“Good”: the true average at the chosen λ is within {100 * TOLERANCE:g} points of the "
-        f"best on the grid 0:1:0.1. {TASKS} tasks with right or wrong answers; costs are shares of "
+        f"best on the grid 0:1:0.1. Tasks with right or wrong answers; costs are shares of "
         "the full grid's evaluations, losses in points. “Full grid”: all documents at all λ, and "
         "the largest mean, or the same smoothing as auto's. “Confidence” is what auto says of "
         "itself, to be compared with “auto good”."

@@ -1,6 +1,7 @@
 """Run inside mergekit's own environment: merge to disk, or load what was merged.
 
-``python -m benchmarks.mergekit_worker merge BASE INSTRUCT LAM DTYPE OUT``, or ``load FOLDER``.
+``python -m benchmarks.mergekit_worker merge BASE INSTRUCT LAM DTYPE OUT``, ``load FOLDER``, or
+``follow YAML OUT``.
 """
 
 from __future__ import annotations
@@ -41,5 +42,15 @@ def load(folder: str) -> Phases:
     return phases
 
 
+def follow(recipe: str, out: str) -> Phases:
+    """What the command ``mergekit-yaml RECIPE OUT`` does."""
+    from mergekit.scripts.run_yaml import main
+
+    phases = Phases()
+    with phases.phase("follow"):
+        main([recipe, out, "--quiet"], standalone_mode=False)
+    return phases
+
+
 if __name__ == "__main__":
-    {"merge": merge, "load": load}[sys.argv[1]](*sys.argv[2:]).emit()
+    {"merge": merge, "load": load, "follow": follow}[sys.argv[1]](*sys.argv[2:]).emit()

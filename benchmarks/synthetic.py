@@ -46,6 +46,12 @@ def tiny_model() -> Path:
     return kept("benchmark-tiny", _make_tiny)
 
 
+def far_pair() -> tuple[Path, Path]:
+    """Two-layer models with nothing in common: every tensor at about a right angle."""
+    folder = kept("benchmark-far", _make_far)
+    return folder / "base", folder / "instruct"
+
+
 def _make_pair(folder: Path) -> None:
     model = _model(_LARGE)
     generator = torch.Generator().manual_seed(0)
@@ -61,9 +67,14 @@ def _make_tiny(folder: Path) -> None:
     _save(_model(_TINY), folder, 256)
 
 
-def _model(settings: dict[str, Any]) -> Any:
+def _make_far(folder: Path) -> None:
+    for seed, name in enumerate(("base", "instruct"), 1):
+        _save(_model(_TINY, seed), folder / name, 256)
+
+
+def _model(settings: dict[str, Any], seed: int = 1) -> Any:
     model = LlamaForCausalLM(LlamaConfig(**settings, **_ENDS)).to(torch.bfloat16)
-    generator = torch.Generator().manual_seed(1)
+    generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.copy_(torch.empty(parameter.shape).normal_(0, _SIZE, generator=generator))

@@ -11,7 +11,7 @@ arXiv 2504.11626). λ = 0 is the base model, λ = 1 the instruct model. λ is ty
 Floor plan; each line may import what stands above it (tests/test_house.py has the exact table):
 
     for everyone     errors
-    λ in weights     interpolation, schedule (λ by rules), methods (of interpolation) - checkpoint,
+    λ in weights     interpolation, tensor_names - schedule (λ by rules), methods - checkpoint,
                      argument_types, arguments - hub, configuration, vocabulary, adapter,
                      provenance - pair - architecture, inspection - loading - opening
     exact scoring    token_trie - packing (passes) - tree_attention - prefix_scoring -

@@ -8,6 +8,7 @@ folder, so that a search that was stopped goes on with the same command.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -15,12 +16,12 @@ from pa_harness.errors import SweepError
 from pa_harness.resampling import generator
 from pa_harness.search import (
     CONFIDENCE,
-    SHARES,
     TOLERANCE,
     Belief,
     Block,
     belief,
     block_of,
+    block_shares,
     first_places,
     next_places,
 )
@@ -31,6 +32,7 @@ from pa_harness.trajectory_reader import read_trajectory
 from pa_harness.workload import load_tasks
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from pa_harness.progress import Progress
@@ -38,7 +40,7 @@ if TYPE_CHECKING:
 
 GRID = "0:1:0.1"
 BUDGET = 0.4
-_FEWEST = 32  # documents of a task: two in the smallest block
+_FEWEST = 32  # documents of a task
 
 
 @dataclass(frozen=True)
@@ -97,12 +99,13 @@ def auto_sweep(settings: SweepSettings, path: Path, budget: float, progress: Pro
     grid = settings.lam
     order = _shuffled(settings)
     total = sum(map(len, order.values())) * len(grid)
-    places = _first_phase(len(grid), budget)
+    shares = block_shares([len(places) for places in order.values()])
+    places = _first_phase(len(grid), shares[0], budget)
     blocks: list[Block] = []
     phases, documents = [], []
     notes: tuple[str, ...] = ()
     while True:
-        samples = _part(order, len(blocks))
+        samples = _part(order, shares[: len(blocks) + 1])
         count = sum(map(len, samples.values()))
         lams = tuple(grid[place] for place in places)
         part = replace(settings, lam=lams, samples=samples, limit=None)
@@ -118,8 +121,9 @@ def auto_sweep(settings: SweepSettings, path: Path, budget: float, progress: Pro
         documents.append(count)
         found = belief(grid, blocks)
         cost = sum(block.cost for block in blocks)
-        left = len(blocks) < len(SHARES)
-        most = _affordable(order, len(blocks), (budget - cost) * total) if left else 0
+        left = len(blocks) < len(shares)
+        following = _part(order, shares[: len(blocks) + 1])
+        most = _affordable(following, (budget - cost) * total) if left else 0
         places = next_places(found, most)
         why = _end(found, left=left, affordable=bool(places))
         if why:
@@ -140,12 +144,17 @@ def auto_sweep(settings: SweepSettings, path: Path, budget: float, progress: Pro
     return result
 
 
-def _first_phase(count: int, budget: float) -> list[int]:
-    """Places of its λ on a grid of `count`."""
+def _first_phase(count: int, share: float, budget: float) -> list[int]:
+    """Places of its λ on a grid of `count`, asked on a share of the documents."""
     places = first_places(count)
-    if count < 3 or budget < (least := len(places) * SHARES[0] / count):
-        asked = "a grid of three λ or more" if count < 3 else f"--budget {least:.2f} or more"
-        raise SweepError(f"--lam auto: the first phase needs {asked}.")
+    least = len(places) * share / count
+    if count < 3 or budget < least:
+        percent = math.ceil(100 * least)
+        asked = "a grid of three λ or more" if count < 3 else f"--budget {percent / 100} or more"
+        raise SweepError(
+            f"--lam auto: the first phase needs {asked}. It asks {share:.0%} of the documents: the "
+            "fewer there are, the more of them."
+        )
     return places
 
 
@@ -170,23 +179,22 @@ def _shuffled(settings: SweepSettings) -> dict[str, list[int]]:
         count = len(task.eval_docs) if count is None else min(count, len(task.eval_docs))
         if count < _FEWEST:
             raise SweepError(
-                f"--lam auto cuts every task's documents into {len(SHARES)} blocks; {name} has "
-                f"{count} documents. Expected {_FEWEST} or more."
+                f"--lam auto cuts every task's documents into blocks; {name} has {count} "
+                f"documents. Expected {_FEWEST} or more."
             )
         order[name] = [int(place) for place in generator(0, name).permutation(count)]
     return order
 
 
-def _part(order: dict[str, list[int]], number: int) -> dict[str, list[int]]:
-    """The documents of one block, ascending."""
-    start, stop = sum(SHARES[:number]), sum(SHARES[: number + 1])
+def _part(order: dict[str, list[int]], shares: Sequence[float]) -> dict[str, list[int]]:
+    """The documents of the last of these blocks, ascending."""
+    start, stop = sum(shares[:-1]), sum(shares)
     return {
         name: sorted(places[round(start * len(places)) : round(stop * len(places))])
         for name, places in order.items()
     }
 
 
-def _affordable(order: dict[str, list[int]], number: int, evaluations: float) -> int:
+def _affordable(following: dict[str, list[int]], evaluations: float) -> int:
     """How many λ of the next block the rest of the budget allows."""
-    size = sum(map(len, _part(order, number).values()))
-    return int(evaluations / size + 1e-9)
+    return int(evaluations / sum(map(len, following.values())) + 1e-9)

@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import argparse
 import re
+import signal
+import sys
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from pa_harness.cli_verb import Verbs, add_verb
+from pa_harness.cli_verb import INTERRUPTED, Verbs, add_verb
 from pa_harness.errors import ExportError
 from pa_harness.settings import read_mapping
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import FrameType
 
 
 def add_weight_verbs(verbs: Verbs) -> None:
@@ -103,7 +111,12 @@ def export(options: argparse.Namespace) -> int:
         arguments["dtype"] = options.dtype
     opened = open_weights(arguments)
     if options.format == "hf":
-        done = export_model(opened, options.output_dir, options.max_shard_size, evaluated)
+        try:
+            with _ctrl_c():
+                done = export_model(opened, options.output_dir, options.max_shard_size, evaluated)
+        except KeyboardInterrupt:
+            print(f"\nStopped. Nothing was kept of {options.output_dir}.", file=sys.stderr)
+            return INTERRUPTED
         print(f"{done.checked}\nWeights: {done.fingerprint}")
     else:
         write = write_mergekit if options.format == "mergekit" else write_adapter
@@ -112,6 +125,30 @@ def export(options: argparse.Namespace) -> int:
         print(f"Uploaded: {_push(options.output_dir, options.push_to_hub)}")
     print(f"Written: {options.output_dir}")
     return 0
+
+
+@contextmanager
+def _ctrl_c() -> Iterator[None]:
+    """Ctrl-C is KeyboardInterrupt, also where safetensors reads and makes a ValueError of it."""
+    asked = False
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        nonlocal asked
+        asked = True
+        signal.default_int_handler(number, frame)
+
+    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield  # ignored, as under nohup, or somebody else's
+        return
+    signal.signal(signal.SIGINT, stop)
+    try:
+        yield
+    except Exception:
+        if asked:
+            raise KeyboardInterrupt from None
+        raise
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _push(folder: Path, name: str) -> str:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
+from pa_harness.cli_verb import INTERRUPTED
+
 if TYPE_CHECKING:
     import argparse
 
-INTERRUPTED = 130  # the shell's exit code for Ctrl-C
 STOPPED = "\nStopped. Finished units are kept; the same command goes on from there."
 
 

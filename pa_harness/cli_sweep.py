@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from pa_harness.cli_search import INTERRUPTED, STOPPED, search
-from pa_harness.cli_verb import Verbs, add_verb
+from pa_harness.cli_search import STOPPED, search
+from pa_harness.cli_verb import INTERRUPTED, Verbs, add_verb
 from pa_harness.cluster_options import OPTIONS, add_cluster_options, wanted_cluster
 from pa_harness.errors import RunError, SweepError
 from pa_harness.registration import install

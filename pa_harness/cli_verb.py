@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+INTERRUPTED = 130  # the shell's exit code for Ctrl-C
 Verbs = Any  # argparse has no public name for what add_subparsers returns
 
 

@@ -11,6 +11,7 @@ import json
 import logging
 import os
 import shutil
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,7 @@ from pa_harness.storage import sole_writer
 from pa_harness.vocabulary import read_tokenizer, stop_ids
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from pa_harness.evaluated import Evaluated
@@ -68,42 +70,53 @@ def export_model(opened: Opened, folder: Path, shard_size: int, evaluated: Evalu
         evaluated: what a run found of this λ.
 
     Raises:
-        ExportError: the folder is in use, the disk is full, or the weights on the disk are not
-            those that were computed, or not those that the run evaluated.
+        ExportError: the folder cannot be written, the disk is full, or the weights on the disk
+            are not those that were computed, or not those that the run evaluated.
         CheckpointError, PairError, PAHarnessError: as when the model is evaluated.
     """
-    check_free(folder)
-    specs = _specs(opened)
-    working = folder.with_name(f".{folder.name}.partial")
-    with sole_writer(working, "an export"):
-        try:
-            _clear(working)
-            _check_space(working, sum(spec.size for spec in specs.values()))
-            exported = _write(opened, working, specs, shard_size, evaluated)
-            _clear(working, only=".lock")
-            if folder.exists():
-                folder.rmdir()
-            working.replace(folder)
-        except OSError as error:
-            shutil.rmtree(working, ignore_errors=True)
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+    with new_folder(folder) as working:
+        specs = _specs(opened)
+        _check_space(working, sum(spec.size for spec in specs.values()))
+        fingerprint, checked = _write(opened, working, specs, shard_size, evaluated)
+    return Exported(folder, fingerprint, checked)
+
+
+@contextmanager
+def new_folder(folder: Path) -> Iterator[Path]:
+    """A hidden folder beside, which gets its name when it is whole, and is removed otherwise.
+
+    Raises:
+        ExportError: there is something of that name, or the system does not let it be written.
+        RunError: another process is at it.
+    """
+    folder = folder.resolve()  # "new/.." is a name, too
+    try:
+        _check_free(folder)
+        working = folder.with_name(f".{folder.name}.partial")
+        with sole_writer(working, "an export"):
+            try:
+                _clear(working)
+                yield working
+                _clear(working, only=".lock")
+                if folder.exists():
+                    folder.rmdir()
+                working.replace(folder)
+            except BaseException:
+                shutil.rmtree(working, ignore_errors=True)
                 raise
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise ExportError(
                 f"No space left to write {folder}; nothing was kept of it. Make room, or choose "
                 "another folder or a narrower --dtype."
             ) from None
-        except BaseException:
-            shutil.rmtree(working, ignore_errors=True)
-            raise
-    return Exported(folder, exported.fingerprint, exported.checked)
+        raise ExportError(
+            f"{folder} could not be written, and nothing was kept of it: {error}. Choose another "
+            "folder as --output_dir, or make that one possible."
+        ) from None
 
 
-def check_free(folder: Path) -> None:
-    """Refuse a folder with something in it.
-
-    Raises:
-        ExportError: there is.
-    """
+def _check_free(folder: Path) -> None:
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ExportError(f"{folder} is there already. Choose a new folder as --output_dir.")
 
@@ -138,7 +151,8 @@ def _clear(folder: Path, only: str = "") -> None:
 
 def _write(
     opened: Opened, folder: Path, specs: dict[str, Spec], shard_size: int, evaluated: Evaluated
-) -> Exported:
+) -> tuple[str, str]:
+    """Fill the folder; the fingerprint, and the sentence on what it was compared with."""
     weights = opened.weights
     lams = weights.per_tensor(opened.args.lam)
     write_checkpoint(
@@ -171,7 +185,7 @@ def _write(
         if path.is_file():
             with path.open("rb") as written:
                 os.fsync(written.fileno())
-    return Exported(folder, fingerprint, checked)
+    return fingerprint, checked
 
 
 def _read_back(opened: Opened, folder: Path, specs: dict[str, Spec]) -> str:

@@ -161,6 +161,13 @@ def angle(base: Slice, instruct: Slice) -> float:
     return 2 * math.atan2(apart, along)
 
 
+def arc(omega: float, lam: float) -> tuple[float, float]:
+    """What a slerp at λ takes of θ_base and of θ_instruct; 1 − λ and λ where there is no arc."""
+    if math.sin(omega) < _NO_ARC:
+        return 1 - lam, lam
+    return math.sin((1 - lam) * omega) / math.sin(omega), math.sin(lam * omega) / math.sin(omega)
+
+
 def _sum(base: Slice, instruct: Slice | None, scale: float) -> float:
     """Σ (a + scale·b)², in fp64."""
     total = 0.0
@@ -195,10 +202,7 @@ class _Arc(_End):
     def __init__(self, base: Slice, instruct: Slice, omega: float, lam: float) -> None:
         super().__init__(base)
         self._instruct, self._lam = instruct, lam
-        self._parts = (
-            math.sin((1 - lam) * omega) / math.sin(omega),
-            math.sin(lam * omega) / math.sin(omega),
-        )
+        self._parts = arc(omega, lam)
 
     def __getitem__(self, index: Any) -> torch.Tensor:
         base = self._base[index].double()

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import json
-import shutil
 from typing import TYPE_CHECKING, Any
 
 from pa_harness.architecture import make_shell, parameter_sources
 from pa_harness.errors import ExportError, listed
-from pa_harness.export import check_free, copy_files
+from pa_harness.export import copy_files, new_folder
+from pa_harness.methods import angle, arc
 from pa_harness.schedule import Schedule
-from pa_harness.storage import write_text
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from pa_harness.checkpoint import Checkpoint
     from pa_harness.opening import Opened
+    from pa_harness.pair import Pair
 
 _DTYPES = {"torch.float32": "float32", "torch.bfloat16": "bfloat16", "torch.float16": "float16"}
 
@@ -25,7 +25,8 @@ def write_mergekit(opened: Opened, folder: Path) -> str:
     """Write ``mergekit.yaml``, with which ``mergekit-yaml`` makes the same weights.
 
     mergekit evaluates (1 − λ) θ_base + λ θ_instruct in fp32 where ours is a lerp: equal to the
-    order of fp32 operations. Its slerp is a lerp where cos Ω > 0.9995; ours never is.
+    order of fp32 operations. Its own slerp has Ω in fp32 and is a lerp where cos Ω > 0.9995; so
+    slerp is given as what it takes of both ends of each tensor.
 
     Returns:
         How to use it.
@@ -43,39 +44,31 @@ def write_mergekit(opened: Opened, folder: Path) -> str:
             "method=low_rank, rounding=stochastic and extra_rows=copy). Export the model itself, "
             "--format hf."
         )
-    check_free(folder)
     dtype = _DTYPES.get(str(weights.dtype))
     if dtype is None:
         raise ExportError(f"mergekit has no dtype {weights.dtype}. Pass --dtype float32.")
     content = {**_merge(opened), "dtype": dtype}
-    file = folder / "mergekit.yaml"
-    write_text(file, yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
-    return f"Merge with: mergekit-yaml {file} OUTPUT"
+    text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
+    with new_folder(folder) as working:
+        (working / "mergekit.yaml").write_text(text, encoding="utf-8")
+    return f"Merge with: mergekit-yaml {folder / 'mergekit.yaml'} OUTPUT"
 
 
 def _merge(opened: Opened) -> dict[str, Any]:
     """Settings for mergekit; the first model gives it configuration and tokenizer."""
     instruct, base = (str(side.folder) for side in _sides(opened))
-    method = opened.args.method
-    lams = _weights(opened, instruct=True)
-    if method == "slerp":
-        models: list[dict[str, Any]] = [{"model": instruct}, {"model": base}]
-        return {
-            **{"merge_method": "slerp", "base_model": base, "models": models},
-            "parameters": {"t": lams},
-        }
-    if method == "trim":
-        numbers = {"weight": lams, "density": opened.args.density}
+    weights = _weights(opened)
+    if opened.args.method == "trim":
+        numbers = {"weight": weights[0], "density": opened.args.density}
         return {
             **{"merge_method": "ties", "base_model": base},
             "models": [{"model": instruct, "parameters": numbers}],
             "parameters": {"normalize": False},
         }
-    rest = _weights(opened, instruct=False)
-    pairs = ((instruct, lams), (base, rest))
+    models = zip((instruct, base), weights, strict=True)
     return {
         "merge_method": "linear",
-        "models": [{"model": name, "parameters": {"weight": each}} for name, each in pairs],
+        "models": [{"model": name, "parameters": {"weight": each}} for name, each in models],
         "parameters": {"normalize": False},
     }
 
@@ -84,23 +77,29 @@ def _sides(opened: Opened) -> tuple[Checkpoint, Checkpoint]:
     return opened.weights.pair.instruct, opened.weights.pair.base
 
 
-def _weights(opened: Opened, *, instruct: bool) -> Any:
-    """One number, or one per tensor by its full name (mergekit's first match wins)."""
-    lam = opened.args.lam
-    if not isinstance(lam, Schedule):
-        return lam if instruct else 1 - lam
-    shell = make_shell(opened.weights.pair, opened.cls)
-    _, groups = parameter_sources(shell, opened.weights.pair.base_slices)
+def _weights(opened: Opened) -> tuple[Any, Any]:
+    """Of instruct and base: a number, or one per tensor by its full name (the first match wins)."""
+    lam, slerp = opened.args.lam, opened.args.method == "slerp"
+    if not slerp and not isinstance(lam, Schedule):
+        return lam, 1 - lam
+    pair = opened.weights.pair
+    _, groups = parameter_sources(make_shell(pair, opened.cls), pair.base_slices)
     if groups:
         raise ExportError(
             "--format mergekit: mergekit fuses tensors before it merges them, so a schedule on "
-            f"the checkpoint's names cannot be given to it:\n{listed(groups[0])}\n"
+            f"the checkpoint's names, or a slerp, cannot be given to it:\n{listed(groups[0])}\n"
             "Export the model itself, --format hf."
         )
     lams = opened.weights.per_tensor(lam)
+    shares = {key: arc(_angle(pair, key) if slerp else 0.0, lams[key]) for key in lams}
     # A filter matches the names that contain it: the longest come first.
     ordered = sorted(lams, key=lambda key: (-len(key), key))
-    return [{"filter": k, "value": lams[k] if instruct else 1 - lams[k]} for k in ordered]
+    base, instruct = ([{"filter": k, "value": shares[k][side]} for k in ordered] for side in (0, 1))
+    return instruct, base
+
+
+def _angle(pair: Pair, key: str) -> float:
+    return angle(pair.base_slices[key], pair.instruct_slices[key])
 
 
 def write_adapter(opened: Opened, folder: Path) -> str:
@@ -119,7 +118,6 @@ def write_adapter(opened: Opened, folder: Path) -> str:
             "--format adapter is for LoRA pairs (peft=) and method=linear: only there is θ_λ the "
             "base and a scaled adapter. Use --format hf."
         )
-    check_free(folder)
     adapter = opened.weights.pair.instruct
     settings = dict(adapter.read_json("adapter_config.json"))
     lam = opened.args.lam
@@ -129,15 +127,10 @@ def write_adapter(opened: Opened, folder: Path) -> str:
         settings["lora_alpha"] = settings["lora_alpha"] * lam
         patterns = settings.get("alpha_pattern") or {}
         settings["alpha_pattern"] = {name: alpha * lam for name, alpha in patterns.items()}
-    working = folder.with_name(f".{folder.name}.partial")
-    shutil.rmtree(working, ignore_errors=True)
-    working.mkdir(parents=True)
-    copy_files(adapter.folder, working, ("adapter_model.*", "README.md", "LICENSE*", "NOTICE*"))
     text = json.dumps(settings, indent=2, sort_keys=True) + "\n"
-    (working / "adapter_config.json").write_text(text, encoding="utf-8")
-    if folder.exists():
-        folder.rmdir()
-    working.replace(folder)
+    with new_folder(folder) as working:
+        copy_files(adapter.folder, working, ("adapter_model.*", "README.md", "LICENSE*", "NOTICE*"))
+        (working / "adapter_config.json").write_text(text, encoding="utf-8")
     return "The adapter with λ in its α, for the base of the pair."
 
 

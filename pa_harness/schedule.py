@@ -3,13 +3,13 @@
     base: 0.5                                  # where no rule matches
     knobs: {mlp: 0.8}                          # optional: numbers by name, for a sweep to vary
     rules:                                     # the last rule that matches a parameter wins
+      - {lam: {linear: [0.3, 0.4]}}            # [α, β]: LiNeS, from α to α + β over depth
       - {module: [q, k], lam: 0.2}
       - {module: mlp, layers: 0-11, lam: mlp}
-      - {lam: {linear: [0.3, 0.4]}}            # [α, β]: LiNeS, from α to α + β over depth
-      - {lam: {blocks: [0.4, 0.3, 0.2]}}       # as many even blocks of layers
-      - {lam: {list: [0.1, 0.2]}}              # one number per layer
-      - {pattern: 'mlp.*bias$', lam: 0}        # a regular expression, searched in the name
+      - {pattern: 'norm', lam: 1}              # a regular expression, searched in the name
 
+Instead of ``linear``: ``blocks: [0.4, 0.3, 0.2]``, as many even blocks of layers, or ``list: [0.1,
+0.2]``, one number per layer. A rule that sets no tensor is an error, and so is an idle knob.
 Names are those of the tensors in the checkpoint; the layer is the first number in a name. With L
 layers, ``linear`` is α + β (l − 1)/(L − 1) for layer l = 1 … L (LiNeS, Wang et al. 2024, arXiv
 2410.17146), ``blocks`` the ratios per block of Lin et al. 2023 (arXiv 2309.06256). What is in no
@@ -27,23 +27,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pa_harness.errors import ModelArgsError, first_line, listed
+from pa_harness.tensor_names import MODULES, layer_of, modules_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-MODULES = {  # name in a rule: parts of a tensor's name, one of which must be there
-    "attn": r"self_attn|attn|attention|self_attention",
-    "q": r"q_proj|wq",
-    "k": r"k_proj|wk",
-    "v": r"v_proj|wv",
-    "o": r"o_proj|out_proj|wo",
-    "mlp": r"mlp|feed_forward|ffn|block_sparse_moe",
-    "embed": r"embed_tokens|embed_in|embed_positions|wte|wpe|embeddings|word_embeddings",
-    "norm": r".*norm|ln_\w+|.*layernorm\w*|layer_norm\w*",
-    "lm_head": r"lm_head|embed_out",
-    "experts": r"experts",
-}
-_ATTENTION_OUT = r"(attn|attention)\.(c_proj|dense)\."  # gpt-2 and gpt-neox have no o_proj
 _FORMS = ("linear", "blocks", "list")
 _MOST = 3.4028234663852886e38  # the arithmetic is fp32
 
@@ -110,18 +98,26 @@ class Schedule:
             keys: names of the checkpoint's tensors.
 
         Raises:
-            ModelArgsError: a rule matches none of them, or a list is not as long as the model.
+            ModelArgsError: a rule sets none of them, or a list is not as long as the model.
         """
         names = list(keys)
         numbers = [layer for layer in map(layer_of, names) if layer is not None]
         layers = max(numbers, default=-1) + 1
-        lams = dict.fromkeys(names, self._number(self.base))
+        winner: dict[str, Rule] = {}
         for rule in self.rules:
-            matched = [key for key in names if rule.matches(key)]
+            matched = dict.fromkeys(filter(rule.matches, names), rule)
             if not matched:
                 raise ModelArgsError(_no_match(rule, names, layers))
-            for key in matched:
-                lams[key] = self._value(rule.lam, layer_of(key) or 0, layers)
+            winner |= matched
+        for rule in self.rules:
+            if rule not in winner.values():
+                raise ModelArgsError(
+                    f"lam: the rule {rule} sets no tensor: later rules match all of its own, and "
+                    "the last match wins. Put it after them, or leave it out."
+                )
+        lams = dict.fromkeys(names, self._number(self.base))
+        for key, rule in winner.items():
+            lams[key] = self._value(rule.lam, layer_of(key) or 0, layers)
         return lams
 
     def _value(self, lam: Number | ByLayer, layer: int, layers: int) -> float:
@@ -164,20 +160,18 @@ def read_schedule(given: object) -> Schedule:
     rules = content.get("rules", [])
     if not isinstance(rules, list):
         raise ModelArgsError(f"lam: rules={rules!r} should be a list of rules.")
-    return Schedule(base, tuple(_rule(rule, knobs) for rule in rules), tuple(knobs.items()))
+    read = tuple(_rule(rule, knobs) for rule in rules)
+    lams = [part for lam in (base, *(rule.lam for rule in read)) for part in _numbers(lam)]
+    if idle := [name for name in knobs if name not in lams]:
+        raise ModelArgsError(
+            f"lam: the knob {idle[0]} is not used. Write its name in a rule, or as base, in the "
+            "place of the number."
+        )
+    return Schedule(base, read, tuple(knobs.items()))
 
 
-def layer_of(key: str) -> int | None:
-    """The layer (from 0) that a tensor's name puts it in; None outside the layers."""
-    found = re.search(r"(?:^|\.)(\d+)\.", key)
-    return int(found.group(1)) if found else None
-
-
-def modules_of(key: str) -> set[str]:
-    """The names of `MODULES` that a tensor belongs to; a norm of the attention has two."""
-    parts = key.split(".")
-    found = {name for name, form in MODULES.items() if any(re.fullmatch(form, p) for p in parts)}
-    return found | {"o"} if re.search(_ATTENTION_OUT, key) else found
+def _numbers(lam: Number | ByLayer) -> tuple[Number, ...]:
+    return lam.numbers if isinstance(lam, ByLayer) else (lam,)
 
 
 def _parsed(text: str) -> object:

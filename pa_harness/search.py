@@ -27,13 +27,9 @@ if TYPE_CHECKING:
 
 TOLERANCE = 0.002  # of the average, a fraction: 0.2 points
 CONFIDENCE = 0.95  # from which the choice is settled
-SHARES = (
-    1 / 16,
-    1 / 16,
-    1 / 8,
-    1 / 4,
-    1 / 2,
-)  # of every task's documents, one block after the other
+_SHARES = (1 / 16, 1 / 16, 1 / 8, 1 / 4, 1 / 2)  # of every task's documents, block after block
+_FIRST = 64  # documents of the first block, of all tasks
+_FIRST_EACH = 12  # of each task
 _SIZES = (0.002, 0.005, 0.01, 0.02, 0.04, 0.08)  # standard deviation of the curve
 _LENGTHS = (0.15, 0.25, 0.4, 0.7)  # over which it bends
 _LEVEL = 1.0  # standard deviation of the level, which is a fraction: nothing is known of it
@@ -119,6 +115,22 @@ def belief(grid: Sequence[float], blocks: Sequence[Block], seed: int = 0) -> Bel
     chosen = int(good.argmax())
     best = np.bincount(draws.argmax(axis=1), minlength=len(lams)) / len(draws)
     return Belief(chosen, float(good[chosen]), best, np.asarray(mean))
+
+
+def block_shares(counts: Sequence[int]) -> tuple[float, ...]:
+    """Shares of every task's documents, one block after the other; they sum to 1.
+
+    The first has some documents in any case: from very few, whose answers are the same at every λ
+    by chance, the errors are underestimated and the confidence is not true.
+
+    Args:
+        counts: documents of each task.
+    """
+    number, first = 1, _SHARES[0]
+    while first < 1 and (first * sum(counts) < _FIRST or first * min(counts) < _FIRST_EACH):
+        first += _SHARES[number]
+        number += 1
+    return (first, *_SHARES[number:])
 
 
 def first_places(count: int) -> list[int]:

@@ -12,10 +12,18 @@ from simulated import LAMS, trajectory
 from test_sweep import Pair
 from toy import toy_settings, write_tasks
 
-from benchmarks.auto import BUDGET, GRID, answers, search, truth
+from benchmarks.auto import BUDGET, GRID, SHAPES, answers, search, truth
 from pa_harness.cli import main
 from pa_harness.scores import read_scores
-from pa_harness.search import CONFIDENCE, TOLERANCE, Block, belief, block_of, next_places
+from pa_harness.search import (
+    CONFIDENCE,
+    TOLERANCE,
+    Block,
+    belief,
+    block_of,
+    block_shares,
+    next_places,
+)
 from pa_harness.settings import as_yaml
 
 if TYPE_CHECKING:
@@ -27,8 +35,7 @@ def test_one_in_many_curves_is_chosen_well() -> None:
     random = np.random.default_rng(5)
     good, costs, sure = [], [], []
     for number in range(70):
-        shape = ("peak", "one-sided", "rise", "fall", "flat", "valley", "wave")[number % 7]
-        curve = truth(shape, random)
+        curve = truth(SHAPES[number % 7], random)
         chosen, cost, confidence = search(answers(curve, 500, random), CONFIDENCE)
         good.append(curve.max() - curve[chosen] <= TOLERANCE + 1e-12)
         costs.append(cost)
@@ -65,6 +72,23 @@ def test_means_and_errors_of_a_block_are_those_of_the_documents() -> None:
     assert len(LAMS) == 11
 
 
+def test_few_documents_are_asked_together() -> None:
+    """From three of each task, answers that never differ would settle everything."""
+    assert block_shares([1000] * 20) == (1 / 16, 1 / 16, 1 / 8, 1 / 4, 1 / 2)
+    assert block_shares([256] * 2) == (1 / 8, 1 / 8, 1 / 4, 1 / 2)
+    assert block_shares([48] * 3) == (1 / 2, 1 / 2)
+    assert block_shares([10_000, 40]) == (1 / 2, 1 / 2)
+    assert block_shares([20]) == (1.0,)
+    random = np.random.default_rng(3)
+    good, sure = [], []
+    for number in range(70):
+        curve = truth(SHAPES[number % 7], random)
+        chosen, _, confidence = search(answers(curve, 128, random, tasks=3), CONFIDENCE)
+        good.append(curve.max() - curve[chosen] <= TOLERANCE + 1e-12)
+        sure.append(confidence)
+    assert np.mean(sure) < np.mean(good) + 0.15
+
+
 def test_what_is_asked_next() -> None:
     best = np.array([0, 0, 0.02, 0.5, 0.3, 0.15, 0.03, 0, 0, 0, 0])
     found = replace(
@@ -86,7 +110,7 @@ def test_the_search_goes_on_where_it_is_unclear() -> None:
     assert steep[1] < 0.1 < flat[1]
 
 
-def auto(pair: Pair, folder: Path, *options: str, documents: int = 64) -> int:
+def auto(pair: Pair, folder: Path, *options: str, documents: int = 256) -> int:
     tasks = folder / "data/tasks"
     if not tasks.exists():
         write_tasks(folder / "data", documents)
@@ -114,7 +138,7 @@ def test_the_command(pair: Pair, tmp_path: Path, capsys: pytest.CaptureFixture[s
         for task, documents in samples.items():
             asked.setdefault(task, []).extend(documents)
     assert all(len(documents) == len(set(documents)) for documents in asked.values())
-    assert found["cost"] == pytest.approx(evaluated / (2 * 64 * 5))
+    assert found["cost"] == pytest.approx(evaluated / (2 * 256 * 5))
     assert found["cost"] <= 0.4
     assert f"λ = {found['lam']:g}: its ICL is within 0.2 points of the best" in out
     assert f"{found['cost']:.0%} of the full grid's evaluations were made" in out
@@ -126,7 +150,10 @@ def test_the_command(pair: Pair, tmp_path: Path, capsys: pytest.CaptureFixture[s
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--lam", "auto", "--budget", "0.01"], "the first phase needs --budget 0.03 or more"),
+        (
+            ["--lam", "auto", "--budget", "0.01"],
+            "the first phase needs --budget 0.07 or more. It asks 12%",
+        ),
         (["--lam", "auto:0:1:1"], "the first phase needs a grid of three λ or more"),
         (["--lam", "auto", "--limit", "20"], "toy_colour has 20 documents. Expected 32 or more"),
         (["--lam", "auto", "--samples", '{"toy_kind": [1]}'], "chooses the documents itself"),

@@ -1,8 +1,7 @@
-"""Exported models: reloaded by transformers and by `hf`, interrupted, without space, scaled."""
+"""Exported models: reloaded by transformers and by `hf`, of a run, refused, uploaded."""
 
 from __future__ import annotations
 
-import errno
 import json
 import shutil
 from pathlib import Path
@@ -19,7 +18,6 @@ from test_model import WHOLE, adapted, assert_same_weights, scores, stock, weigh
 from toy import run, toy_settings
 from transformers import AutoModelForCausalLM
 
-from pa_harness import export as export_room
 from pa_harness.cli import main
 from pa_harness.shards import Spec, plan_shards
 
@@ -30,8 +28,10 @@ Pair = tuple[Path, Path]
 SCHEDULE = '{"base": 0.5, "rules": [{"module": "mlp", "lam": {"linear": [0.1, 0.6]}}]}'
 
 
-def export(pair: Pair, folder: Path, lam: Any, *options: str, side: str = "instruct") -> int:
-    arguments = json.dumps({"pretrained": str(pair[0]), side: str(pair[1]), "lam": lam})
+def export(
+    pair: Pair, folder: Path, lam: Any, *options: str, side: str = "instruct", **more: Any
+) -> int:
+    arguments = json.dumps({"pretrained": str(pair[0]), side: str(pair[1]), "lam": lam, **more})
     return main(["export", "--model_args", arguments, "--output_dir", str(folder), *options])
 
 
@@ -115,76 +115,6 @@ def test_weights_that_the_run_did_not_evaluate(
     assert main(["export", str(tmp_path / "run"), "--lam", "0.5", "-o", str(tmp_path / "m")]) == 2
     assert "The checkpoints or the versions of torch have changed" in capsys.readouterr().err
     assert sorted(path.name for path in tmp_path.iterdir()) == ["run"]
-
-
-class Stop(BaseException):
-    """As Ctrl-C in the midst of writing."""
-
-
-@pytest.mark.parametrize("after", [0, 5, 20])
-def test_an_interrupted_export_leaves_nothing(
-    after: int, pair: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from pa_harness.loading import AdaptedWeights
-
-    whole, count = AdaptedWeights.tensor, iter(range(100))
-
-    def tensor(*arguments: Any) -> torch.Tensor:
-        if next(count) == after:
-            raise Stop
-        return whole(*arguments)
-
-    monkeypatch.setattr(AdaptedWeights, "tensor", tensor)
-    with pytest.raises(Stop):
-        export(pair, tmp_path / "model", 0.5, "--max_shard_size", "20KB")
-    assert not list(tmp_path.iterdir())
-
-
-def test_what_a_killed_export_left_is_replaced(pair: Pair, tmp_path: Path) -> None:
-    left = tmp_path / ".model.partial"
-    (left / "figures").mkdir(parents=True)
-    (left / "model-00009-of-00009.safetensors").write_bytes(b"half")
-    assert export(pair, tmp_path / "model", 0.5) == 0
-    names = {path.name for path in (tmp_path / "model").iterdir()}
-    assert [path.name for path in tmp_path.iterdir()] == ["model"]
-    assert names == {
-        *("README.md", "chat_template.jinja", "config.json", "generation_config.json"),
-        *("model.safetensors", "tokenizer.json", "tokenizer_config.json"),
-    }
-
-
-def test_a_full_disk_says_so(
-    pair: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    def full(*_: Any) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(export_room, "write_checkpoint", full)
-        assert export(pair, tmp_path / "model", 0.5) == 2
-    assert "No space left to write" in capsys.readouterr().err
-    monkeypatch.setattr("shutil.disk_usage", lambda _: shutil._ntuple_diskusage(9, 8, 1_000_000))
-    assert export(pair, tmp_path / "model", 0.5) == 2
-    assert "has 0.00 GB free; the model needs 0.00 GB" in capsys.readouterr().err
-    assert not list(tmp_path.iterdir())
-
-
-def test_a_broken_disk_is_noticed(
-    pair: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    whole = export_room.write_checkpoint
-
-    def broken(folder: Path, *arguments: Any) -> None:
-        whole(folder, *arguments)
-        file = folder / "model.safetensors"
-        content = bytearray(file.read_bytes())
-        content[-1] ^= 1
-        file.write_bytes(bytes(content))
-
-    monkeypatch.setattr(export_room, "write_checkpoint", broken)
-    assert export(pair, tmp_path / "model", 0.5) == 2
-    assert "does not read back as it was written" in capsys.readouterr().err
-    assert not list(tmp_path.iterdir())
 
 
 def test_a_parent_with_nan_is_refused(

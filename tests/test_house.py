@@ -32,7 +32,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "prefix_generation": {"packing", "prefix_scoring", "token_trie", "tree_attention"},
     "prefix_sharing": {"compatibility", "prefix_generation", "prefix_scoring"},
     "argument_types": TEXT,
-    "schedule": TEXT,
+    "tensor_names": set(),
+    "schedule": TEXT | {"tensor_names"},
     "methods": TEXT | {"interpolation"},
     "arguments": TEXT | {"argument_types", "interpolation", "methods", "schedule"},
     "checkpoint": TEXT | {"interpolation"},
@@ -157,7 +158,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "auto": TEXT
     | {"progress", "resampling", "search", "settings", "storage", "sweep", "trajectory"}
     | {"trajectory_reader", "workload"},
-    "cli_search": {"auto", "progress", "settings"},
+    "cli_search": {"auto", "cli_verb", "progress", "settings"},
     "cli_verb": set(),
     "cli_sweep": TEXT
     | {"cli_search", "cli_verb", "cluster_options", "progress", "publication", "registration"}
@@ -204,7 +205,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {"adapter", "architecture", "checkpoint", "evaluated", "inspection", "model_card", "opening"}
     | {"schedule", "shards", "storage", "vocabulary"},
     "recipes": TEXT
-    | {"adapter", "architecture", "checkpoint", "export", "opening", "schedule", "storage"},
+    | {"adapter", "architecture", "checkpoint", "export", "methods", "opening", "pair", "schedule"},
     "cli_export": TEXT
     | {"cli_verb", "evaluated", "export", "grid", "opening", "recipes", "settings"},
     "cli": TEXT
@@ -254,7 +255,7 @@ def test_nobody_imports_the_model() -> None:
         *("cli", "registration", "tasks", "errors", "scores", "samples", "value_table", "folder"),
         *("settings", "sweep", "statistics", "choice", "tables", "publication", "judging"),
         *("leaderboard", "result_files", "side_by_side", "sharing", "cli_compare"),
-        *("schedule", "model_card", "evaluated"),
+        *("schedule", "tensor_names", "model_card", "evaluated"),
         *("cluster", "extras", "processes", "ray_executor", "unit_worker"),
     ],
 )

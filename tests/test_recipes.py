@@ -37,15 +37,18 @@ def test_a_lora_pair_as_model_and_as_adapter(case: str, lam: Any, tmp_path: Path
         assert torch.allclose(value, ours[name], atol=1e-6), name
 
 
-@pytest.mark.parametrize("lam", [0.3, SCHEDULE])
-def test_the_mergekit_recipe_is_the_definition(lam: Any, pair: Pair, tmp_path: Path) -> None:
+@pytest.mark.parametrize("method", ["linear", "slerp"])
+@pytest.mark.parametrize("lam", [0.3, 1, SCHEDULE])
+def test_the_mergekit_recipe_is_the_definition(
+    lam: Any, method: str, pair: Pair, tmp_path: Path
+) -> None:
     """Followed by hand: linear, not normalised, the first filter that a name contains."""
-    assert export(pair, tmp_path / "recipe", lam, "--format", "mergekit") == 0
+    assert export(pair, tmp_path / "recipe", lam, "--format", "mergekit", method=method) == 0
     recipe = yaml.safe_load((tmp_path / "recipe/mergekit.yaml").read_text())
     assert (recipe["merge_method"], recipe["parameters"]) == ("linear", {"normalize": False})
     assert recipe["models"][0]["model"] == str(pair[1])  # gives configuration and tokenizer
     sides = [load_file(Path(model["model"]) / "model.safetensors") for model in recipe["models"]]
-    ours = weights(adapted(pair, lam))
+    ours = weights(adapted(pair, lam, method=method))
     for name in sides[0]:
         total = torch.zeros(())
         for model, tensors in zip(recipe["models"], sides, strict=True):
@@ -60,6 +63,9 @@ def test_mergekit_cannot_do_it(
     tmp_path: Path, pair_of: Callable[..., Pair], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert export(pair_of("mixtral"), tmp_path / "m", SCHEDULE, "--format", "mergekit") == 2
+    assert "mergekit fuses tensors before it merges them" in capsys.readouterr().err
+    slerp = {"method": "slerp"}
+    assert export(pair_of("mixtral"), tmp_path / "m", 0.5, "--format", "mergekit", **slerp) == 2
     assert "mergekit fuses tensors before it merges them" in capsys.readouterr().err
     pair = make_adapter(tmp_path / "pair", *CASES["plain"])
     assert export(pair, tmp_path / "m", 0.5, "--format", "mergekit", side="peft") == 2

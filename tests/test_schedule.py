@@ -15,9 +15,10 @@ from toy import run, toy_settings
 
 from pa_harness.cli import main
 from pa_harness.errors import ModelArgsError, SweepError
-from pa_harness.schedule import MODULES, modules_of, read_schedule
+from pa_harness.schedule import read_schedule
 from pa_harness.scores import read_scores
 from pa_harness.settings import resolve
+from pa_harness.tensor_names import MODULES, modules_of
 from pa_harness.trajectory_reader import read_trajectory
 
 if TYPE_CHECKING:
@@ -237,6 +238,11 @@ def test_knobs_that_are_not_there(
             r"matches no tensor.*modules attn",
         ),
         ({"base": 1, "rules": [{"pattern": "nothing", "lam": 0}]}, r"\"pattern\": \"nothing\""),
+        (
+            {"base": 1, "rules": [{"module": "q", "lam": 0}, {"module": "attn", "lam": 0.5}]},
+            r'rule {"module": \["q"\], "lam": 0.0} sets no tensor: later rules match all',
+        ),
+        ({"base": 1, "knobs": {"a": 1}}, r"the knob a is not used. Write its name in a rule"),
         ({"base": 1, "rules": [{"lam": {"list": [1]}}]}, r"list: 1 numbers for 2 layers"),
         ({"base": 1, "rules": [{"lam": {"blocks": [1, 1, 1]}}]}, r"3 blocks of 2 layers"),
         ({"base": 1, "rules": [{"lam": {"linear": [1]}}]}, r"two numbers, α and β"),

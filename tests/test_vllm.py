@@ -14,6 +14,7 @@ from lm_eval.api.instance import Instance
 from lm_eval.api.registry import get_model
 from toy import run, toy_settings
 
+from pa_harness.cli import main
 from pa_harness.scores import read_scores
 
 if TYPE_CHECKING:
@@ -178,6 +179,25 @@ def test_two_workers_hold_the_halves_of_what_one_holds(two_sides: tuple[Path, Pa
         found = [x[0] for x in theirs.loglikelihood(scored, disable_tqdm=True)]
         assert found == pytest.approx(expected, abs=2e-5)
     assert ours.get_model_info()["lam_eff"] == theirs.get_model_info()["lam_eff"]
+
+
+@pytest.mark.parametrize("two_sides", ["llama-tied"], indirect=True)
+def test_vllm_alone_answers_as_ours_from_an_exported_folder(
+    two_sides: tuple[Path, Path], tmp_path: Path
+) -> None:
+    arguments = f"pretrained={two_sides[0]},instruct={two_sides[1]},lam=0.3"
+    assert main(["export", "--model_args", arguments, "-o", str(tmp_path / "mine")]) == 0
+    ours = model("partially_adapted", two_sides, max_length=256, device="cpu")
+    ours.set_lam(0.3)
+    # lm-eval's class leaves out the BOS that this tokenizer adds by itself, unless told to.
+    common = {"dtype": "float32", "add_bos_token": True, **ENGINE}
+    stock = get_model("vllm")(pretrained=str(tmp_path / "mine"), **common)
+    short = [question[-140:] for question in QUESTIONS]  # the two cut long prompts in other places
+    scored = asked("loglikelihood", *((q, o) for q in short for o in OPTIONS))
+    expected = ours.loglikelihood(scored, disable_tqdm=True)
+    found = stock.loglikelihood(scored, disable_tqdm=True)
+    assert [x[0] for x in found] == pytest.approx([x[0] for x in expected], abs=2e-5)
+    assert [x[1] for x in found] == [x[1] for x in expected]
 
 
 def test_without_emptying_the_prefix_cache_two_lams_would_mix(
