@@ -27,10 +27,11 @@ from pa_harness.model import PartiallyAdaptedLM
 
 TASKS = ("arc_challenge", "openbookqa", "piqa", "commonsense_qa", "winogrande", "sst2")
 # scorers: 0 ours, 1 hf, 2 hf in batches of 8, 3 hf with its softmax in bf16, 4 fp32
-_PAIRS = [(0, 1), (2, 1), (3, 1), (0, 4), (1, 4)]
+_PAIRS = [(0, 1), (2, 1), (0, 3), (1, 3), (0, 4), (1, 4), (3, 4)]
 _HEAD = (
-    *("task", "documents", "ours = hf", "hf = hf in batches of 8"),
-    *("hf = hf with its softmax in bf16", "ours = fp32", "hf = fp32"),
+    *("task", "documents", "ours = hf, softmax in fp32", "that = it in batches of 8"),
+    *("ours = hf, softmax in bf16", "hf, softmax in fp32 = bf16"),
+    *("ours = fp32", "hf, softmax in fp32 = fp32", "hf, softmax in bf16 = fp32"),
 )
 Scores = list[list[np.ndarray[Any, Any]]]
 
@@ -119,8 +120,9 @@ def _about(description: str, shots: int, scores: Scores) -> str:
     ours, hf = _noise(scores, 0), _noise(scores, 1)
     return (
         f"{'; '.join(description.splitlines())}; λ = ½, {shots} shots. Percent of documents with "
-        "the same choice (highest log-likelihood). hf scores one request at a time, its softmax in "
-        "fp32 (as ours), but where it says otherwise; fp32 has the same, rounded, weights. Against "
+        "the same choice (highest log-likelihood). hf scores one request at a time; its softmax is "
+        "in bf16 unless asked (`softmax_dtype=float32`), ours in fp32. The last columns are "
+        "against fp32 all the way with the same, rounded, weights. Against "
         f"fp32, bf16 changes the difference of two options by {ours[0]:.3f} (median) and at most "
         f"{ours[1]:.2f} nats (ours), {hf[0]:.3f} and {hf[1]:.2f} (hf)."
     )
@@ -129,7 +131,8 @@ def _about(description: str, shots: int, scores: Scores) -> str:
 def _gaps(apart: list[list[str]]) -> str:
     if not apart:
         return "Ours and hf choose the same option everywhere."
-    head = ("ours and hf choose otherwise in", "gap of the two options, ours", "hf", "fp32")
+    first = "ours and hf (softmax in fp32) choose otherwise in"
+    head = (first, "gap of the two options, ours", "hf", "fp32")
     return table(head, apart)
 
 

@@ -32,16 +32,17 @@ from pa_harness.token_trie import TokenTrie
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+_SHORT = "short answers"
+_MORE = 4  # times as many documents of these: the lengths of answers differ
 CASES = [  # what, task, shots, sampler
     ("cloze, 4 options", "arc_challenge", 5, "first_n"),
     ("cloze, 4 options", "openbookqa", 5, "first_n"),
     ("cloze, 4 options", "arc_challenge", 16, "first_n"),
     ("letters", "commonsense_qa", 5, "first_n"),
     ("random shots", "arc_challenge", 5, "default"),
-    ("short answers", "nq_open", 5, "first_n"),
-    ("short answers", "triviaqa", 5, "first_n"),
+    (_SHORT, "nq_open", 5, "first_n"),
+    (_SHORT, "triviaqa", 5, "first_n"),
 ]
-_MORE = 5  # times as many documents of hf's where lengths of answers differ
 _HEAD = (
     *("", "task", "shots", "documents", "tokens: hf / ours", "distinct", "wall: hf / ours"),
     *("CPU: hf / ours", "11 λ / one hf", "max difference", "same"),
@@ -71,7 +72,8 @@ def main(given: argparse.Namespace) -> None:
     rows, hf, mine = [], [], []
     for case in (case for case in CASES if given.only in case[0]):
         with working_directory(given.data):
-            requests = requests_of([case[1]], case[2], case[3], given.documents)[case[1]]
+            count = given.documents * (_MORE if case[0] == _SHORT else 1)
+            requests = requests_of([case[1]], case[2], case[3], count)[case[1]]
         row, *seconds = _row(case, ours, stock, requests, given)
         rows.append(row)
         hf.append(seconds[0])
@@ -80,11 +82,10 @@ def main(given: argparse.Namespace) -> None:
     rows.append(_all(hf, mine))
     text = (
         f"{'; '.join(pair.description.splitlines())}. fp32; hf with batch size "
-        f"{given.batch_size} on the first {given.stock_documents} documents ({_MORE} times as "
-        f"many for short answers), ours on all; medians "
-        f"of {given.rounds} rounds in turns, hf's scaled up. "
-        "Differences in nats; "
-        "the same choices, or texts, in documents.\n\n"
+        f"{given.batch_size} on the first {given.stock_documents} documents ({_MORE} times as many "
+        f"for {_SHORT}), ours on all; medians of {given.rounds} rounds in turns, hf's scaled up. "
+        "Differences in nats; the same choices, or texts, in documents. The last row adds up the "
+        "times of one document of each.\n\n"
         f"{table(_HEAD, rows)}"
     )
     if given.publish:
@@ -121,7 +122,7 @@ def _row(
 ) -> tuple[list[str], Seconds, Seconds]:
     """A row of the table, and the seconds that one document takes hf and us."""
     documents = sorted({request.doc_id for request in requests})
-    some = given.stock_documents * (_MORE if requests[0].request_type == "generate_until" else 1)
+    some = given.stock_documents * (_MORE if case[0] == _SHORT else 1)
     some = min(some, len(documents))
     few = [r for r in requests if r.doc_id in set(documents[:some])]
     left, right = [], []
