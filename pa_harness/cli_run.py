@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -141,6 +142,9 @@ def plot(options: argparse.Namespace) -> int:
     if len({summary.label for summary in summaries}) < len(runs):  # pairs of the same names
         pairs = zip(summaries, runs, strict=True)
         summaries = [replace(each, label=f"{run}: {each.label}") for each, run in pairs]
+    tasks = [{curve.name for curve in each.curves if curve.kind == "task"} for each in summaries]
+    if any(names != tasks[0] for names in tasks):
+        print("The runs' tasks differ: so do those that ICL and IF are means of.", file=sys.stderr)
     for path in write_figures(all_figures(summaries), folder):
         print(path)
     return 0

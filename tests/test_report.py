@@ -287,6 +287,7 @@ def test_the_verbs(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert cli.main(["choose", str(mine), "--weights", "ICL=1", "toy=2"]) == 0
     assert "best 1·ICL + 2·toy" in capsys.readouterr().out
     assert cli.main(["plot", str(mine), str(mine), "-o", str(tmp_path / "both")]) == 0
+    assert "tasks differ" not in capsys.readouterr().err
     assert (tmp_path / "both" / "heat_map_2.svg").exists()
     assert cli.main(["choose", str(tmp_path)]) == 2
     assert "RunError: " in capsys.readouterr().err

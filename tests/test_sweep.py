@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from toy import run, toy_settings, write_tasks
 
+from pa_harness import cli
 from pa_harness import sweep as sweep_room
 from pa_harness import unit_worker as worker_room
 from pa_harness.errors import SweepError
@@ -259,3 +260,13 @@ def test_what_is_said_of_a_task_must_find_it(
     settings = toy_settings(pair, write_tasks(tmp_path), **named)
     with pytest.raises(SweepError, match=message):
         run(settings, tmp_path / "run")
+
+
+def test_runs_of_other_tasks_are_said_to_be_so(
+    whole: Path, pair: Pair, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = replace(toy_settings(pair, write_tasks(tmp_path)), tasks=("toy_kind",))
+    run(settings, tmp_path / "run")
+    both = ["plot", str(whole), str(tmp_path / "run"), "-o", str(tmp_path / "both")]
+    assert cli.main(both) == 0
+    assert "The runs' tasks differ: so do those" in capsys.readouterr().err
