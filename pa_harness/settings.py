@@ -107,13 +107,16 @@ def model_lam(settings: SweepSettings, lam: float) -> float | Schedule:
 
 
 def difference(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
-    """One line per setting that is not the same in both, by dotted name, sorted."""
+    """One line per setting that is not the same in both, by dotted name, sorted.
+
+    A setting that one of them lacks (it was made before there was such a one) is as good as null.
+    """
     old, new = _flat(there), _flat(here)
     absent = "nothing"
     return [
         f"{name}: {old.get(name, absent)} there, {new.get(name, absent)} here"
         for name in sorted(old.keys() | new.keys())
-        if old.get(name, absent) != new.get(name, absent)
+        if old.get(name) != new.get(name)
     ]
 
 

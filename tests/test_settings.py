@@ -139,3 +139,11 @@ def test_a_broken_file(text: str | None, message: str, tmp_path: Path) -> None:
         file.write_text(text)
     with pytest.raises(SweepError, match=message):
         resolve(LEAST, file)
+
+
+def test_a_setting_that_did_not_exist_yet_is_null() -> None:
+    """A sweep that an earlier version began can be completed."""
+    assert difference({"limit": 2}, {"limit": 2, "knob": None}) == []
+    assert difference({"limit": 2}, {"limit": 2, "knob": "mlp"}) == [
+        "knob: nothing there, mlp here"
+    ]
