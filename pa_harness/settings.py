@@ -116,7 +116,7 @@ def difference(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
     return [
         f"{name}: {old.get(name, absent)} there, {new.get(name, absent)} here"
         for name in sorted(old.keys() | new.keys())
-        if old.get(name) != new.get(name)
+        if old.get(name, "null") != new.get(name, "null")
     ]
 
 
