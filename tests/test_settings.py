@@ -145,5 +145,5 @@ def test_a_setting_that_did_not_exist_yet_is_null() -> None:
     """A sweep that an earlier version began can be completed."""
     assert difference({"limit": 2}, {"limit": 2, "knob": None}) == []
     assert difference({"limit": 2}, {"limit": 2, "knob": "mlp"}) == [
-        "knob: nothing there, mlp here"
+        'knob: nothing there, "mlp" here'
     ]
