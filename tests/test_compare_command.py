@@ -160,11 +160,18 @@ def test_a_sweeps_page_has_the_comparison(whole: Path, tmp_path: Path) -> None:
     publish(run)
     page = (run / "report.html").read_text()
     assert "Beside published numbers" in page
-    assert "documents: 12, not 1267" in page
+    assert "no published number of" in page
+    assert "documents: 12, not 1267" not in page, "no table where nothing was published"
+    for file in run.glob("lam=*/results_*.json"):
+        content = json.loads(file.read_text())
+        content["config"]["base"] = {"name": GEMMA}
+        file.write_text(json.dumps(content))
+    publish(run)
+    assert "documents: 12, not 1267" in (run / "report.html").read_text()
     (section,) = json.loads((run / "comparison.json").read_text())
     assert [row["lam"] for row in section["rows"]] == [0.0, 1.0, 0.5]
     assert section["rows"][0]["reasons"] == [
-        *("shots: 2, not 5", "documents: 12, not 1267"),
+        *("shots: 2, not 5", "documents: 12, not 1267", "precision: float32, not float16"),
     ]
 
 

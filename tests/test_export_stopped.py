@@ -60,7 +60,11 @@ def test_ctrl_c_is_said_in_a_line(
             raise
 
     monkeypatch.setattr(export_room, "write_checkpoint", stop)
-    assert export(pair, tmp_path / "model", 0.5) == 130
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in the background
+    try:
+        assert export(pair, tmp_path / "model", 0.5) == 130
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert f"Stopped. Nothing was kept of {tmp_path / 'model'}" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
 
