@@ -24,6 +24,7 @@ GAMED_SHA256 = "97aeec3f1c7de6dee6fd31fe66f1702623f4614c3efe1c6fc5f4927cd5fd674d
 BASELINE = "gpt4_1106_preview"  # the leaderboard's reference
 INSTRUCTIONS = 805
 _INSTRUCTIONS_DIGEST = "bfe8c45991f635de0b1f94abeeb1335ef665d58eddd87ddf6fa71b7b0c2ce7a5"
+_SORTED_DIGEST = "b81218fd584118e2e49dd84d668c498e9377236c8a1acb5c395d4b398694c387"
 _BASELINE_DIGEST = "ddce4da7e5cf20eb784db96b97ef4151bcaf8f4b19d45c5e5eb33119622e4cb9"
 
 
@@ -44,6 +45,11 @@ def text_digest(texts: Iterable[str]) -> str:
 def is_published_order(instructions: Iterable[str]) -> bool:
     """Whether these are the 805 instructions, in their published order."""
     return text_digest(instructions) == _INSTRUCTIONS_DIGEST
+
+
+def are_published(instructions: Iterable[str]) -> bool:
+    """Whether these are the 805 instructions, in any order."""
+    return text_digest(sorted(instructions)) == _SORTED_DIGEST
 
 
 def is_baseline(outputs: Iterable[str]) -> bool:

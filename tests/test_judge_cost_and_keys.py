@@ -9,6 +9,7 @@ import pytest
 from fake_judge import FakeJudge, chat_answer
 from judge_data import write_run
 
+from pa_harness import reference
 from pa_harness.cli import main
 from pa_harness.judgements import judge_folders, read_judgements
 
@@ -218,3 +219,14 @@ def test_runs_that_cannot_be_judged(run: Path, fake: FakeJudge, capsys: Any, dam
     do()
     assert ask(run, fake) == 2
     assert text in capsys.readouterr().err
+
+
+def test_the_hub_is_not_asked_about_other_instructions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a network that would take half a minute of attempts."""
+
+    def asked(name: str) -> Path:
+        raise AssertionError(name)
+
+    monkeypatch.setattr(reference, "find_file", asked)
+    others = [f"instruction {number}" for number in range(805)]
+    assert reference._published_order([others, others[::-1]]) is None
