@@ -8,12 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pa_harness.cli import main
+from pa_harness.judgements import judge_folders, read_judgements
 from pa_harness.samples import DocumentValues
 from pa_harness.value_table import write_documents
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
+
+    from fake_judge import FakeJudge
 
 TASK = "pa_alpaca_eval"
 SETS = ("helpful_base", "koala", "oasst", "selfinstruct", "vicuna")
@@ -107,3 +111,18 @@ def write_gamed(path: Path, wins: Sequence[float] | None = None) -> Path:
             lines.append(f"gpt4_1106_preview_{model},{number},{values},False")
     path.write_text("\n".join(lines) + "\n")
     return path
+
+
+def ask(run: Path, fake: FakeJudge, *more: str, model: str = "fake") -> int:
+    at = ("--base_url", fake.url, "--judge_model", model, "--yes")
+    return main(["judge", str(run), *at, *more])
+
+
+def numbers(run: Path, **wanted: Any) -> Any:
+    """The rows of the only judge's table that have these values."""
+    (folder,) = judge_folders(run)
+    return [
+        row
+        for row in read_judgements(folder)
+        if all(getattr(row, name) == value for name, value in wanted.items())
+    ]

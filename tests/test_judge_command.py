@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 from fake_judge import FakeJudge, outputs_of, probability
-from judge_data import TASK, rows, write_run
+from judge_data import TASK, ask, numbers, rows, write_run
 
 from pa_harness.cli import main
 from pa_harness.judgements import judge_folders, read_judgements
@@ -30,21 +30,6 @@ def run(tmp_path: Path) -> Path:
 def fake() -> Iterator[FakeJudge]:
     with FakeJudge() as judge:
         yield judge
-
-
-def ask(run: Path, fake: FakeJudge, *more: str, model: str = "fake") -> int:
-    at = ("--base_url", fake.url, "--judge_model", model, "--yes")
-    return main(["judge", str(run), *at, *more])
-
-
-def numbers(run: Path, **wanted: Any) -> Any:
-    """The rows of the only judge's table that have these values."""
-    (folder,) = judge_folders(run)
-    return [
-        row
-        for row in read_judgements(folder)
-        if all(getattr(row, name) == value for name, value in wanted.items())
-    ]
 
 
 def wins(lam: float, reference: list[dict[str, Any]]) -> list[float]:

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from fake_judge import FakeJudge, chat_answer
-from judge_data import write_run
+from judge_data import ask, numbers, write_run
 
 from pa_harness import reference
 from pa_harness.cli import main
-from pa_harness.judgements import judge_folders, read_judgements
+from pa_harness.judgements import judge_folders
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -29,21 +29,6 @@ def run(tmp_path: Path) -> Path:
 def fake() -> Iterator[FakeJudge]:
     with FakeJudge() as judge:
         yield judge
-
-
-def ask(run: Path, fake: FakeJudge, *more: str, model: str = "fake") -> int:
-    at = ("--base_url", fake.url, "--judge_model", model, "--yes")
-    return main(["judge", str(run), *at, *more])
-
-
-def numbers(run: Path, **wanted: Any) -> Any:
-    """The rows of the only judge's table that have these values."""
-    (folder,) = judge_folders(run)
-    return [
-        row
-        for row in read_judgements(folder)
-        if all(getattr(row, name) == value for name, value in wanted.items())
-    ]
 
 
 def test_the_price_comes_first_and_nobody_says_yes(
