@@ -12,14 +12,13 @@ import argparse
 import logging
 import os
 from itertools import chain, pairwise
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from lm_eval.models.huggingface import HFLM
 
-from benchmarks.prefix import working_directory
+from benchmarks.places import add_data, working_directory
 from benchmarks.prefix_tasks import requests_of
 from benchmarks.real_pair import add_options, real_pair
 from benchmarks.report import publish, table
@@ -141,7 +140,7 @@ if __name__ == "__main__":
     parser.add_argument("--tasks", default=",".join(TASKS), help="lm-eval's task names")
     parser.add_argument("--documents", type=int, default=50, help="documents per task")
     parser.add_argument("--shots", type=int, default=0, help="examples in every prompt")
-    parser.add_argument("--data", type=Path, help="folder to read the tasks' data sets in")
+    add_data(parser)
     parser.add_argument("--no-publish", dest="publish", action="store_false", help="print only")
     add_options(parser)
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 import tempfile
+from importlib import import_module
 from pathlib import Path
 
 from benchmarks.measure import Phases, measured
@@ -17,12 +18,10 @@ _SHARDS = ("500MB", "5GB")
 
 def worker(base: str, instruct: str, folder: str, shard: str) -> None:
     """One export, in a process of its own."""
-    from lm_eval.models.huggingface import HFLM  # noqa: F401 -- imports stay outside the phase
-
     from pa_harness.cli import main
-    from pa_harness.export import export_model  # noqa: F401
-    from pa_harness.opening import open_weights  # noqa: F401
 
+    for module in ("lm_eval.models.huggingface", "pa_harness.export", "pa_harness.opening"):
+        import_module(module)  # outside the phase
     phases = Phases()
     pair = f"pretrained={base},instruct={instruct},lam=0.6"
     with phases.phase("export"):

@@ -6,9 +6,7 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import logging
-import os
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,14 +19,12 @@ from lm_eval.tasks import TaskManager
 from benchmarks.demo.data import TASKS, demo_tasks
 from benchmarks.measure import measured
 from benchmarks.mergekit_environment import MERGEKIT, mergekit_python
-from benchmarks.places import cache_folder
+from benchmarks.places import add_data, cache_folder, working_directory
 from benchmarks.real_pair import add_options, real_pair
 from benchmarks.report import publish, table
 from pa_harness.model import PartiallyAdaptedLM
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from benchmarks.demo.pair import Pair
 
 _COMMON = {"dtype": "float32", "device": "cpu", "batch_size": 1}
@@ -50,7 +46,7 @@ def main(given: argparse.Namespace) -> None:
         )
         theirs = HFLM(pretrained=merged, tokenizer=pair.instruct, **_COMMON)
         weights = _weight_difference(ours.model, theirs.model)
-        with _working_directory(given.data):
+        with working_directory(given.data):
             found = [_answers(lm, tasks, manager, given.limit) for lm in (ours, theirs)]
     rows = [_row(task, found[0][task], found[1][task]) for task in sorted(found[0])]
     total = [[docs for task in sorted(answers) for docs in answers[task]] for answers in found]
@@ -79,16 +75,6 @@ def _tasks(given: argparse.Namespace, pair: Pair, folder: Path) -> tuple[list[st
         return given.tasks.split(","), TaskManager()
     include = demo_tasks(pair, folder / "tasks")
     return list(TASKS), TaskManager(include_defaults=False, include_path=[str(include)])
-
-
-@contextlib.contextmanager
-def _working_directory(folder: str | None) -> Iterator[None]:
-    before = Path.cwd()
-    os.chdir(folder or before)
-    try:
-        yield
-    finally:
-        os.chdir(before)
 
 
 def _answers(lm: Any, tasks: list[str], manager: TaskManager, limit: int) -> Answers:
@@ -135,7 +121,7 @@ if __name__ == "__main__":
     parser.add_argument("--lam", type=float, default=0.3)
     parser.add_argument("--limit", type=int, default=16, help="documents of a task")
     parser.add_argument("--tasks", help="built-in tasks instead of the demo's, a,b,c")
-    parser.add_argument("--data", help="folder to run those tasks in (local copies of data sets)")
+    add_data(parser)
     parser.add_argument("--no-publish", dest="publish", action="store_false", help="print only")
     add_options(parser)
     main(parser.parse_args())

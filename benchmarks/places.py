@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import shutil
@@ -12,7 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from argparse import ArgumentParser
+    from collections.abc import Callable, Iterator
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 PACKAGES = ("torch", "transformers", "safetensors", "lm_eval")
@@ -50,6 +52,22 @@ def kept(name: str, make: Callable[[Path], None], *, bytes_needed: int = 0) -> P
     finally:
         shutil.rmtree(working, ignore_errors=True)
     return folder
+
+
+def add_data(parser: ArgumentParser) -> None:
+    """Give a parser --data, for `working_directory`."""
+    parser.add_argument("--data", type=Path, help="folder to read the tasks' data sets in")
+
+
+@contextlib.contextmanager
+def working_directory(folder: Path | None) -> Iterator[None]:
+    """Another working directory (None: the same), where lm-eval finds a mirror's folders."""
+    before = Path.cwd()
+    os.chdir(folder or before)
+    try:
+        yield
+    finally:
+        os.chdir(before)
 
 
 def machine() -> str:

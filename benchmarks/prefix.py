@@ -12,17 +12,16 @@ change to another λ.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import logging
 import os
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from lm_eval.models.huggingface import HFLM
 
+from benchmarks.places import add_data, working_directory
 from benchmarks.prefix_tasks import requests_of
 from benchmarks.real_pair import add_options, real_pair
 from benchmarks.report import publish, table
@@ -30,7 +29,7 @@ from pa_harness.model import PartiallyAdaptedLM
 from pa_harness.token_trie import TokenTrie
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    pass
 
 _SHORT = "short answers"
 _MORE = 4  # times as many documents of these: the lengths of answers differ
@@ -93,17 +92,6 @@ def main(given: argparse.Namespace) -> None:
         publish("prefix", text, command=f"{command} --stock_documents {given.stock_documents}")
     else:
         print(text)
-
-
-@contextlib.contextmanager
-def working_directory(folder: Path | None) -> Iterator[None]:
-    """Another working directory (None: the same), where lm-eval finds a mirror's folders."""
-    before = Path.cwd()
-    os.chdir(folder or before)
-    try:
-        yield
-    finally:
-        os.chdir(before)
 
 
 def _warm_up() -> list[Any]:
@@ -198,7 +186,7 @@ if __name__ == "__main__":
     parser.add_argument("--only", default="", help="cases whose name holds this")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--batch_size", type=int, default=1, help="of hf (default: its own)")
-    parser.add_argument("--data", type=Path, help="folder to read the tasks' data sets in")
+    add_data(parser)
     parser.add_argument("--no-publish", dest="publish", action="store_false", help="print only")
     add_options(parser)
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")

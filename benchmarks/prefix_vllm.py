@@ -13,11 +13,11 @@ from __future__ import annotations
 
 import argparse
 import os
-from pathlib import Path
 from statistics import median
 from typing import Any
 
 from benchmarks.engine import ENGINE, run
+from benchmarks.places import add_data
 from benchmarks.real_pair import add_options, real_pair
 from benchmarks.report import publish, table
 from benchmarks.vllm import real_requests
@@ -84,7 +84,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--documents", type=int, default=32)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--data", type=Path, help="folder to read the tasks' data sets in")
+    add_data(parser)
     add_options(parser)
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     main(parser.parse_args())

@@ -27,8 +27,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from benchmarks.llama_server import LLAMA, MODEL, answered, judge_server
-from benchmarks.places import REPOSITORY
-from benchmarks.prefix import working_directory
+from benchmarks.places import REPOSITORY, add_data, working_directory
 from benchmarks.real_pair import add_options, real_pair
 from benchmarks.report import publish
 
@@ -236,7 +235,7 @@ def section(text: str, title: str) -> str:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     add_options(parser)
-    parser.add_argument("--data", type=Path, help="folder to read the tasks' data sets in")
+    add_data(parser)
     parser.add_argument("--run", type=Path, help="a sweep with --samples of pa_alpaca_eval")
     parser.add_argument("--output_path", type=Path, default=Path("runs/real_judge"))
     parser.add_argument("--threads", type=int, default=2, metavar="N", help="of the judge's server")

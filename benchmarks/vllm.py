@@ -16,7 +16,7 @@ from statistics import median
 from typing import Any
 
 from benchmarks.engine import ENGINE, run
-from benchmarks.places import REPOSITORY
+from benchmarks.places import REPOSITORY, add_data
 from benchmarks.prefix_tasks import requests_of
 from benchmarks.real_pair import add_options, real_pair
 from benchmarks.report import publish, table
@@ -155,7 +155,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--documents", type=int, default=6, help="per task, of the real pair")
     parser.add_argument("--rounds", type=int, default=2, help="starts of an engine")
-    parser.add_argument("--data", type=Path, help="folder to read the tasks' data sets in")
+    add_data(parser)
     add_options(parser)
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     main(parser.parse_args())

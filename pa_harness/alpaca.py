@@ -199,7 +199,7 @@ def _classes(package: Any) -> tuple[Any, type]:
     """Upstream's annotator for configurations given as dict, and the dict."""
     module = package.annotators.pairwise_evaluator
 
-    class Given(dict):  # type: ignore[type-arg]
+    class Given(dict[str, Any]):
         def exists(self) -> bool:
             return True
 

@@ -9,10 +9,10 @@ import contextlib
 import io
 import os
 import random
-import signal
 import sys
-import time
 from pathlib import Path
+
+from killing import forked
 
 from pa_harness.alpaca import AlpacaEval
 from pa_harness.cli import main as command
@@ -22,20 +22,14 @@ CONCURRENCY = 8
 
 
 def once(run: Path, url: str, seconds: float | None) -> int:
-    """One process; killed after some seconds, or left alone. Its wait status."""
-    child = os.fork()
-    if child == 0:
-        status = 1
+    """One judging; its wait status."""
+
+    def work() -> int:
         at = ["--base_url", url, "--judge_model", "fake", "--concurrency", str(CONCURRENCY)]
-        try:
-            with contextlib.redirect_stdout(io.StringIO()):
-                status = command(["judge", str(run), *at, "--yes", "--attempts", "50"])
-        finally:
-            os._exit(status)
-    if seconds is not None:
-        time.sleep(seconds)
-        os.kill(child, signal.SIGKILL)
-    return os.waitpid(child, 0)[1]
+        with contextlib.redirect_stdout(io.StringIO()):
+            return command(["judge", str(run), *at, "--yes", "--attempts", "50"])
+
+    return forked(work, seconds)
 
 
 def kept(run: Path) -> int:

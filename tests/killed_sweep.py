@@ -8,12 +8,12 @@ from __future__ import annotations
 import io
 import os
 import random
-import signal
 import sys
 import time
 from pathlib import Path
 
 import lm_eval.models.huggingface  # noqa: F401 -- imported before the forks
+from killing import forked
 from lm_eval.api import registry  # noqa: F401
 
 import pa_harness.model  # noqa: F401
@@ -23,19 +23,13 @@ from pa_harness.sweep import sweep
 
 
 def once(run: Path, settings: Path, seconds: float | None) -> int:
-    """One process; killed after some seconds, or left alone. Its wait status."""
-    child = os.fork()
-    if child == 0:
-        status = 1
-        try:
-            sweep(resolve({}, settings), run, Progress(io.StringIO()))
-            status = 0
-        finally:
-            os._exit(status)
-    if seconds is not None:
-        time.sleep(seconds)
-        os.kill(child, signal.SIGKILL)
-    return os.waitpid(child, 0)[1]
+    """One sweep; its wait status."""
+
+    def work() -> int:
+        sweep(resolve({}, settings), run, Progress(io.StringIO()))
+        return 0
+
+    return forked(work, seconds)
 
 
 def main() -> None:

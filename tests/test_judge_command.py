@@ -136,6 +136,14 @@ def test_a_second_run_asks_nothing(run: Path, fake: FakeJudge, capsys: Any) -> N
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
+def test_another_server_has_verdicts_of_its_own(run: Path, fake: FakeJudge) -> None:
+    """Two models may bear one name."""
+    ask(run, fake)
+    with FakeJudge() as other:
+        ask(run, other)
+        assert other.requests == fake.requests == COUNT * len(LAMS)
+
+
 def test_judges_live_side_by_side(run: Path, fake: FakeJudge) -> None:
     ask(run, fake, model="one")
     ask(run, fake, model="two")
