@@ -147,6 +147,16 @@ def test_the_command(pair: Pair, tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert (tmp_path / "run/auto.json").read_bytes() == before
 
 
+def test_the_budget_is_not_passed(
+    pair: Pair, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert auto(pair, tmp_path, "--lam", "auto:0:1:0.25", "--budget", "0.1") == 0
+    assert "The budget is spent." in capsys.readouterr().out
+    found = json.loads((tmp_path / "run/auto.json").read_text())
+    assert found["phases"] == [[0, 0.5, 1]]
+    assert found["cost"] == pytest.approx(3 / 8 / 5)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
