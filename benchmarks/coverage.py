@@ -10,11 +10,11 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.report import publish, table
-from pa_harness.choice import choose
-from pa_harness.statistics import summarise
+from benchmarks.support.report import publish, table
+from pa_harness.analysis.choice import choose
+from pa_harness.analysis.summary import summarise
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests/support"))
 from simulated import LAMS, trajectory, truth
 
 _TASKS, _DOCUMENTS, _REPLICATES = 4, 150, 500

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from benchmarks.report import publish, table
+from benchmarks.support.report import publish, table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

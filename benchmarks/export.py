@@ -8,19 +8,23 @@ import tempfile
 from importlib import import_module
 from pathlib import Path
 
-from benchmarks.measure import Phases, measured
-from benchmarks.places import cache_folder
-from benchmarks.report import publish, table
-from benchmarks.synthetic import large_pair
+from benchmarks.support.measure import Phases, measured
+from benchmarks.support.places import cache_folder
+from benchmarks.support.report import publish, table
+from benchmarks.support.synthetic import large_pair
 
 _SHARDS = ("500MB", "5GB")
 
 
 def worker(base: str, instruct: str, folder: str, shard: str) -> None:
     """One export, in a process of its own."""
-    from pa_harness.cli import main
+    from pa_harness.cli.main import main
 
-    for module in ("lm_eval.models.huggingface", "pa_harness.export", "pa_harness.opening"):
+    for module in (
+        "lm_eval.models.huggingface",
+        "pa_harness.export.model",
+        "pa_harness.weights.opening",
+    ):
         import_module(module)  # outside the phase
     phases = Phases()
     pair = f"pretrained={base},instruct={instruct},lam=0.6"

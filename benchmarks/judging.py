@@ -1,7 +1,7 @@
 """805 verdicts from an instant judge on this machine: ``python -m benchmarks.judging``.
 
-The judge is tests/fake_judge.py in a process of its own; the command is the user's, with its
-imports. Target: 20 seconds. A second run finds every verdict kept.
+The judge is tests/support/fake_judge.py in a process of its own; the command is the user's, with
+its imports. Target: 20 seconds. A second run finds every verdict kept.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from pathlib import Path
 from resource import RUSAGE_CHILDREN, getrusage
 from statistics import median
 
-from benchmarks.places import REPOSITORY
-from benchmarks.report import publish, table
+from benchmarks.support.places import REPOSITORY
+from benchmarks.support.report import publish, table
 
 _COUNT = 805
 _WORDS = ("river", "copper", "lantern", "violin", "harbor", "meadow", "engine", "pepper")
@@ -32,7 +32,7 @@ def main(rounds: int) -> None:
         for side in _MEAN_WORDS:
             (folder / f"{side}.json").write_text(json.dumps(_outputs(side)))
         judge = subprocess.Popen(
-            [sys.executable, str(REPOSITORY / "tests" / "fake_judge.py")],
+            [sys.executable, str(REPOSITORY / "tests" / "support" / "fake_judge.py")],
             stdout=subprocess.PIPE,
             text=True,
         )

@@ -17,12 +17,12 @@ from lm_eval.models.huggingface import HFLM
 from lm_eval.tasks import TaskManager
 
 from benchmarks.demo.data import TASKS, demo_tasks
-from benchmarks.measure import measured
-from benchmarks.mergekit_environment import MERGEKIT, mergekit_python
-from benchmarks.places import add_data, cache_folder, working_directory
-from benchmarks.real_pair import add_options, real_pair
-from benchmarks.report import publish, table
-from pa_harness.model import PartiallyAdaptedLM
+from benchmarks.support.measure import measured
+from benchmarks.support.mergekit_environment import MERGEKIT, mergekit_python
+from benchmarks.support.places import add_data, cache_folder, working_directory
+from benchmarks.support.real_pair import add_options, real_pair
+from benchmarks.support.report import publish, table
+from pa_harness.models.hf import PartiallyAdaptedLM
 
 if TYPE_CHECKING:
     from benchmarks.demo.pair import Pair
@@ -39,7 +39,7 @@ def main(given: argparse.Namespace) -> None:
         folder = Path(name)
         tasks, manager = _tasks(given, pair, folder)
         merged = str(folder / "merged")
-        worker = ("benchmarks.mergekit_worker", "merge", pair.base, pair.instruct)
+        worker = ("benchmarks.support.mergekit_worker", "merge", pair.base, pair.instruct)
         measured(*worker, str(given.lam), "float32", merged, python=mergekit_python())
         ours = PartiallyAdaptedLM(
             pretrained=pair.base, instruct=pair.instruct, lam=given.lam, **_COMMON

@@ -21,12 +21,12 @@ from typing import TYPE_CHECKING, Any
 
 from lm_eval.models.huggingface import HFLM
 
-from benchmarks.places import add_data, working_directory
-from benchmarks.prefix_tasks import requests_of
-from benchmarks.real_pair import add_options, real_pair
-from benchmarks.report import publish, table
-from pa_harness.model import PartiallyAdaptedLM
-from pa_harness.token_trie import TokenTrie
+from benchmarks.support.places import add_data, working_directory
+from benchmarks.support.prefix_tasks import requests_of
+from benchmarks.support.real_pair import add_options, real_pair
+from benchmarks.support.report import publish, table
+from pa_harness.models.hf import PartiallyAdaptedLM
+from pa_harness.prefixes.trie import TokenTrie
 
 if TYPE_CHECKING:
     pass

@@ -16,10 +16,10 @@ import os
 from statistics import median
 from typing import Any
 
-from benchmarks.engine import ENGINE, run
-from benchmarks.places import add_data
-from benchmarks.real_pair import add_options, real_pair
-from benchmarks.report import publish, table
+from benchmarks.support.engine import ENGINE, run
+from benchmarks.support.places import add_data
+from benchmarks.support.real_pair import add_options, real_pair
+from benchmarks.support.report import publish, table
 from benchmarks.vllm import real_requests
 
 _LENGTH = 2048

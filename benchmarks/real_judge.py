@@ -26,10 +26,10 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from benchmarks.llama_server import LLAMA, MODEL, answered, judge_server
-from benchmarks.places import REPOSITORY, add_data, working_directory
-from benchmarks.real_pair import add_options, real_pair
-from benchmarks.report import publish
+from benchmarks.support.llama_server import LLAMA, MODEL, answered, judge_server
+from benchmarks.support.places import REPOSITORY, add_data, working_directory
+from benchmarks.support.real_pair import add_options, real_pair
+from benchmarks.support.report import publish
 
 if TYPE_CHECKING:
     from benchmarks.demo.pair import Pair
@@ -143,8 +143,8 @@ def sweep(base: str, instruct: str, run: Path) -> None:
 
 def own_annotator(run: Path) -> Path:
     """The official configuration with 20 of the likely first tokens, where its 5 lack m or M."""
-    from pa_harness.alpaca import AlpacaEval
-    from pa_harness.annotator import OFFICIAL
+    from pa_harness.judging.alpaca import AlpacaEval
+    from pa_harness.judging.annotator import OFFICIAL
 
     shipped = AlpacaEval().configurations
     config = yaml.safe_load((shipped / OFFICIAL / "configs.yaml").read_text(encoding="utf-8"))

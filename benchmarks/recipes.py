@@ -13,21 +13,21 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from benchmarks.measure import measured
-from benchmarks.mergekit_environment import MERGEKIT, mergekit_python
-from benchmarks.places import cache_folder
-from benchmarks.real_pair import add_options, real_pair
-from benchmarks.report import publish, table
-from benchmarks.synthetic import far_pair
-from pa_harness.checkpoint import Checkpoint
-from pa_harness.cli import main as pa_harness
-from pa_harness.opening import open_weights
+from benchmarks.support.measure import measured
+from benchmarks.support.mergekit_environment import MERGEKIT, mergekit_python
+from benchmarks.support.places import cache_folder
+from benchmarks.support.real_pair import add_options, real_pair
+from benchmarks.support.report import publish, table
+from benchmarks.support.synthetic import far_pair
+from pa_harness.checkpoints.checkpoint import Checkpoint
+from pa_harness.cli.main import main as pa_harness
+from pa_harness.weights.opening import open_weights
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pa_harness.interpolation import Slice
-    from pa_harness.opening import Opened
+    from pa_harness.checkpoints.slices import Slice
+    from pa_harness.weights.opening import Opened
 
 _SCHEDULE = {
     "base": 0.6,
@@ -91,7 +91,7 @@ def _write_slerp(arguments: dict[str, Any], recipe: Path) -> None:
 def _compared(arguments: dict[str, Any], recipe: Path) -> list[str]:
     """Tensors, how many have the same name, ties, the largest difference, and relative."""
     merged = recipe.with_name("merged")
-    worker = ("benchmarks.mergekit_worker", "follow", str(recipe), str(merged))
+    worker = ("benchmarks.support.mergekit_worker", "follow", str(recipe), str(merged))
     measured(*worker, python=mergekit_python())
     opened = open_weights(arguments)
     lams = opened.weights.per_tensor(opened.args.lam)

@@ -16,17 +16,17 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.report import publish, table
-from pa_harness.folder import RunFolder
-from pa_harness.samples import DocumentValues
-from pa_harness.scores import Score, write_scores
+from benchmarks.support.report import publish, table
+from pa_harness.runs.documents import write_documents
+from pa_harness.runs.folder import RunFolder
+from pa_harness.runs.samples import DocumentValues
+from pa_harness.runs.scores import Score, write_scores
 from pa_harness.storage import write_json
-from pa_harness.value_table import write_documents
 
 _LAMS = [number / 10 for number in range(11)]
 _TASKS = [f"task_{number}" for number in range(9)]
 _PEAK = (
-    "import resource, sys; from pa_harness.cli import main; code = main(sys.argv[1:]); "
+    "import resource, sys; from pa_harness.cli.main import main; code = main(sys.argv[1:]); "
     "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr); sys.exit(code)"
 )
 

@@ -19,9 +19,9 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
 
-from benchmarks.places import REPOSITORY
-from benchmarks.report import publish, table
-from benchmarks.synthetic import tiny_model
+from benchmarks.support.places import REPOSITORY
+from benchmarks.support.report import publish, table
+from benchmarks.support.synthetic import tiny_model
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -23,12 +23,12 @@ from pathlib import Path
 
 import yaml
 
-from benchmarks.mergekit_environment import MERGEKIT, mergekit_python
-from benchmarks.places import REPOSITORY
-from benchmarks.report import publish, table
-from pa_harness.grid import parse_lams
+from benchmarks.support.mergekit_environment import MERGEKIT, mergekit_python
+from benchmarks.support.places import REPOSITORY
+from benchmarks.support.report import publish, table
+from pa_harness.lam.grid import parse_lams
 
-sys.path.insert(0, str(REPOSITORY / "tests"))
+sys.path.insert(0, str(REPOSITORY / "tests" / "support"))
 from families import make_pair
 from toy import write_tasks
 

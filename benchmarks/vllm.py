@@ -15,13 +15,13 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from benchmarks.engine import ENGINE, run
-from benchmarks.places import REPOSITORY, add_data
-from benchmarks.prefix_tasks import requests_of
-from benchmarks.real_pair import add_options, real_pair
-from benchmarks.report import publish, table
+from benchmarks.support.engine import ENGINE, run
+from benchmarks.support.places import REPOSITORY, add_data
+from benchmarks.support.prefix_tasks import requests_of
+from benchmarks.support.real_pair import add_options, real_pair
+from benchmarks.support.report import publish, table
 
-sys.path.insert(0, str(REPOSITORY / "tests"))
+sys.path.insert(0, str(REPOSITORY / "tests" / "support"))
 from families import make_instruct, make_model, save
 
 _LAMS = (0.0, 0.3, 1.0, 0.0)

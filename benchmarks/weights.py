@@ -10,11 +10,11 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from benchmarks.measure import Phase, measured, medians
-from benchmarks.mergekit_environment import MERGEKIT, mergekit_python
-from benchmarks.places import cache_folder
-from benchmarks.report import publish, table
-from benchmarks.synthetic import PAIR, large_pair
+from benchmarks.support.measure import Phase, measured, medians
+from benchmarks.support.mergekit_environment import MERGEKIT, mergekit_python
+from benchmarks.support.places import cache_folder
+from benchmarks.support.report import publish, table
+from benchmarks.support.synthetic import PAIR, large_pair
 
 _LAM = "0.3"
 _LOADING = {
@@ -66,7 +66,7 @@ def main(rounds: int, *, delete: bool) -> None:
 
 def _arm(name: str, base: str, instruct: str) -> list[Phase]:
     _warm(base, instruct)
-    return measured("benchmarks.weights_worker", name, base, instruct)
+    return measured("benchmarks.support.weights_worker", name, base, instruct)
 
 
 def _warm(*folders: str) -> None:
@@ -80,7 +80,7 @@ def _warm(*folders: str) -> None:
 
 def _merged(python: str, base: str, instruct: str) -> list[Phase]:
     """The arm of mergekit: merge to disk, then load from there."""
-    worker = "benchmarks.mergekit_worker"
+    worker = "benchmarks.support.mergekit_worker"
     _warm(base, instruct)
     with tempfile.TemporaryDirectory(dir=cache_folder()) as out:
         return [

@@ -90,6 +90,20 @@ def first_line(error: BaseException) -> str:
     return str(error).strip().split("\n", 1)[0][:300] or type(error).__name__
 
 
+def missing_extra(extra: str, what: str, error: ImportError) -> ExtraError:
+    """The error that says what to install.
+
+    Args:
+        extra: of pyproject.toml.
+        what: needs it.
+        error: of the import.
+    """
+    return ExtraError(
+        f"{what} needs the extra {extra!r}, which is not installed here ({first_line(error)}). "
+        f"Install it: pip install 'pa-harness[{extra}]'."
+    )
+
+
 def report(error: PAHarnessError) -> int:
     """Write the error to standard error as one message and return the exit code (2)."""
     sys.stderr.write(f"\n{type(error).__name__}: {error}\n")

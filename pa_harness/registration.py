@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from typing import Any
 
 MODELS = {
-    "partially_adapted": "pa_harness.model:PartiallyAdaptedLM",
-    "partially_adapted_vllm": "pa_harness.vllm_model:PartiallyAdaptedVLLM",
+    "partially_adapted": "pa_harness.models.hf:PartiallyAdaptedLM",
+    "partially_adapted_vllm": "pa_harness.models.vllm.model:PartiallyAdaptedVLLM",
 }
 OFF_SWITCH = "PA_HARNESS_HOOK"
 
@@ -48,7 +48,7 @@ def _task_manager(module: ModuleType) -> None:
     """Index our task folder before the user's own --include_path, which thereby stays free."""
     import inspect
 
-    from pa_harness.tasks import tasks_folder
+    from pa_harness.tasks.shipped import tasks_folder
 
     manager: Any = module.TaskManager
     original = manager.__init__
@@ -71,7 +71,7 @@ def _task_manager(module: ModuleType) -> None:
 
 def _groups(module: ModuleType) -> None:
     """Average the suite's groups over tasks; lm-eval does over leaf tasks (MMLU's 57 subjects)."""
-    from pa_harness.aggregation import group_row
+    from pa_harness.tasks.average import group_row
 
     group: Any = module.Group
     original = group.aggregate

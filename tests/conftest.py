@@ -5,7 +5,7 @@ Tiers:
     pytest -m slow       the real command many times, and the real demo pair
     HF_HUB_OFFLINE=0 pytest -m network    reaches the model hub
     pytest -m gpu        needs an accelerator
-    PA_HARNESS_HUB=FOLDER pytest tests/test_suite.py    the tasks on a local copy of their real data
+    PA_HARNESS_HUB=FOLDER pytest tests/tasks/test_suite.py    the tasks on a copy of their real data
 """
 
 from __future__ import annotations
@@ -26,12 +26,14 @@ from families import make_pair
 from lm_eval.tasks import TaskManager
 from suite_data import REAL, all_names, write_hub
 
-from pa_harness.tasks import tasks_folder
+from benchmarks.demo.data import demo_tasks
+from benchmarks.demo.pair import demo_pair
+from pa_harness.tasks.shipped import tasks_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from pa_harness.settings import SweepSettings
+    from pa_harness.runs.settings import SweepSettings
 
 Pair = tuple[Path, Path]
 
@@ -132,3 +134,10 @@ def whole(settings: SweepSettings, tmp_path_factory: pytest.TempPathFactory) -> 
     folder = tmp_path_factory.mktemp("whole") / "run"
     toy.run(settings, folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def real(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Path]:
+    """The demo's pair, made and cached first, and the folder of its tasks. For slow tests."""
+    pair = demo_pair()
+    return pair, demo_tasks(pair, tmp_path_factory.mktemp("tasks"))

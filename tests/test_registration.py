@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from pa_harness.registration import MODELS, results_name
-from pa_harness.tasks import tasks_folder
+from pa_harness.tasks.shipped import tasks_folder
 
 ROOT = Path(__file__).parents[1]
 HOOK = (ROOT / "pa_harness" / "pa_harness.pth").read_text()
@@ -181,4 +181,4 @@ def test_the_wheel_carries_hook_and_tasks(tmp_path: Path) -> None:
     (wheel,) = (source / "dist").glob("*.whl")
     names = set(zipfile.ZipFile(wheel).namelist())
     assert {"pa_harness.pth", "pa_harness/task_configs/sst2/sst2_cf.yaml"} <= names
-    assert "pa_harness/model.py" in names
+    assert "pa_harness/models/hf.py" in names

@@ -8,12 +8,12 @@ import shlex
 import sys
 from typing import TYPE_CHECKING, Any
 
-from pa_harness.folder import RunFolder, read_json
-from pa_harness.progress import Progress
-from pa_harness.publication import publish
 from pa_harness.registration import install
-from pa_harness.settings import resolve
-from pa_harness.sweep import sweep
+from pa_harness.report.publish import publish
+from pa_harness.runs.folder import RunFolder, read_json
+from pa_harness.runs.settings import resolve
+from pa_harness.sweep.progress import Progress
+from pa_harness.sweep.sweep import sweep
 
 if TYPE_CHECKING:
     from argparse import Namespace

@@ -1,0 +1,1 @@
+"""What the benchmarks share; `python -m benchmarks.NAME` runs what lies one folder up."""

@@ -1,0 +1,173 @@
+"""A finished run's folder, with what judges said of its answers, as a trajectory."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pa_harness.analysis.trajectory import INSTRUCTION, TaskCurve, Trajectory
+from pa_harness.errors import RunError, listed
+from pa_harness.runs.documents import Documents
+from pa_harness.runs.folder import read_json
+from pa_harness.runs.judgements import WIN, judge_folders, read_judgements
+from pa_harness.runs.scores import read_scores
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from pa_harness.runs.scores import Score
+
+    Array = NDArray[np.float64]
+
+ALL = "all"  # of a judge's subsets
+
+
+def read_trajectory(path: Path, instruction: Sequence[str] = ()) -> Trajectory:
+    """Read the folder of a finished sweep, with what judges said of its answers.
+
+    Args:
+        path: the folder.
+        instruction: the measurements of instruction following that IF is the mean of: counted
+            tasks of that category, judges. A name's beginning is enough. None: all such tasks, or
+            the only judge.
+
+    Raises:
+        RunError: it is not one, no task can be paired by document, or what IF is cannot be told.
+    """
+    scores = read_scores(path / "scores.parquet")
+    documents = Documents(path / "documents.parquet")
+    lams = np.unique([score.lam for score in scores])
+    tasks: list[TaskCurve] = []
+    notes, waiting = _knob_note(path), []
+    for name in documents.tasks:
+        of_task = [score for score in scores if score.task == name]
+        main = next((score for score in of_task if score.main), None)
+        if main is None and of_task:
+            waiting.append(name)
+            continue
+        found = _curve(documents, name, scores, main)
+        if isinstance(found, str):
+            notes.append(f"{name} is left out: {found}.")
+            continue
+        if not found.averaged:
+            notes.append(f"{name} is in no average: of {found.metric}, less is better.")
+        tasks.append(found)
+    for folder in judge_folders(path):
+        judged = _judged(folder, documents, lams)
+        if isinstance(judged, str):
+            notes.append(f"The judge {folder.name} is left out: {judged}.")
+        else:
+            tasks.append(judged)
+    seen = {task.answers for task in tasks}
+    notes += [
+        f"{name} has no score of its own: its answers wait for `pa-harness judge {path}`."
+        for name in waiting
+        if name not in seen
+    ]
+    if not tasks:
+        raise RunError(f"{path}: no task can be compared document by document.\n{listed(notes)}")
+    chosen = _chosen(tasks, instruction, path)
+    return Trajectory(_label(scores[0]), lams, tuple(chosen), tuple(scores), tuple(notes))
+
+
+def _curve(
+    documents: Documents, name: str, scores: Sequence[Score], main: Score | None
+) -> TaskCurve | str:
+    """A task along λ, or why there is no such curve."""
+    found = documents.paired(name)
+    if main is None or main.key not in found:
+        return f"{main.key if main else 'no metric'} has no number for every document and λ"
+    values = found[main.key].values
+    if abs(values[-1].mean() - _last(scores, main)) > 1e-6:
+        return f"{main.key} is no mean over documents"
+    more = {key: each.values for key, each in found.items() if key != main.key}
+    return TaskCurve(
+        *(name, main.counts_as, main.category, main.key, values, found[main.key].ids, more),
+        averaged=main.higher_is_better,
+        baseline=main.random_baseline,
+    )
+
+
+def _judged(folder: Path, documents: Documents, lams: Array) -> TaskCurve | str:
+    """A judge's win rate along λ, on the documents with a verdict at every λ; or why there is none.
+
+    Verdicts are numbered as the task's documents are, in their order.
+    """
+    verdicts = Documents(folder / "documents.parquet")
+    answers = next(iter(verdicts.tasks), "")
+    found = verdicts.paired(answers, drop=True).get(WIN)
+    if found is None or not len(found.ids):
+        return "no document has a verdict at every λ"
+    if not np.array_equal(found.lams, lams):
+        return f"it judged λ = {', '.join(f'{lam:g}' for lam in found.lams)}"
+    numbers = next(iter(documents.paired(answers).values())).ids
+    curve = TaskCurve(
+        *(folder.name, folder.name, INSTRUCTION, WIN, found.values, numbers[found.ids]),
+        answers=answers,
+    )
+    rows = {row.lam: row for row in read_judgements(folder) if row.subset == ALL}
+    rates = np.array([rows[float(lam)].length_controlled_winrate for lam in lams])
+    if not np.isnan(rates).all():
+        curve.rates["length_controlled_winrate"] = rates
+    return curve
+
+
+def _chosen(tasks: Sequence[TaskCurve], instruction: Sequence[str], path: Path) -> list[TaskCurve]:
+    """The curves, of which no measurement of instruction following is averaged but the chosen."""
+    known = [task for task in tasks if task.category == INSTRUCTION and task.averaged]
+    names = list(dict.fromkeys(task.counted for task in known))
+    judges = [task.counted for task in known if task.answers]
+    if not instruction and judges and len(names) > 1:
+        raise RunError(
+            f"{path} has several measurements of instruction following, and a judge's is not "
+            f"averaged with others unasked:\n{listed(names)}\nChoose by --instruction NAME (a "
+            "name's beginning is enough; several are averaged)."
+        )
+    wanted = set(names if not instruction else [_named(name, names) for name in instruction])
+    return [
+        replace(task, averaged=task.averaged and task.counted in wanted)
+        if task.category == INSTRUCTION
+        else task
+        for task in tasks
+    ]
+
+
+def _named(asked: str, names: Sequence[str]) -> str:
+    found = [name for name in names if name == asked]
+    found = found or [name for name in names if name.startswith(asked)]
+    if len(found) != 1:
+        raise RunError(
+            f"--instruction {asked}: expected the name of one measurement of instruction "
+            f"following, or its beginning. The run has:\n{listed(names) or '  none'}"
+        )
+    return found[0]
+
+
+def _knob_note(path: Path) -> list[str]:
+    """What must be said of a sweep whose λ is a knob of a schedule."""
+    file = path / "provenance.json"
+    settings = read_json(file).get("settings", {}) if file.exists() else {}
+    if not settings.get("knob"):
+        return []
+    return [
+        f"λ is here the knob {settings['knob']} of the schedule "
+        f"{json.dumps(settings['model_args']['lam'])}: its 0 and 1 are not base and instruct."
+    ]
+
+
+def _last(scores: Sequence[Score], main: Score) -> float:
+    """The reported value at the largest λ of the same task and metric."""
+    same = [score for score in scores if (score.task, score.key) == (main.task, main.key)]
+    return max(same, key=lambda score: score.lam).value
+
+
+def _label(score: Score) -> str:
+    """The pair by the last part of its names."""
+    base, instruct = (name.rstrip("/").split("/")[-1] for name in (score.base, score.instruct))
+    return f"{base} → {instruct}"

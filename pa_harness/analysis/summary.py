@@ -1,0 +1,232 @@
+"""What a sweep shows, with its uncertainty: differences along λ, paired by document.
+
+Two sources of chance are kept apart. Intervals and bands are over *documents* within the tasks of
+the sweep; `over_tasks` is over *tasks*: what other tasks of the kind might have shown.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pa_harness.analysis.calibration import calibration_gaps
+from pa_harness.analysis.resampling import LEVEL, Intervals, generator, intervals, replicate_means
+from pa_harness.analysis.trajectory import ICL, even_suite
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from pa_harness.analysis.trajectory import Suite, TaskCurve, Trajectory
+
+    Array = NDArray[np.float64]
+
+REPLICATES = 2000
+_FEWEST = 3  # counted tasks from which an interval over tasks is given
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One task or average along λ; values in the metrics' own unit, `fractional` in percent.
+
+    A difference is absent (None) where the sweep lacks its λ. `fractional` is
+    100 (v(λ) − v(1)) / v(1), the measure of Figure 1 of İrsoy et al. 2025.
+    """
+
+    name: str
+    kind: str  # suite; task (a counted one); or part, of a counted task that has several
+    category: str
+    documents: int
+    counted: int  # counted tasks in it
+    value: Intervals
+    to_instruct: Intervals | None  # v(λ) − v(1)
+    to_base: Intervals | None  # v(λ) − v(0)
+    fractional: Intervals | None
+    over_tasks: Intervals | None  # v(λ) − v(1) again, tasks resampled
+
+
+@dataclass(frozen=True)
+class Aside:
+    """Means over the tasks that have it, each of shape (λ,), with 95% intervals over documents."""
+
+    estimate: Array
+    low: Array
+    high: Array
+
+
+@dataclass(frozen=True)
+class Summary:
+    """All curves of one sweep, and means of what is known beside the scores."""
+
+    label: str
+    lams: Array
+    curves: tuple[Curve, ...]  # ICL, IF, categories, ICL normalised; counted tasks; their parts
+    aside: dict[str, Aside]  # ece, brier, answer_length, answers_ended
+    notes: tuple[str, ...]
+    replicates: int
+    instruction: str = ""  # what IF is the mean of
+
+    def curve(self, name: str) -> Curve | None:
+        """The curve of that name."""
+        return next((curve for curve in self.curves if curve.name == name), None)
+
+
+def summarise(trajectory: Trajectory, replicates: int = REPLICATES, seed: int = 0) -> Summary:
+    """Every difference with its intervals.
+
+    Args:
+        trajectory: the sweep.
+        replicates: bootstrap resamples.
+        seed: same seed, same numbers.
+    """
+    resampled = {
+        task.name: replicate_means(task.values, replicates, generator(seed, task.name))
+        for task in trajectory.tasks
+    }
+    curves = []
+    for suite in trajectory.suites():
+        over = _over_tasks(trajectory, suite, replicates, generator(seed, suite.name))
+        curves.append(_curve(trajectory, suite, "suite", resampled, over))
+    normalised = trajectory.normalised()
+    if normalised is not None:
+        over = _over_tasks(trajectory, normalised, replicates, generator(seed, normalised.name))
+        scaled = {task.name: task.normalised(resampled[task.name]) for task in normalised.tasks}
+        curves.append(_curve(trajectory, normalised, "suite", scaled, over))
+    parts = []
+    for name in dict.fromkeys(task.counted for task in trajectory.tasks):
+        members = [task for task in trajectory.tasks if task.counted == name]
+        curves.append(_curve(trajectory, even_suite(name, members), "task", resampled))
+        if len(members) > 1:
+            parts += [even_suite(task.name, [task]) for task in members]
+    curves += [_curve(trajectory, part, "part", resampled) for part in parts]
+    return Summary(
+        *(trajectory.label, trajectory.lams, tuple(curves), _aside(trajectory, replicates, seed)),
+        *((*trajectory.notes, *_unscaled(trajectory)), replicates, trajectory.instruction),
+    )
+
+
+def _unscaled(trajectory: Trajectory) -> tuple[str, ...]:
+    """Why there is no normalised average, where some of its tasks could be scaled."""
+    icl = trajectory.suite(ICL)
+    names = [task.name for task in icl.tasks if math.isnan(task.baseline)] if icl else []
+    if icl is None or not 0 < len(names) < len(icl.tasks):
+        return ()
+    return (f"No normalised average: {', '.join(names)} have no random_baseline.",)
+
+
+def against_instruct(
+    trajectory: Trajectory, suite: Suite, replicates: int = REPLICATES, seed: int = 0
+) -> Intervals:
+    """v(λ) − v(1) of any average; the sweep must have λ = 1."""
+    one = int(np.searchsorted(trajectory.lams, 1.0))
+    value = suite.mean()
+    drawn = suite.combine(
+        lambda task: replicate_means(task.values, replicates, generator(seed, task.name))
+    )
+    return intervals(value - value[one], drawn - drawn[:, [one]])
+
+
+def _curve(
+    trajectory: Trajectory,
+    suite: Suite,
+    kind: str,
+    resampled: dict[str, Array],
+    over: Intervals | None = None,
+) -> Curve:
+    value = suite.mean()
+    drawn = suite.combine(lambda task: resampled[task.name])
+    one, zero = trajectory.at(1.0), trajectory.at(0.0)
+
+    def against(row: int | None) -> Intervals | None:
+        if row is None:
+            return None
+        return intervals(value - value[row], drawn - drawn[:, [row]])
+
+    fractional = None
+    if one is not None and value[one] > 0 and (drawn[:, one] > 0).all():
+        fractional = intervals(100 * (value / value[one] - 1), 100 * (drawn / drawn[:, [one]] - 1))
+    return Curve(
+        name=suite.name,
+        kind=kind,
+        category="" if kind == "suite" else suite.tasks[0].category,
+        documents=sum(task.values.shape[1] for task in suite.tasks),
+        counted=len(suite.counted),
+        value=intervals(value, drawn),
+        to_instruct=against(one),
+        to_base=against(zero),
+        fractional=fractional,
+        over_tasks=over,
+    )
+
+
+def _over_tasks(
+    trajectory: Trajectory, suite: Suite, replicates: int, random: np.random.Generator
+) -> Intervals | None:
+    """Counted tasks resampled, their documents left as they are."""
+    one = trajectory.at(1.0)
+    if one is None or len(suite.counted) < _FEWEST:
+        return None
+    rows = []
+    for name in suite.counted:
+        mean = even_suite(name, [task for task in suite.tasks if task.counted == name]).mean()
+        rows.append(mean - mean[one])
+    differences = np.array(rows).T
+    drawn = replicate_means(differences, replicates, random)
+    return intervals(differences.mean(axis=1), drawn)
+
+
+def _aside(trajectory: Trajectory, replicates: int, seed: int) -> dict[str, Aside]:
+    """Calibration, answer length (tokens), share of ended answers; rates, without intervals."""
+    wanted = {
+        "ece": "hit,options",
+        "brier": "brier,options",
+        "answer_length": "length,answer",
+        "answers_ended": "ended,answer",
+    }
+    found = {}
+    for name, key in wanted.items():
+        tasks = [task for task in trajectory.tasks if key in task.more]
+        if tasks:
+            suite = even_suite(name, tasks)
+            make = _calibration if name == "ece" else partial(_mean_aside, key)
+            found[name] = make(suite, replicates, seed)
+    unknown = np.full(len(trajectory.lams), math.nan)
+    for task in trajectory.tasks:
+        if task.averaged:
+            found |= {name: Aside(rate, unknown, unknown) for name, rate in task.rates.items()}
+    return found
+
+
+def _mean_aside(key: str, suite: Suite, replicates: int, seed: int) -> Aside:
+    """The mean of a number by document."""
+
+    def drawn(task: TaskCurve) -> Array:
+        return replicate_means(task.more[key], replicates, generator(seed, task.name))
+
+    estimate = suite.combine(lambda task: task.more[key].mean(axis=1))
+    each = intervals(estimate, suite.combine(drawn))
+    return Aside(estimate, each.low, each.high)
+
+
+def _calibration(suite: Suite, replicates: int, seed: int) -> Aside:
+    """The expected calibration error; `calibration` has the formula of its interval."""
+
+    def of_task(task: TaskCurve) -> Array:
+        """Shape (1 + replicates, 2, λ): ECE and Σ|g* − g|, first as measured, then resampled."""
+        gaps = calibration_gaps(task.more["confidence,options"], task.more["hit,options"])
+        lams, bins, documents = gaps.shape
+        random = generator(seed, task.name)
+        drawn = replicate_means(gaps.reshape(lams * bins, documents), replicates, random)
+        mean = gaps.mean(axis=2)
+        every = np.concatenate([mean[None], drawn.reshape(replicates, lams, bins)])
+        return np.stack([np.abs(every).sum(axis=2), np.abs(every - mean).sum(axis=2)], axis=1)
+
+    found = suite.combine(of_task)
+    estimate = found[0, 0]
+    tail = (1 - LEVEL) / 2
+    low = estimate - np.quantile(found[1:, 1], 1 - tail, axis=0)
+    high = 2 * estimate - np.quantile(found[1:, 0], tail, axis=0)
+    return Aside(estimate, np.maximum(low, 0.0), np.maximum(high, 0.0))

@@ -1,0 +1,83 @@
+"""A tensor that is read when indexed, so that no more than the part asked for is in memory."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import torch
+
+
+class Slice(Protocol):
+    """A tensor read when indexed: ``slice[...]`` is all of it, ``slice[i:j]`` some rows."""
+
+    dtype: torch.dtype
+
+    def get_shape(self) -> list[int]:
+        """The full shape."""
+        ...
+
+    def __getitem__(self, index: Any) -> torch.Tensor:
+        """The part asked for; it may share memory with the source, so do not write to it."""
+        ...
+
+
+class TensorSlice:
+    """A tensor in memory, read like a slice of a file."""
+
+    def __init__(self, tensor: torch.Tensor) -> None:
+        self.tensor = tensor
+        self.dtype = tensor.dtype
+
+    def get_shape(self) -> list[int]:
+        """The full shape."""
+        return list(self.tensor.shape)
+
+    def __getitem__(self, index: Any) -> torch.Tensor:
+        """A view of the tensor."""
+        return self.tensor[index]
+
+
+_FLOATS = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
+
+
+class FileSlice:
+    """A safetensors slice with a torch dtype; what is read is a view of the mapped file."""
+
+    def __init__(self, raw: Any) -> None:
+        self._raw = raw
+        self._shape: list[int] = list(raw.get_shape())
+        self.dtype: torch.dtype = _FLOATS.get(raw.get_dtype()) or raw[...].dtype
+
+    def get_shape(self) -> list[int]:
+        """The full shape."""
+        return self._shape
+
+    def __getitem__(self, index: Any) -> torch.Tensor:
+        """The part asked for."""
+        tensor: torch.Tensor = self._raw[index]
+        return tensor
+
+
+class LongerSlice:
+    """The shorter embedding, continued by the longer side's extra rows."""
+
+    def __init__(self, shorter: Slice, longer: Slice) -> None:
+        self._shorter, self._longer = shorter, longer
+        self._rows = shorter.get_shape()[0]
+        self.dtype = torch.promote_types(shorter.dtype, longer.dtype)
+
+    def get_shape(self) -> list[int]:
+        """The longer side's shape."""
+        return self._longer.get_shape()
+
+    def __getitem__(self, index: Any) -> torch.Tensor:
+        """The part asked for; a copy."""
+        if index is not ... and not isinstance(index, slice):
+            return self[...][index]
+        start, stop, _ = (slice(None) if index is ... else index).indices(self.get_shape()[0])
+        parts = []
+        if start < self._rows:
+            parts.append(self._shorter[start : min(stop, self._rows)])
+        if stop > self._rows:
+            parts.append(self._longer[max(start, self._rows) : stop])
+        return torch.cat(parts).to(self.dtype)

@@ -1,0 +1,76 @@
+"""What a sweep's folder knows of one λ: model arguments, weights, scores, figures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pa_harness.errors import ExportError
+from pa_harness.lam.schedule import read_schedule
+from pa_harness.runs.folder import RunFolder, read_json
+from pa_harness.runs.scores import Score, read_scores
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """What a run found of one λ; the default is that there is no run.
+
+    Attributes:
+        name: of the run's folder.
+        weights: fingerprint of the weights that were evaluated; empty where unknown.
+        dtype: theirs.
+        scores: main metrics at this λ and at 0 and 1; empty where this λ was not evaluated.
+        figures: PNG files.
+    """
+
+    name: str = ""
+    weights: str = ""
+    dtype: str = ""
+    scores: tuple[Score, ...] = ()
+    figures: tuple[Path, ...] = ()
+
+
+def model_args_of(run: Path, lam: float) -> dict[str, Any]:
+    """The model arguments with which a run evaluates (or would) this λ.
+
+    Raises:
+        RunError: it is no run.
+        ExportError: of another model type, whose weights are not a pair's.
+    """
+    settings = read_json(RunFolder(run).provenance_file)["settings"]
+    if settings["model"] != "partially_adapted":
+        raise ExportError(
+            f"{run} evaluated --model {settings['model']}. Expected a run of partially_adapted; "
+            "for other weights give --model_args."
+        )
+    knob = settings.get("knob")
+    given: dict[str, Any] = settings["model_args"]
+    value = read_schedule(given["lam"]).with_knob(knob, lam) if knob else lam
+    trust = {"trust_remote_code": True} if settings.get("trust_remote_code") else {}
+    return {**trust, **given, "lam": value}
+
+
+def read_evaluated(run: Path, lam: float) -> Evaluated:
+    """What the run found of this λ.
+
+    Raises:
+        RunError: a file of the run is broken.
+    """
+    name = run.resolve().name
+    units = sorted(path for path in (run / "units").glob("lam=*/*.json"))
+    infos = [read_json(path)["model"] for path in units if _lam_of(path) == lam]
+    scores_file = run / "scores.parquet"
+    scores = read_scores(scores_file) if infos and scores_file.exists() else []
+    shown = tuple(score for score in scores if score.main and score.lam in (lam, 0.0, 1.0))
+    figures = tuple(sorted((run / "figures").glob("*.png"))) if infos else ()
+    info = infos[0] if infos else {}
+    return Evaluated(
+        name, info.get("weights", ""), info.get("model_dtype", ""), shown if infos else (), figures
+    )
+
+
+def _lam_of(unit: Path) -> float:
+    return float(unit.parent.name.removeprefix("lam="))

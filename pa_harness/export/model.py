@@ -1,0 +1,284 @@
+"""Ship θ_λ: a complete Hugging Face checkpoint of the very weights that were evaluated.
+
+Written into a hidden folder beside its place, tensor by tensor, read back and compared, and only
+then given its name: a folder of that name is whole.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import logging
+import os
+import shutil
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from pa_harness.checkpoints.adapter import adapter_fingerprint
+from pa_harness.checkpoints.checkpoint import Checkpoint, checksum
+from pa_harness.checkpoints.vocabulary import read_tokenizer, stop_ids
+from pa_harness.errors import ExportError, listed
+from pa_harness.export.card import LICENCE_FILES, Facts, Parent, card, read_terms
+from pa_harness.export.shards import Spec, write_checkpoint
+from pa_harness.lam.schedule import Schedule
+from pa_harness.storage import sole_writer
+from pa_harness.weights.architecture import kept_wide, make_shell, parameter_sources
+from pa_harness.weights.inspection import weights_fingerprint
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from pa_harness.export.evaluated import Evaluated
+    from pa_harness.weights.opening import Opened
+
+_log = logging.getLogger(f"lm_eval.{__name__}")  # so that lm-eval's settings apply
+_TOKENIZER_FILES = (
+    *("tokenizer.json", "tokenizer.model", "tokenizer_config.json", "special_tokens_map.json"),
+    *("added_tokens.json", "vocab.json", "vocab.txt", "merges.txt", "*.tiktoken"),
+    *("chat_template.jinja", "chat_template.json", "spiece.model", "additional_chat_templates"),
+)
+_PROCESSOR_FILES = ("preprocessor_config.json", "processor_config.json")
+_ROOM = 50_000_000  # bytes left for everything beside the weights
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What was written.
+
+    Attributes:
+        folder: the checkpoint.
+        fingerprint: of its weights, as ``weights`` in results names them.
+        checked: a sentence on what the weights were compared with.
+    """
+
+    folder: Path
+    fingerprint: str
+    checked: str
+
+
+def export_model(opened: Opened, folder: Path, shard_size: int, evaluated: Evaluated) -> Exported:
+    """Write the model.
+
+    Args:
+        opened: the pair, λ and dtype.
+        folder: the checkpoint's; it must not exist, or be empty.
+        shard_size: bytes per file of weights.
+        evaluated: what a run found of this λ.
+
+    Raises:
+        ExportError: the folder cannot be written, the disk is full, or the weights on the disk
+            are not those that were computed, or not those that the run evaluated.
+        CheckpointError, PairError, PAHarnessError: as when the model is evaluated.
+    """
+    with new_folder(folder) as working:
+        specs = _specs(opened)
+        _check_space(working, sum(spec.size for spec in specs.values()))
+        fingerprint, checked = _write(opened, working, specs, shard_size, evaluated)
+    return Exported(folder, fingerprint, checked)
+
+
+@contextmanager
+def new_folder(folder: Path) -> Iterator[Path]:
+    """A hidden folder beside, which gets its name when it is whole, and is removed otherwise.
+
+    Raises:
+        ExportError: there is something of that name, or the system does not let it be written.
+        RunError: another process is at it.
+    """
+    folder = folder.resolve()  # "new/.." is a name, too
+    try:
+        _check_free(folder)
+        working = folder.with_name(f".{folder.name}.partial")
+        with sole_writer(working, "an export"):
+            try:
+                _clear(working)
+                yield working
+                _clear(working, only=".lock")
+                if folder.exists():
+                    folder.rmdir()
+                working.replace(folder)
+            except BaseException:
+                shutil.rmtree(working, ignore_errors=True)
+                raise
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise ExportError(
+                f"No space left to write {folder}; nothing was kept of it. Make room, or choose "
+                "another folder or a narrower --dtype."
+            ) from None
+        raise ExportError(
+            f"{folder} could not be written, and nothing was kept of it: {error}. Choose another "
+            "folder as --output_dir, or make that one possible."
+        ) from None
+
+
+def _check_free(folder: Path) -> None:
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ExportError(f"{folder} is there already. Choose a new folder as --output_dir.")
+
+
+def _specs(opened: Opened) -> dict[str, Spec]:
+    weights = opened.weights
+    shell = make_shell(weights.pair, opened.cls)
+    direct, _ = parameter_sources(shell, weights.pair.base_slices)
+    wide = kept_wide(shell, direct, weights.dtype)
+    specs = {}
+    for key, tensor in sorted(weights.pair.base_slices.items()):
+        dtype = wide.get(key, weights.dtype) if tensor.dtype.is_floating_point else tensor.dtype
+        specs[key] = Spec(dtype, tuple(tensor.get_shape()))
+    return specs
+
+
+def _check_space(folder: Path, size: int) -> None:
+    free = shutil.disk_usage(folder).free
+    if free < size + _ROOM:
+        raise ExportError(
+            f"{folder.parent} has {free / 1e9:.2f} GB free; the model needs {size / 1e9:.2f} GB. "
+            "Make room, or choose another folder or a narrower --dtype."
+        )
+
+
+def _clear(folder: Path, only: str = "") -> None:
+    """Remove what an export that was killed left, or one file."""
+    for path in folder.iterdir():
+        if path.name == only or (not only and path.name != ".lock"):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def _write(
+    opened: Opened, folder: Path, specs: dict[str, Spec], shard_size: int, evaluated: Evaluated
+) -> tuple[str, str]:
+    """Fill the folder; the fingerprint, and the sentence on what it was compared with."""
+    weights = opened.weights
+    lams = weights.per_tensor(opened.args.lam)
+    write_checkpoint(
+        folder, specs, shard_size, lambda key: weights.tensor(key, lams[key], specs[key].dtype)
+    )
+    weights.findings.check_read()
+    weights.findings.check_written(weights.dtype)
+    fingerprint = _read_back(opened, folder, specs)
+    checked = _compared(opened, fingerprint, evaluated)
+    _write_settings(opened, folder)
+    copy_files(opened.tokenizer.folder, folder, _TOKENIZER_FILES)
+    parents = tuple(parents_of(opened, weights.findings.checksums))
+    for parent, side in zip(parents, (weights.pair.base, weights.pair.instruct), strict=True):
+        copy_files(side.folder, folder / "licences" / parent.role, LICENCE_FILES)
+    lam = opened.args.lam
+    facts = Facts(
+        parents=parents,
+        lam=lam.as_dict() if isinstance(lam, Schedule) else lam,
+        arithmetic=arithmetic(opened),
+        fingerprint=fingerprint,
+        checked=checked,
+        scores=evaluated.scores,
+        figures=tuple(f"figures/{file.name}" for file in evaluated.figures),
+        run=evaluated.name,
+    )
+    (folder / "README.md").write_text(card(facts), encoding="utf-8")
+    for file in evaluated.figures:
+        copy_files(file.parent, folder / "figures", (file.name,))
+    for path in folder.rglob("*"):
+        if path.is_file():
+            with path.open("rb") as written:
+                os.fsync(written.fileno())
+    return fingerprint, checked
+
+
+def _read_back(opened: Opened, folder: Path, specs: dict[str, Spec]) -> str:
+    """Compare the files with what was computed; the fingerprint of what a model has of them."""
+    computed = opened.weights.findings.written
+    slices = Checkpoint(str(folder), "export", folder).slices
+    found = {key: checksum(slices[key][...]) for key in specs if key in slices}
+    wrong = sorted(key for key, value in computed.items() if found.get(key) != value)
+    if wrong or found.keys() != specs.keys():
+        raise ExportError(
+            f"{folder} does not read back as it was written:\n{listed(wrong)}\n"
+            "Is the disk sound? Try another folder."
+        )
+    shell = make_shell(opened.weights.pair, opened.cls)
+    direct, groups = parameter_sources(shell, opened.weights.pair.base_slices)
+    used = {*direct.values(), *(key for group in groups for key in group)}
+    return weights_fingerprint({key: value for key, value in computed.items() if key in used})
+
+
+def _compared(opened: Opened, fingerprint: str, evaluated: Evaluated) -> str:
+    if not evaluated.weights:
+        return "The files were read back and are what was computed."
+    if evaluated.dtype != str(opened.weights.dtype):
+        return (
+            f"The files were read back and are what was computed; the run evaluated "
+            f"{evaluated.dtype}, these are {opened.weights.dtype}."
+        )
+    if evaluated.weights != fingerprint:
+        raise ExportError(
+            f"These weights are {fingerprint}; the run {evaluated.name} evaluated "
+            f"{evaluated.weights}. The checkpoints or the versions of torch have changed since. "
+            "Restore them (provenance.json has both), or export with --model_args, without the run."
+        )
+    return "The files were read back, and are bit for bit the weights that the run evaluated."
+
+
+def _write_settings(opened: Opened, folder: Path) -> None:
+    """config.json, generation_config.json, and the code of models that bring their own."""
+    pair, config = opened.weights.pair, opened.weights.pair.config
+    config.dtype = opened.weights.dtype
+    config.architectures = [opened.cls.__name__]
+    config.save_pretrained(folder)
+    adapter = opened.args.peft is not None
+    sides = (pair.base,) if adapter else (pair.instruct, pair.base)
+    generation: dict[str, Any] = next(
+        filter(None, (side.read_json("generation_config.json") for side in sides)), {}
+    )
+    tokenizer = read_tokenizer(opened.tokenizer, trust_remote_code=opened.trust_remote_code)
+    stops = stop_ids(pair.base, pair.instruct, tokenizer)
+    generation |= {"eos_token_id": stops or None}
+    text = json.dumps(generation, indent=2, sort_keys=True) + "\n"
+    (folder / "generation_config.json").write_text(text, encoding="utf-8")
+    copy_files(sides[0].folder, folder, _PROCESSOR_FILES)
+    if getattr(config, "auto_map", None):
+        copy_files(pair.base.folder, folder, ("*.py",))
+
+
+def arithmetic(opened: Opened) -> str:
+    """How the weights were computed, in words."""
+    seed = opened.weights.seed
+    rounding = "to nearest even" if seed is None else f"stochastically with seed {seed}"
+    lam_eff = opened.weights.effective_lam().lam_eff
+    effective = "" if lam_eff != lam_eff else f"; λ_eff = {lam_eff:.6g} after rounding"
+    method = opened.args.setting
+    numbers = {"rank": method.rank, "energy": method.energy, "density": method.density}
+    given = "".join(f", {name} {value}" for name, value in numbers.items() if value is not None)
+    return (
+        f"method {method.name}{given}; one fp32 lerp per element, rounded {rounding} to "
+        f"{opened.weights.dtype}{effective} (torch {torch.__version__})"
+    )
+
+
+def parents_of(opened: Opened, checksums: dict[str, dict[str, int]]) -> list[Parent]:
+    """Both ends of the pair, for the card."""
+    pair = opened.weights.pair
+    adapter = opened.args.peft is not None
+    shas = [pair.base.fingerprint(checksums["base"])]
+    shas.append(
+        adapter_fingerprint(pair.instruct)
+        if adapter
+        else pair.instruct.fingerprint(checksums["instruct"])
+    )
+    return [
+        Parent(side.role, side.name, sha, bool(side.commit), read_terms(side.folder))
+        for side, sha in zip((pair.base, pair.instruct), shas, strict=True)
+    ]
+
+
+def copy_files(source: Path, target: Path, patterns: tuple[str, ...]) -> None:
+    """Copy the files (and folders) of these names, those that are there."""
+    for path in sorted({path for pattern in patterns for path in source.glob(pattern)}):
+        target.mkdir(parents=True, exist_ok=True)
+        if path.is_dir():
+            shutil.copytree(path, target / path.name)
+        else:
+            shutil.copyfile(path, target / path.name)

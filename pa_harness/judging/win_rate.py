@@ -1,0 +1,92 @@
+"""AlpacaEval's numbers from verdicts, and differences along λ, paired by instruction.
+
+A verdict v is 1 where the reference is better, 2 where the model is, between where the judge is
+unsure. With w = v − 1,
+
+    win rate            100 · mean(w), its standard error 100 · s/√n with s² the sample variance
+    discrete win rate   100 · mean(w rounded; exactly ½ stays)
+
+as alpaca-eval 0.6.6 computes them (checked against its published leaderboard).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pa_harness.analysis.resampling import generator, intervals, replicate_means
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from pa_harness.analysis.resampling import Intervals
+
+    Array = NDArray[np.float64]
+
+REPLICATES = 2000
+ALL = "all"  # the subset of all instructions
+
+
+@dataclass(frozen=True)
+class WinRate:
+    """Win rates in percent, with n verdicts; NaN where undefined."""
+
+    win_rate: float
+    standard_error: float
+    discrete_win_rate: float
+    n: int
+
+
+@dataclass(frozen=True)
+class Differences:
+    """Win rates against that of λ = 1, percentage points, on the instructions all λ have."""
+
+    to_instruct: Intervals
+    n: int
+
+
+def win_rate(verdicts: Sequence[float | None] | Array) -> WinRate:
+    """The win rates of those that are there.
+
+    Args:
+        verdicts: in [1, 2]; None or NaN where lost.
+    """
+    all_of_them = np.array([math.nan if v is None else v for v in verdicts], dtype=np.float64)
+    wins = all_of_them[~np.isnan(all_of_them)] - 1
+    count = len(wins)
+    if not count:
+        return WinRate(math.nan, math.nan, math.nan, 0)
+    error = 100 * wins.std(ddof=1) / math.sqrt(count) if count > 1 else math.nan
+    discrete = np.where(wins == 0.5, 0.5, np.round(wins))
+    return WinRate(100 * float(wins.mean()), float(error), 100 * float(discrete.mean()), count)
+
+
+def against_instruct(
+    lams: Sequence[float], verdicts: Array, replicates: int = REPLICATES, seed: int = 0
+) -> Differences | None:
+    """Differences to λ = 1, by bootstrap over instructions, the same ones at every λ.
+
+    Args:
+        lams: one for each row.
+        verdicts: shape (λ, instructions), in [1, 2]; NaN where lost.
+        replicates: resamples.
+        seed: same seed, same numbers.
+
+    Returns:
+        None without λ = 1, without another λ, or with fewer than two instructions in common.
+    """
+    if 1.0 not in lams or len(lams) < 2:
+        return None
+    common = 100 * (verdicts[:, ~np.isnan(verdicts).any(axis=0)] - 1)
+    if common.shape[1] < 2:
+        return None
+    one = list(lams).index(1.0)
+    estimate = common.mean(axis=1)
+    drawn = replicate_means(common, replicates, generator(seed, "win rate"))
+    found = intervals(estimate - estimate[one], drawn - drawn[:, [one]])
+    return Differences(found, common.shape[1])

@@ -1,0 +1,285 @@
+"""Our numbers beside published ones: difference, z, and whether they may be compared at all.
+
+    difference = ours − published,   z = difference / stderr of ours
+
+The published number is taken as it stands: both runs asked the same documents, so most of the
+sampling error is common to both, and |z| is rather too small than too large. Without a standard
+error z is undefined, and a number counts as reproduced where it agrees as printed.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pa_harness.errors import RunError
+from pa_harness.interchange.names import matching, short, suggestions
+from pa_harness.interchange.reported import UNKNOWN, YES, Reported
+from pa_harness.leaderboards.scores import BoardScore, board_scores
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pa_harness.leaderboards.boards import Board
+
+COMPARABLE = "comparable"
+TEMPLATE = "chat template"
+PRINTED = 5e-5  # half of the last digit: two decimals of a percentage
+_CRITICAL = 1.96  # of z, two-sided at 5%
+
+
+@dataclass(frozen=True)
+class Contender:
+    """One of our models: an end of a pair, a point between, or a model of its own.
+
+    Attributes:
+        label: as in tables: ``λ = 0.5``, or the name.
+        lam: NaN for a model that is not between two others, or under a schedule.
+        reference: the name whose published numbers stand beside it. Everywhere but at λ = 0
+            it is the instruct model's.
+    """
+
+    label: str
+    lam: float
+    reference: str
+    numbers: tuple[Reported, ...]
+
+    @property
+    def endpoint(self) -> bool:
+        """Whether the reference is this very model."""
+        first = self.numbers[0]
+        return not first.adapted or (not first.way and self.lam in (0, 1))
+
+
+@dataclass(frozen=True)
+class Row:
+    """One task of one contender beside one published number; NaN and empty where there is none."""
+
+    task: str
+    contender: str
+    lam: float
+    value: float
+    stderr: float
+    model: str
+    published: float
+    difference: float
+    z: float
+    verdict: str
+    reasons: tuple[str, ...]
+    unknown: tuple[str, ...]
+    source: str
+
+    @property
+    def reproduced(self) -> bool:
+        """Whether the difference is no more than chance (or printing) explains."""
+        if math.isnan(self.z):
+            return abs(self.difference) <= PRINTED
+        return abs(self.z) <= _CRITICAL
+
+
+@dataclass(frozen=True)
+class Names:
+    """What the user says our models are called on leaderboards; empty: as in the results."""
+
+    base: str = ""
+    instruct: str = ""
+    model: str = ""
+
+
+def contenders(numbers: Sequence[Reported], names: Names) -> list[Contender]:
+    """The models of the results: λ = 0 and 1 first, then between them, then others."""
+    groups: dict[tuple[str, str, str], list[Reported]] = {}
+    for number in numbers:
+        pair = (number.base, number.instruct) if number.adapted else (number.model, "")
+        groups.setdefault((*pair, number.place), []).append(number)
+    several = len({key[:2] for key in groups if key[1]}) > 1
+    found = [_contender(group, names, several=several) for group in groups.values()]
+    return sorted(found, key=lambda each: (math.isnan(each.lam), not each.endpoint, each.lam))
+
+
+def check_names(ours: Sequence[Contender], names: Names, published: Sequence[Reported]) -> None:
+    """See that what the user calls our models is of use.
+
+    Raises:
+        RunError: none of our models is the one that is named, several are, or no number was ever
+            published under the name.
+    """
+    plain = [each for each in ours if not each.numbers[0].adapted]
+    adapted = len(plain) < len(ours)
+    for flag, name, there, what in (
+        ("--base", names.base, adapted, "the base of a pair"),
+        ("--instruct", names.instruct, adapted, "the instruct model of a pair"),
+        ("--model", names.model, len(plain) == 1, "one model that is no pair"),
+    ):
+        if name and not there:
+            raise RunError(
+                f"{flag} {name} names {what}. The results are of: "
+                f"{', '.join(each.label for each in ours)}. --base and --instruct are for results "
+                "with λ, --model for one other model."
+            )
+        known = [row.model for row in published]
+        if name and not matching(name, known):
+            near = suggestions(name, known)
+            hint = f" Near it: {', '.join(near)}." if near else ""
+            raise RunError(
+                f"{flag} {name}: nothing is published under this name.{hint} Leave {flag} out to "
+                "compare without it."
+            )
+
+
+def _contender(group: list[Reported], names: Names, *, several: bool) -> Contender:
+    first = group[0]
+    if not first.adapted:
+        name = names.model or first.model
+        return Contender(short(first.model), first.lam, name, tuple(group))
+    is_base = first.lam == 0 and not first.way
+    reference = (names.base or first.base) if is_base else (names.instruct or first.instruct)
+    label = first.strength
+    if several:
+        label += f", {short(first.base)} → {short(first.instruct)}"
+    return Contender(label, first.lam, reference, tuple(group))
+
+
+def compare(board: Board, contender: Contender, published: Sequence[Reported]) -> list[Row]:
+    """The contender's tasks of a leaderboard beside the published numbers of its reference.
+
+    Args:
+        board: its rules.
+        contender: ours.
+        published: of any leaderboards and models.
+    """
+    run = published_run(board, contender, published)
+    rows = []
+    for score in board_scores(board, contender.numbers):
+        same = [row for row in run if row.task == score.task.name]
+        if score.task.shared:
+            same = [row for row in same if row.metric == score.task.metrics[0]]
+        rows.append(_row(score, contender, same[0] if same else None))
+    return rows
+
+
+def published_run(
+    board: Board, contender: Contender, published: Sequence[Reported]
+) -> list[Reported]:
+    """The published run of the reference that is most like ours, of those there are.
+
+    The official before others, then that of our precision and template, then the latest.
+    """
+    rows = [row for row in published if on_board(row, board)]
+    names = matching(contender.reference, [row.model for row in rows])
+    if not names:
+        return []
+    ours = contender.numbers[0]
+    runs: dict[tuple[str, str, str, str], list[Reported]] = {}
+    for row in rows:
+        if row.model in names:
+            key = (row.run, row.precision, row.chat_template, row.date)
+            runs.setdefault(key, []).append(row)
+
+    def likeness(run: list[Reported]) -> tuple[bool, int, str]:
+        first = run[0]
+        agreeing = (first.precision == ours.precision) + (first.chat_template == ours.chat_template)
+        return first.official, agreeing, first.date
+
+    return max(runs.values(), key=likeness)
+
+
+def on_board(row: Reported, board: Board) -> bool:
+    """Whether a published row is of the leaderboard in its snapshot."""
+    return row.leaderboard == board.name and row.snapshot in (board.snapshot, "")
+
+
+def missing(board: Board, contender: Contender, published: Sequence[Reported]) -> str:
+    """A sentence where the reference has no published number; empty where it has."""
+    known = [row.model for row in published if on_board(row, board)]
+    if not contender.endpoint or matching(contender.reference, known):
+        return ""  # between the ends it is the instruct model, of which λ = 1 speaks
+    near = suggestions(contender.reference, known)
+    hint = f" Near it: {', '.join(near)}." if near else ""
+    flag = {0.0: "--base", 1.0: "--instruct"}.get(contender.lam, "--model")
+    return (
+        f"{contender.label}: no published number of {contender.reference}.{hint} "
+        f"{flag} NAME says which model it is."
+    )
+
+
+def _row(score: BoardScore, contender: Contender, row: Reported | None) -> Row:
+    reasons, unknown = list(score.reasons), list(score.unknown)
+    published = math.nan
+    if row is not None:
+        published = row.value
+        more, less = differing(score.example, row)
+        if any(reason.startswith(TEMPLATE) for reason in reasons):
+            more = [reason for reason in more if not reason.startswith(TEMPLATE)]
+        reasons += more
+        unknown = list(dict.fromkeys([*unknown, *less]))
+    difference = round(score.value - published, 12)
+    certain = score.stderr > 0 and not math.isnan(difference)
+    return Row(
+        task=score.task.title,
+        contender=contender.label,
+        lam=contender.lam,
+        value=score.value,
+        stderr=score.stderr,
+        model=row.model if row else "",
+        published=published,
+        difference=difference,
+        z=difference / score.stderr if certain else math.nan,
+        verdict=verdict(reasons, unknown, row is not None),
+        reasons=tuple(reasons),
+        unknown=tuple(unknown),
+        source=row.source if row else "",
+    )
+
+
+def differing(ours: Reported, row: Reported) -> tuple[list[str], list[str]]:
+    """What differs between our number's settings and this published row's, and what is unknown."""
+    reasons, unknown = [], []
+    if not row.official:
+        reasons.append("not the leaderboard's own run")
+    if not (ours.precision and row.precision):
+        unknown.append("precision")
+    elif ours.precision != row.precision:
+        reasons.append(f"precision: {ours.precision}, not {row.precision}")
+    if UNKNOWN in (ours.chat_template, row.chat_template):
+        unknown.append(TEMPLATE)
+    elif ours.chat_template != row.chat_template:
+        words = ("applied", "not applied")
+        ours_is, theirs = words if ours.chat_template == YES else words[::-1]
+        reasons.append(f"{TEMPLATE}: {ours_is}; published: {theirs}")
+    return reasons, unknown
+
+
+def verdict(reasons: Sequence[str], unknown: Sequence[str], there: bool) -> str:
+    """One text for the verdict column."""
+    if reasons:
+        return f"not comparable: {'; '.join(reasons)}"
+    if not there:
+        return "no published number"
+    if unknown:
+        return f"{COMPARABLE} as far as known (unknown: {', '.join(unknown)})"
+    return COMPARABLE
+
+
+def endpoint_sentence(contender: Contender, rows: Sequence[Row]) -> str:
+    """``λ = 0 reproduces BASE on 5 of 6 tasks; GSM8K differs by …``; empty between the ends."""
+    beside = [row for row in rows if not math.isnan(row.published)]
+    if not contender.endpoint or not beside:
+        return ""
+    fair = [row for row in beside if not row.reasons]
+    good = [row for row in fair if row.reproduced]
+    if not fair:
+        return f"{contender.label}: no task is comparable with {beside[0].model}'s."
+    parts = [
+        f"{contender.label} reproduces {beside[0].model} on {len(good)} of {len(fair)} "
+        f"comparable task{'s' * (len(fair) != 1)}"
+    ]
+    for row in fair:
+        if not row.reproduced:
+            z = "undefined" if math.isnan(row.z) else f"{row.z:+.1f}"
+            parts.append(f"{row.task} differs by {row.difference:+.4f} (z = {z})")
+    unfair = [row.task for row in beside if row.reasons]
+    if unfair:
+        parts.append(f"not comparable: {', '.join(unfair)}")
+    return f"{'; '.join(parts)}."

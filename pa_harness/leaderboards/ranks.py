@@ -1,0 +1,149 @@
+"""Where a model of ours would stand: its rank among published models of its size.
+
+The rank is computed here. Nothing was submitted, and the published table that is ranked is the
+excerpt in `pa_harness.leaderboards.published`, not all that was ever submitted.
+
+    rank = 1 + number of published runs with a higher number
+
+Numbers are rounded as the leaderboard prints them; runs that are equal share a rank. A printed
+average was made of unrounded numbers and can differ by one in its last digit from the mean of the
+printed ones. So where all of ours are those of a published run, its average is ours, and a
+published model's own numbers have its published rank.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pa_harness.interchange.names import billions, size_class
+from pa_harness.leaderboards.comparison import on_board
+from pa_harness.leaderboards.scores import BoardScore, board_scores
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pa_harness.interchange.reported import Reported
+    from pa_harness.leaderboards.boards import Board
+    from pa_harness.leaderboards.comparison import Contender
+
+COMPUTED = "computed, not submitted"
+AVERAGE = "average"
+_DECIMALS = 4  # of a fraction: two of the percentage that is printed
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A rank, or why there is none.
+
+    Attributes:
+        what: the task's title, or ``average``.
+        rank: 0 where there is none.
+        of: published runs of the size class, ours not counted.
+        note: `COMPUTED`, or why there is no rank.
+    """
+
+    contender: str
+    lam: float
+    what: str
+    value: float
+    rank: int
+    of: int
+    size_class: str
+    note: str
+
+
+def standings(board: Board, contender: Contender, published: Sequence[Reported]) -> list[Standing]:
+    """The ranks of a contender on a leaderboard: its average's first, then its tasks'.
+
+    Precision and a row's own chat template do not matter here, as on the leaderboards themselves,
+    which mix them; shots, metric, version and documents do.
+    """
+    scores = board_scores(board, contender.numbers)
+    if not scores:
+        return []
+    parameters = max(
+        (n.parameters for n in contender.numbers if n.parameters > 0), default=math.nan
+    )
+    size = size_class(billions(contender.reference, parameters))
+    rows = [
+        row
+        for row in published
+        if on_board(row, board) and row.official and size_class(billions(row.model)) == size
+    ]
+    found = []
+    if board.averaged:
+        found.append(_average(board, contender, scores, rows, size))
+    for score in scores:
+        metric = score.task.metrics[0] if score.task.shared else ""
+        values = _values(rows, score.task.name, metric)
+        problem = "; ".join(score.reasons)
+        what = score.task.title
+        found.append(_standing(contender, what, score.value, values, (size, problem)))
+    return found
+
+
+def average(board: Board, scores: Sequence[BoardScore]) -> float:
+    """The leaderboard's average; NaN unless all of its tasks are there."""
+    if len(scores) < len(board.tasks):
+        return math.nan
+    return math.fsum(score.value for score in scores) / len(scores)
+
+
+def _average(
+    board: Board,
+    contender: Contender,
+    scores: Sequence[BoardScore],
+    rows: Sequence[Reported],
+    size: str,
+) -> Standing:
+    there = {score.task.title for score in scores}
+    absent = [task.title for task in board.tasks if task.title not in there]
+    unfair = [score.task.title for score in scores if score.reasons]
+    problems = [f"not measured: {', '.join(absent)}"] if absent else []
+    problems += [f"not comparable: {', '.join(unfair)}"] if unfair else []
+    values = _values(rows, *board.headline)
+    value = _printed_average(board, scores, rows)
+    return _standing(contender, AVERAGE, value, values, (size, "; ".join(problems)))
+
+
+def _printed_average(board: Board, scores: Sequence[BoardScore], rows: Sequence[Reported]) -> float:
+    """The mean of the tasks, but where a published run has the same ones the average of that."""
+    mean = average(board, scores)
+    ours = {score.task.name: round(score.value, _DECIMALS) for score in scores}
+    runs: dict[tuple[str, ...], dict[str, float]] = {}
+    for row in rows:
+        key = (row.model, row.run, row.precision, row.chat_template, row.date)
+        runs.setdefault(key, {})[row.task] = round(row.value, _DECIMALS)
+    for run in runs.values():
+        printed = run.pop(board.headline[0], mean)
+        if run == ours:
+            return printed
+    return mean
+
+
+def _values(rows: Sequence[Reported], task: str, metric: str) -> list[float]:
+    return [r.value for r in rows if r.task == task and (not metric or r.metric == metric)]
+
+
+def _standing(
+    contender: Contender,
+    what: str,
+    value: float,
+    values: Sequence[float],
+    size_and_problem: tuple[str, str],
+) -> Standing:
+    size, problem = size_and_problem
+    if not problem and not size:
+        problem = "its size is not known"
+    if not problem and not values:
+        problem = f"no published number of a model {size}"
+    rank = 0
+    if not problem:
+        ours = round(value, _DECIMALS)
+        rank = 1 + sum(round(other, _DECIMALS) > ours for other in values)
+    note = problem or COMPUTED
+    return Standing(
+        *(contender.label, contender.lam, what, value, rank, len(values), size, note),
+    )

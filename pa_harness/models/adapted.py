@@ -1,0 +1,200 @@
+"""What every lm-eval model of θ_λ has in common, whatever computes the answers."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import asdict
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+from lm_eval.utils import simple_parse_args_string
+
+from pa_harness import __version__
+from pa_harness.checkpoints.adapter import adapter_fingerprint
+from pa_harness.checkpoints.vocabulary import (
+    check_vocabulary,
+    ids_without_rows,
+    read_tokenizer,
+    stop_ids,
+    tokenizer_digest,
+)
+from pa_harness.errors import PAHarnessError
+from pa_harness.lam.schedule import Schedule
+from pa_harness.models.provenance import digest, doubts, measured, separate_cache, side
+from pa_harness.weights.opening import tokenizer_source
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+    from pa_harness.checkpoints.checkpoint import Checkpoint
+    from pa_harness.checkpoints.pair import Pair
+    from pa_harness.weights.adapted import AdaptedWeights, Lam
+    from pa_harness.weights.arguments import ModelArgs
+    from pa_harness.weights.interpolation import EffectiveLam
+
+_log = logging.getLogger(f"lm_eval.{__name__}")  # so that lm-eval's settings apply
+
+
+class AdaptedModel:
+    """λ, identity, metadata and answer cache of a model. A subclass has it do the answering.
+
+    Attributes:
+        NAME: lm-eval's name of the model.
+        LIBRARIES: whose versions the results hold.
+    """
+
+    NAME = ""
+    LIBRARIES: tuple[str, ...] = ("lm_eval", "transformers", "torch", "peft")
+    tokenizer: Any
+    _args: ModelArgs
+    _given: dict[str, Any]  # model arguments that can change an answer
+    _pair: Pair
+    _weights: AdaptedWeights
+    _trust: bool
+    _hook: Any = None
+
+    @classmethod
+    def create_from_arg_obj(
+        cls, arg_dict: dict[str, Any], additional_config: dict[str, Any] | None = None
+    ) -> Self:
+        """What lm-eval's command calls; --model_args come before its own --batch_size, --device."""
+        options = {name: v for name, v in (additional_config or {}).items() if v is not None}
+        return cls(**options | arg_dict)
+
+    @classmethod
+    def create_from_arg_string(
+        cls, arg_string: str, additional_config: dict[str, Any] | None = None
+    ) -> Self:
+        """The same for arguments in one ``key=value,...`` string."""
+        return cls.create_from_arg_obj(simple_parse_args_string(arg_string), additional_config)
+
+    def set_cache_hook(self, cache_hook: Any) -> None:
+        """Give every pair and λ a table of its own in a --use_cache file."""
+        self._hook = cache_hook
+        separate_cache(cache_hook, self.identity)
+        super().set_cache_hook(cache_hook)  # type: ignore[misc] # lm-eval's model has it
+
+    def get_model_info(self) -> dict[str, Any]:
+        """What was run, for the results file.
+
+        Returns:
+            `lam` (None under a schedule, which is then in `model_args`); `lam_eff`,
+            `rounding_noise` and `relative_delta` (fractions, absent where undefined; per tensor too
+            under ``lam_eff=tensors``); both sides with name, revision and commit or content
+            fingerprint; `weights`, a fingerprint of θ_λ; arithmetic, tokenizer, template, stop ids;
+            versions; `notes` (what was warned of); `identity`.
+        """
+        info: dict[str, Any] = {
+            "model": self.NAME,  # lm-eval names an object after its configuration
+            "model_args": {**self._given, "lam": self._plain_lam()},
+            "model_num_parameters": self._count_parameters(),
+            "model_dtype": str(self._weights.dtype),
+            "model_revision": self._args.revision or "",
+            "model_sha": self._sides["base"]["sha"],
+            "lam": None if isinstance(self.lam, Schedule) else self.lam,
+            "weights": self._weights.fingerprint(),
+            **measured(self.effective_lam()),
+            **self._sides,
+            **self._fixed_info(),
+            "identity": self.identity,
+            **self._cost_info(),
+            "notes": list(self._pair.notes),
+            "versions": {
+                "pa_harness": __version__,
+                **{name: version(name) for name in self.LIBRARIES},
+            },
+        }
+        if self._args.lam_eff == "tensors":
+            each = self.effective_lam_per_tensor()
+            info["lam_eff_tensors"] = {key: measured(value) for key, value in each.items()}
+        return info
+
+    @property
+    def lam(self) -> Lam | None:
+        """λ or schedule of the weights in place; None after an interrupted `set_lam`."""
+        return self._weights.lam
+
+    @property
+    def identity(self) -> str:
+        """A digest of what can change an answer: pair, λ, arithmetic, configuration, arguments."""
+        arguments = {name: value for name, value in self._given.items() if name != "lam"}
+        length: int = self.max_length  # type: ignore[attr-defined] # lm-eval's model has it
+        return digest([self._plain_lam(), arguments, self._sides, self._fixed_info(), length])
+
+    def _plain_lam(self) -> float | dict[str, Any] | None:
+        return self.lam.as_dict() if isinstance(self.lam, Schedule) else self.lam
+
+    def effective_lam(self) -> EffectiveLam:
+        """λ_eff, rounding noise and relative delta of the whole model."""
+        return self._weights.effective_lam()
+
+    def effective_lam_per_tensor(self) -> dict[str, EffectiveLam]:
+        """The same per checkpoint tensor."""
+        return self._weights.effective_lam_per_tensor()
+
+    def _count_parameters(self) -> int:
+        raise NotImplementedError
+
+    def _cost_info(self) -> dict[str, Any]:
+        """What the last evaluation took, for the results."""
+        return {}
+
+    def _check_whole(self) -> None:
+        if self.lam is None:
+            raise PAHarnessError(
+                "The last change of λ did not finish, so the weights have no λ. Call set_lam again."
+            )
+
+    def _tokenizer_checkpoint(self, tokenizer: str | None) -> Checkpoint:
+        """Where the tokenizer of every λ is, after its checks; the instruct side's by default."""
+        pair = self._pair
+        source = tokenizer_source(tokenizer, pair)
+        read_tokenizer(source, trust_remote_code=self._trust)  # for its clear error
+        if source is not pair.base and (tokenizer or self._args.peft):
+            pair.notes += check_vocabulary(pair.base, source, trust_remote_code=self._trust)
+        self._tokenizer_source = source.name
+        return source
+
+    def _describe(self, rows: int) -> None:
+        """What is decided once the tokenizer is complete and the weights are in place.
+
+        Args:
+            rows: of the embedding.
+        """
+        args, pair, sums = self._args, self._pair, self._weights.findings.checksums
+        self._stops = stop_ids(pair.base, pair.instruct, self.tokenizer)
+        self._tokenizer_digest = tokenizer_digest(self.tokenizer)
+        settings = {k: v for k, v in pair.config.to_dict().items() if k != "_name_or_path"}
+        self._config_digest = digest(settings)
+        pair.notes += ids_without_rows(self.tokenizer, rows)
+        self._sides = {"base": side(pair.base, pair.base.fingerprint(sums["base"]))}
+        if args.peft:
+            self._sides["peft"] = side(pair.instruct, adapter_fingerprint(pair.instruct))
+        else:
+            fingerprint = pair.instruct.fingerprint(sums["instruct"])
+            self._sides["instruct"] = side(pair.instruct, fingerprint)
+        for note in pair.notes:
+            _log.warning("%s", note)
+        self._warn_of_rounding()
+
+    def _fixed_info(self) -> dict[str, Any]:
+        """The part of `get_model_info` that is the same at every λ."""
+        template, rounding = self.tokenizer.chat_template, self._args.rounding
+        seed = f" with seed {self._args.rounding_seed}" if rounding == "stochastic" else ""
+        return {
+            "arithmetic": f"fp32 lerp, rounded once to {self._weights.dtype}, {rounding}{seed}",
+            "tokenizer_source": self._tokenizer_source,
+            "tokenizer_digest": self._tokenizer_digest,
+            "config_digest": self._config_digest,
+            "chat_template_digest": digest(template) if template else "",
+            "method": asdict(self._args.setting),
+            "config_from": self._args.config_from or "instruct",
+            "extra_rows": self._args.extra_rows,
+            "stop_token_ids": self._stops,
+        }
+
+    def _warn_of_rounding(self) -> None:
+        if self.lam is not None:
+            asked = self._weights.asked_lam()
+            for line in doubts(self.effective_lam(), asked, self._weights.dtype):
+                _log.warning("%s", line)

@@ -1,0 +1,74 @@
+"""θ_λ in an inference engine: sent to its workers, checked and measured here, from the files."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pa_harness.errors import PairError
+from pa_harness.models.vllm.lazy_tensor import LazyTensor, Origin
+from pa_harness.weights.adapted import AdaptedWeights
+from pa_harness.weights.architecture import left_out
+from pa_harness.weights.interpolation import moments
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from pa_harness.weights.adapted import Lam
+
+Report = dict[str, list[str]]  # of one worker: `read` keys, `missing` parameters
+
+
+class EngineWeights(AdaptedWeights):
+    """θ_λ of one pair for an engine that holds the parameters in processes of its own."""
+
+    def examine_all(self) -> None:
+        """Checksums of both sides, and that all is finite; one pass over the files."""
+        for key, base in self.pair.base_slices.items():
+            self.findings.examine(key, 0.0, None)
+            if not base.dtype.is_floating_point and self._differs(key):
+                raise PairError(f"{key} holds integers that differ between base and instruct.")
+        self.findings.check_read()
+
+    def send(self, lam: Lam, to_workers: Callable[[Mapping[str, float]], Sequence[Report]]) -> None:
+        """Change λ in the engine, from the originals.
+
+        Args:
+            lam: λ, or a schedule of it.
+            to_workers: has every worker load θ_λ, given λ by checkpoint key; returns what each
+                reports.
+
+        Raises:
+            PairError: parameters of the engine got no weights.
+            PAHarnessError: λ takes weights out of the dtype's range.
+        """
+        first, self.lam = self.lam is None and not self._moments, None
+        lams = self.per_tensor(lam)
+        for key, base in self.pair.base_slices.items():
+            if base.dtype.is_floating_point:
+                self._measure(key, lams[key])
+        self.findings.check_written(self.dtype)
+        reports = to_workers(lams)
+        missing = sorted({name for report in reports for name in report["missing"]})
+        read = {key for report in reports for key in report["read"]}
+        unread = sorted(self.pair.base_slices.keys() - read)
+        if missing or first:
+            info = {"missing_keys": missing, "unexpected_keys": unread}
+            self.pair.notes += left_out(self.pair.config, self.pair.base_slices, info)
+        self.lam = lam
+
+    def _measure(self, key: str, lam: float) -> None:
+        """λ_eff of what the workers compute; only the sampled part is computed here."""
+        base, instruct = self.ends(key)
+        ends = base, self.method.end(key, base, instruct, lam)
+        tensor = LazyTensor(Origin(key, ends, lam, self.dtype, self.seed))
+        found = moments(tensor, *ends, lam, every_element=self._every_element)
+        self._moments[key] = lam, found
+        self.findings.written.pop(key, None)
+        if not 0 <= lam <= 1:
+            self.findings.note_written(key, lam, tensor.compute())
+
+    def _differs(self, key: str) -> bool:
+        import torch
+
+        left: Any = self.pair.base_slices[key][...]
+        return not torch.equal(left, self.pair.instruct_slices[key][...])

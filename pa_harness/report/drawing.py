@@ -1,0 +1,208 @@
+"""The parts of figures: styles, a curve with its intervals, the plane of two averages, captions.
+
+Colours are those of Okabe and Ito ("Color Universal Design", 2008), told apart by colour-blind
+readers; runs differ in marker and line as well, for print in grey.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.text import Annotation
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from pa_harness.analysis.resampling import Intervals
+    from pa_harness.analysis.summary import Curve, Summary
+
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+_MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+_LINES = ("-", "--", "-.", ":")
+GREY = "#666666"
+# Where the name of a point may stand, in points from it, the best place first; and how far from
+# everything else is far enough.
+_AROUND = ((9, 8), (-9, 8), (9, -8), (-9, -8), (0, 11), (0, -11), (13, 0), (-13, 0))
+_CLEAR = 10.0
+WIDTH = 6.4  # inches, of a figure with one panel
+LAM_AXIS = "adaptation strength λ   (0 = base, 1 = instruct)"
+
+
+@dataclass(frozen=True)
+class Series:
+    """One curve of one run, as the `number`th run of a figure.
+
+    Its markers stand in an SVG group whose id says which numbers they are (`tip_id`).
+    """
+
+    summary: Summary
+    curve: Curve
+    which: str  # a field of Curve
+    number: int
+
+    @property
+    def found(self) -> Intervals:
+        """The numbers drawn."""
+        found: Intervals = getattr(self.curve, self.which)
+        return found
+
+    @property
+    def gid(self) -> str:
+        """The id of its markers' SVG group."""
+        return tip_id(self.number, self.summary.curves.index(self.curve), self.which)
+
+
+def tip_id(number: int, curve: int, which: str) -> str:
+    """The id of the SVG group with the markers of a curve: run, place in its summary, field."""
+    return f"tip-{number}-{curve}-{which}"
+
+
+def aside_id(number: int, name: str) -> str:
+    """The id of the SVG group with the markers of what stands beside the scores."""
+    return f"tip-{number}-{name}-aside"
+
+
+def one_panel(title: str) -> tuple[Figure, Axes]:
+    """A figure with one panel."""
+    figure = Figure(figsize=(WIDTH, 4.2), layout="constrained")
+    axes = figure.add_subplot()
+    axes.set_title(title, fontsize=11)
+    return figure, axes
+
+
+def style_of(number: int, size: float) -> dict[str, Any]:
+    """Colour, marker and line of the `number`th run; marker size in points."""
+    return {
+        "color": _COLOURS[number % len(_COLOURS)],
+        "marker": _MARKERS[number % len(_MARKERS)],
+        "linestyle": _LINES[number % len(_LINES)],
+        "markersize": size,
+        "linewidth": 1.4,
+    }
+
+
+def draw_line(
+    axes: Axes, series: Series, *, band: bool = False, factor: float = 1, size: float = 5
+) -> None:
+    """A curve with its pointwise intervals shaded.
+
+    Args:
+        axes: where.
+        series: what.
+        band: draw the simultaneous band as dotted lines, too.
+        factor: on all numbers (100 for points).
+        size: of markers, in points.
+    """
+    summary, found = series.summary, series.found
+    style = style_of(series.number, size)
+    (line,) = axes.plot(
+        summary.lams,
+        factor * found.estimate,
+        **style,
+        label=label_of(summary),
+    )
+    line.set_gid(series.gid)
+    axes.fill_between(
+        summary.lams,
+        factor * found.low,
+        factor * found.high,
+        color=line.get_color(),
+        alpha=0.18,
+        linewidth=0,
+    )
+    if band:
+        for edge in (found.band_low, found.band_high):
+            axes.plot(summary.lams, edge, color=line.get_color(), linestyle=":", linewidth=1)
+
+
+def draw_plane(axes: Axes, summary: Summary, icl: Curve, followed: Curve, number: int) -> None:
+    """ICL over IF, λ written beside each point, the Pareto front heavy and filled."""
+    x, y = followed.value.estimate, icl.value.estimate
+    style = style_of(number, 6)
+    thin = {**style, "linewidth": 0.8, "alpha": 0.6, "markerfacecolor": "white"}
+    (line,) = axes.plot(x, y, **thin)
+    line.set_gid(Series(summary, icl, "plane", number).gid)
+    best = [
+        not ((x >= a) & (y >= b) & ((x > a) | (y > b))).any() for a, b in zip(x, y, strict=True)
+    ]
+    order = [n for n in np.argsort(x, kind="stable") if best[n]]
+    (front,) = axes.plot(x[order], y[order], **{**style, "linewidth": 2.2}, label=label_of(summary))
+    front.set_gid(f"front-{number}")  # lies over the markers that have numbers
+    for lam, a, b in zip(summary.lams, x, y, strict=True):
+        axes.annotate(
+            f"{lam:g}",
+            (a, b),
+            xytext=_AROUND[0],
+            textcoords="offset points",
+            fontsize=8,
+            color=style["color"],
+            ha="center",
+            va="center",
+        )
+
+
+def name_points(axes: Axes) -> None:
+    """Put every annotation where it is farthest from lines, markers and the names before it."""
+    axes.autoscale_view()
+    figure = axes.get_figure(root=True)
+    scale = 72 / figure.dpi if figure else 1.0  # points per pixel
+
+    def place(data: Any) -> Any:
+        return scale * axes.transData.transform(data)
+
+    steps = np.linspace(0, 1, 9)[:, None]
+    taken = [place(line.get_xydata()) for line in axes.lines]
+    for line in axes.lines:
+        corners = place(line.get_xydata())
+        taken += [a + steps * (b - a) for a, b in pairwise(corners)]
+    for text in axes.texts:
+        if not isinstance(text, Annotation):
+            continue
+        others = np.concatenate(taken)
+        spots = place([text.xy]) + np.array(_AROUND)
+        apart = np.linalg.norm(spots[:, None] - others, axis=2).min(axis=1)
+        best = int(np.minimum(apart, _CLEAR).round(3).argmax())
+        text.set_position(_AROUND[best])
+        taken.append(spots[[best]])
+
+
+def label_of(summary: Summary) -> str:
+    """The run's name as a legend can hold it."""
+    return short(summary.label, 60)
+
+
+def short(name: str, most: int) -> str:
+    """The name, its middle left out where it is too long for its place."""
+    half = most // 2
+    return name if len(name) <= most else f"{name[:half]}…{name[-half:]}"
+
+
+def draw_grid(axes: Axes) -> None:
+    """A light grid behind the data, and no box around it."""
+    axes.grid(color="#dddddd", linewidth=0.6)
+    axes.set_axisbelow(True)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+
+
+def finish(axes: Axes, caption: str, *, lam_axis: bool = True) -> None:
+    """Name the λ axis, draw the grid, and put legend and caption under the panel."""
+    if lam_axis:
+        axes.set_xlabel(LAM_AXIS)
+    draw_grid(axes)
+    figure = axes.get_figure()
+    if isinstance(figure, Figure):
+        handles, labels = axes.get_legend_handles_labels()
+        figure.legend(
+            handles,
+            labels,
+            loc="outside lower center",
+            frameon=False,
+            fontsize=8,
+            title=caption,
+            title_fontsize=8,
+        )

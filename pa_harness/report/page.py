@@ -1,0 +1,138 @@
+"""One self-contained HTML page of a finished sweep: it needs no network and runs no foreign code.
+
+Everything that comes from data or models is escaped by the template; a content security policy
+forbids the page to load anything.
+"""
+
+from __future__ import annotations
+
+import base64
+import math
+from dataclasses import dataclass, fields
+from importlib import resources
+from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree
+
+from pa_harness.report.figures import all_figures, svg
+from pa_harness.runs.scores import Score
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from matplotlib.figure import Figure
+
+    from pa_harness.analysis.choice import Choices
+    from pa_harness.analysis.resampling import Intervals
+    from pa_harness.analysis.summary import Aside, Summary
+    from pa_harness.leaderboards.sections import Section
+    from pa_harness.report.changes import ChangedDocument
+
+_SVG = "http://www.w3.org/2000/svg"
+_TITLES = {
+    "icl": "ICL against the instruct model",
+    "instruction_following": "Instruction following",
+    "trade_off": "Few-shot learning against instruction following",
+    "categories": "Categories",
+    "tasks": "Tasks",
+    "heat_map": "Tasks and λ",
+    "calibration": "Calibration",
+}
+
+
+@dataclass(frozen=True)
+class Contents:
+    """All that a report shows."""
+
+    summary: Summary
+    choices: Choices | None  # None where the sweep lacks λ = 1 or ICL tasks
+    scores: Sequence[Score]
+    changed: Sequence[ChangedDocument]
+    provenance: Mapping[str, Any]
+    csv: str  # the table of scores, for download
+    comparisons: Sequence[Section] = ()  # with published numbers
+
+
+def report_html(contents: Contents) -> str:
+    """The page as text."""
+    from jinja2 import Environment, StrictUndefined
+
+    environment = Environment(autoescape=True, undefined=StrictUndefined)
+    environment.filters |= {"number": _number, "signed": _signed}
+    source = resources.files("pa_harness.report").joinpath("page.html.j2")
+    template = environment.from_string(source.read_text(encoding="utf-8"))
+    summary = contents.summary
+    figures = [
+        (_TITLES.get(name, name), with_tips(figure, [summary]))
+        for name, figure in all_figures([summary]).items()
+    ]
+    return template.render(
+        contents=contents,
+        summary=summary,
+        figures=figures,
+        columns=[field.name for field in fields(Score)],
+        facts=_facts(contents.provenance),
+        csv=base64.b64encode(contents.csv.encode("utf-8")).decode("ascii"),
+    )
+
+
+def with_tips(figure: Figure, summaries: Sequence[Summary]) -> str:
+    """The figure as SVG whose markers tell their numbers when pointed at or focused."""
+    ElementTree.register_namespace("", _SVG)
+    ElementTree.register_namespace("xlink", "http://www.w3.org/1999/xlink")
+    root = ElementTree.fromstring(svg(figure))
+    for metadata in root.findall(f"{{{_SVG}}}metadata"):
+        root.remove(metadata)
+    root.set("role", "img")
+    for group in root.iter(f"{{{_SVG}}}g"):
+        tips = _tips(group.get("id", ""), summaries)
+        for marker, tip in zip(group.iter(f"{{{_SVG}}}use"), tips, strict=False):
+            ElementTree.SubElement(marker, f"{{{_SVG}}}title").text = tip
+            marker.set("tabindex", "0")
+            marker.set("aria-label", tip)
+    return ElementTree.tostring(root, encoding="unicode")
+
+
+def _tips(group: str, summaries: Sequence[Summary]) -> list[str]:
+    """One text per marker of a group that `drawing.tip_id` named; none for other groups."""
+    if not group.startswith("tip-"):
+        return []
+    _, number, place, which = group.split("-")
+    summary = summaries[int(number)]
+    if which == "aside":
+        return _rows(place, summary, summary.aside[place])
+    curve = summary.curves[int(place)]
+    if which == "plane":
+        followed = summary.curve("IF")
+        other = followed.value.estimate if followed else [math.nan] * len(summary.lams)
+        pairs = zip(summary.lams, curve.value.estimate, other, strict=True)
+        return [f"λ = {lam:g}: ICL {a:.4f}, IF {b:.4f}" for lam, a, b in pairs]
+    return _rows(curve.name, summary, getattr(curve, which))
+
+
+def _rows(name: str, summary: Summary, found: Intervals | Aside) -> list[str]:
+    rows = zip(summary.lams, found.estimate, found.low, found.high, strict=True)
+    return [
+        f"{name}, λ = {lam:g}: {value:.4f} (95% {low:.4f} to {high:.4f})"
+        for lam, value, low, high in rows
+    ]
+
+
+def _facts(provenance: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What was run, by name, flat."""
+    facts = [(name, str(provenance.get(name, ""))) for name in ("command", "started")]
+    for section in ("versions", "settings", "model"):
+        for name, value in (provenance.get(section) or {}).items():
+            if isinstance(value, dict):
+                inner = ((f"{section}: {name}.{key}", item) for key, item in value.items())
+                facts += [(key, str(item)) for key, item in inner]
+            else:
+                facts.append((f"{section}: {name}", str(value)))
+    return [(name, value) for name, value in facts if value not in ("", "None", "[]", "{}")]
+
+
+def _number(value: float) -> str:
+    return "–" if math.isnan(value) else f"{value:.4f}"
+
+
+def _signed(value: float) -> str:
+    return "–" if math.isnan(value) else f"{value:+.4f}"

@@ -1,0 +1,209 @@
+"""Summaries as figures. Reads no file, shows nothing, saves nothing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from pa_harness.report.drawing import (
+    GREY,
+    LAM_AXIS,
+    WIDTH,
+    Series,
+    aside_id,
+    draw_grid,
+    draw_line,
+    draw_plane,
+    finish,
+    label_of,
+    name_points,
+    one_panel,
+    short,
+    style_of,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from matplotlib.artist import Artist
+
+    from pa_harness.analysis.summary import Curve, Summary
+
+# Positive is good everywhere: from purple (worse) over white to orange (better).
+_DIVERGING = "PuOr_r"
+
+
+def fractional_difference(summaries: Sequence[Summary]) -> Figure | None:
+    """ICL's difference to λ = 1 in percent against λ (Figure 1 of İrsoy et al. 2025)."""
+    figure, axes = one_panel("ICL against the instruct model")
+    drawn = False
+    for style, summary in enumerate(summaries):
+        curve = summary.curve("ICL")
+        if curve and curve.fractional:
+            series = Series(summary, curve, "fractional", style)
+            draw_line(axes, series, band=len(summaries) == 1)
+            drawn = True
+    if not drawn:
+        return None
+    axes.axhline(0, color=GREY, linewidth=0.8)
+    axes.set_ylabel("100 · (ICL(λ) − ICL(1)) / ICL(1),  %")
+    what = "shaded: 95% at each λ"
+    finish(axes, f"{what}; dotted: 95% at all λ at once" if len(summaries) == 1 else what)
+    return figure
+
+
+def instruction_following(summaries: Sequence[Summary]) -> Figure | None:
+    """The mean of the instruction-following tasks against λ."""
+    figure, axes = one_panel("Instruction following")
+    drawn = False
+    for style, summary in enumerate(summaries):
+        curve = summary.curve("IF")
+        if curve:
+            draw_line(axes, Series(summary, curve, "value", style))
+            drawn = True
+    if not drawn:
+        return None
+    axes.set_ylabel(_if_label(summaries))
+    finish(axes, "shaded: 95% at each λ")
+    return figure
+
+
+def trade_off(summaries: Sequence[Summary]) -> Figure | None:
+    """ICL against instruction following; the Pareto front is drawn heavy, λ written beside."""
+    figure, axes = one_panel("Few-shot learning against instruction following")
+    drawn = False
+    for style, summary in enumerate(summaries):
+        icl, followed = summary.curve("ICL"), summary.curve("IF")
+        if icl and followed:
+            draw_plane(axes, summary, icl, followed, style)
+            drawn = True
+    if not drawn:
+        return None
+    axes.set_xlabel(_if_label(summaries))
+    axes.set_ylabel("ICL: mean over few-shot tasks")
+    axes.margins(0.1)
+    name_points(axes)
+    finish(axes, "filled: no other λ is better in both", lam_axis=False)
+    return figure
+
+
+def _if_label(summaries: Sequence[Summary]) -> str:
+    """What IF is, where all runs measure it alike."""
+    kinds = {summary.instruction for summary in summaries if summary.curve("IF")}
+    alike = kinds.pop() if len(kinds) == 1 else ""
+    return f"IF: {short(alike, 40)}" if alike else "IF: mean over instruction tasks"
+
+
+def small_multiples(summaries: Sequence[Summary], kind: str) -> Figure | None:
+    """One panel per category or task: the difference to λ = 1 with intervals.
+
+    Args:
+        summaries: overlaid.
+        kind: ``category`` or ``task``.
+    """
+    names = list(
+        dict.fromkeys(
+            curve.name
+            for summary in summaries
+            for curve in summary.curves
+            if curve.to_instruct
+            and (curve.kind == kind or (kind, curve.kind) == ("category", "suite"))
+        )
+    )
+    names = [name for name in names if kind == "task" or name.startswith("category ")]
+    if not names:
+        return None
+    columns = min(4, len(names))
+    rows = -(-len(names) // columns)
+    size = (max(2.3 * columns + 0.6, 4.2), max(1.9 * rows + 0.8, 3.2))  # the labels need as much
+    figure = Figure(figsize=size, layout="constrained")
+    panels = figure.subplots(rows, columns, sharex=True, squeeze=False).ravel()
+    for axes, name in zip(panels, names, strict=False):
+        for style, summary in enumerate(summaries):
+            curve = summary.curve(name)
+            if curve and curve.to_instruct:
+                draw_line(axes, Series(summary, curve, "to_instruct", style), factor=100, size=3)
+        axes.axhline(0, color=GREY, linewidth=0.8)
+        axes.set_title(short(name.removeprefix("category "), 26), fontsize=8)
+        axes.tick_params(labelsize=7, labelbottom=True)
+    for axes in panels[len(names) :]:
+        axes.set_axis_off()
+    figure.supxlabel(LAM_AXIS, fontsize=9)
+    shown = [curve for summary in summaries for curve in summary.curves if curve.name in names]
+    figure.supylabel(f"{_difference(shown)}, with 95% at each λ", fontsize=9)
+    if len(summaries) > 1:
+        named: dict[str, Artist] = {}  # a run may be in some of the panels only
+        for axes in panels:
+            for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
+                named.setdefault(label, handle)
+        figure.legend([*named.values()], [*named], loc="outside upper center", fontsize=8)
+    return figure
+
+
+def _difference(curves: Sequence[Curve]) -> str:
+    """What is drawn of tasks: points are of fractions, a log-likelihood has none."""
+    values = np.concatenate([curve.value.estimate for curve in curves])
+    fractions = ((values >= 0) & (values <= 1)).all()
+    return "points over λ = 1" if fractions else "100 · (value(λ) − value(1))"
+
+
+def heat_map(summary: Summary) -> Figure | None:
+    """Tasks × λ: points over λ = 1; a dot where the task's simultaneous band leaves out 0."""
+    curves = [curve for curve in summary.curves if curve.kind == "task" and curve.to_instruct]
+    if not curves:
+        return None
+    found = [curve.to_instruct for curve in curves if curve.to_instruct]
+    values = 100 * np.array([each.estimate for each in found])
+    apart = np.array([(each.band_low > 0) | (each.band_high < 0) for each in found])
+    few_shot = [curve.category != "instruction" for curve in curves]
+    # The few-shot tasks set the scale: instruction following moves by tens of points.
+    most = max(float(np.abs(values[few_shot] if any(few_shot) else values).max()), 1e-9)
+    size = (1.9 + 0.48 * len(summary.lams) + 0.9, 1.2 + 0.27 * len(curves))
+    figure = Figure(figsize=size, layout="constrained")
+    axes = figure.add_subplot()
+    image = axes.imshow(values, cmap=_DIVERGING, vmin=-most, vmax=most, aspect="auto")
+    for row, column in np.ndindex(*values.shape):
+        text = f"{values[row, column]:+.1f}{'•' if apart[row, column] else ''}"
+        dark = abs(values[row, column]) > 0.6 * most
+        colour = "white" if dark else "black"
+        axes.text(column, row, text, ha="center", va="center", fontsize=6.5, color=colour)
+    axes.set_xticks(range(len(summary.lams)), [f"{lam:g}" for lam in summary.lams], fontsize=8)
+    names = [short(curve.name, 30) for curve in curves]
+    axes.set_yticks(range(len(curves)), names, fontsize=8)
+    axes.set_xlabel("λ")
+    what = _difference(curves)
+    axes.set_title(f"{what[0].upper()}{what[1:]} — {label_of(summary)}", fontsize=10)
+    figure.colorbar(image, ax=axes, extend="both").set_label(what, fontsize=8)
+    figure.supxlabel("• outside the 95% band of all λ", fontsize=7)
+    return figure
+
+
+def calibration(summaries: Sequence[Summary]) -> Figure | None:
+    """Expected calibration error and Brier score against λ, means over multiple-choice tasks."""
+    having = [summary for summary in summaries if "ece" in summary.aside]
+    if not having:
+        return None
+    figure = Figure(figsize=(WIDTH * 1.35, 3.4), layout="constrained")
+    panels = figure.subplots(1, 2)
+    for axes, name, label in zip(
+        panels, ("ece", "brier"), ("ECE (15 bins)", "Brier score"), strict=True
+    ):
+        for style, summary in enumerate(summaries):
+            if name in summary.aside:
+                found = summary.aside[name]
+                look = style_of(style, 4)
+                (line,) = axes.plot(summary.lams, found.estimate, **look, label=label_of(summary))
+                line.set_gid(aside_id(style, name))
+                edges = (found.low, found.high)
+                axes.fill_between(
+                    summary.lams, *edges, color=look["color"], alpha=0.18, linewidth=0
+                )
+        axes.set_ylabel(f"{label}, less is better")
+        axes.set_xlabel("λ")
+        draw_grid(axes)
+    if len(summaries) > 1:
+        panels[0].legend(fontsize=8)
+    figure.suptitle("Calibration of the option probabilities, with 95% at each λ", fontsize=11)
+    return figure

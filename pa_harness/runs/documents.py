@@ -1,0 +1,120 @@
+"""The values of every document at every λ as one table, and as arrays that are paired by document.
+
+The table has a row per λ, task, metric and document; the arrays one row per λ and one column per
+document, so that columns can be resampled together.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pa_harness.errors import RunError, first_line
+from pa_harness.storage import write_with
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from pa_harness.runs.samples import DocumentValues
+
+
+@dataclass(frozen=True)
+class Paired:
+    """One metric of one task: `values[l, d]` of document `ids[d]` at `lams[l]`; no NaN."""
+
+    task: str
+    metric: str  # metric,filter
+    lams: NDArray[np.float64]  # shape (λ,), ascending
+    ids: NDArray[np.int64]  # shape (documents,)
+    values: NDArray[np.float64]  # shape (λ, documents)
+
+
+def write_documents(units: Iterable[tuple[float, str, DocumentValues]], path: Path) -> None:
+    """Write the table, atomically: one row group per (λ, task), so that memory holds one."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    texts = pa.dictionary(pa.int32(), pa.string())
+    schema = pa.schema(
+        [
+            *(("lam", pa.float64()), ("task", texts), ("metric", texts)),
+            *(("document", pa.int64()), ("value", pa.float64())),
+        ]
+    )
+
+    def write(temporary: Path) -> None:
+        with pq.ParquetWriter(temporary, schema) as writer:
+            for lam, task, found in units:
+                count, keys = len(found.ids), list(found.values)
+                codes = np.repeat(np.arange(len(keys), dtype=np.int32), count)
+                zeros = np.zeros(len(codes), dtype=np.int32)
+                columns = [
+                    pa.array(np.full(len(codes), lam)),
+                    pa.DictionaryArray.from_arrays(zeros, pa.array([task])),
+                    pa.DictionaryArray.from_arrays(codes, pa.array(keys, pa.string())),
+                    pa.array(np.tile(np.asarray(found.ids, dtype=np.int64), len(keys))),
+                    pa.array(np.array([*found.values.values()], dtype=np.float64).ravel()),
+                ]
+                writer.write_table(pa.table(columns, schema=schema))
+
+    write_with(path, write)
+
+
+class Documents:
+    """A table that `write_documents` wrote, read one task at a time."""
+
+    def __init__(self, path: Path) -> None:
+        """Open the table.
+
+        Raises:
+            RunError: it is missing or is not such a table.
+        """
+        import pyarrow.parquet as pq
+
+        try:
+            self._file = pq.ParquetFile(path)
+            self._groups: dict[str, list[int]] = {}
+            for number in range(self._file.num_row_groups):
+                statistics = self._file.metadata.row_group(number).column(1).statistics
+                self._groups.setdefault(str(statistics.min), []).append(number)
+        except (OSError, ValueError, AttributeError) as error:
+            raise RunError(
+                f"{path} cannot be read: {first_line(error)}. It is written at the end of a sweep."
+            ) from None
+
+    @property
+    def tasks(self) -> list[str]:
+        """The tasks of the table, in its order."""
+        return list(self._groups)
+
+    def paired(self, task: str, *, drop: bool = False) -> dict[str, Paired]:
+        """The task's metrics that have a number for every document at every λ, by name.
+
+        Args:
+            task: one of `tasks`.
+            drop: leave out the documents that lack a number, not the metric.
+        """
+        table = self._file.read_row_groups(self._groups.get(task, []))
+        lam = table.column("lam").to_numpy()
+        metrics = table.column("metric").cast("string").combine_chunks().dictionary_encode()
+        codes = metrics.indices.to_numpy()
+        document, value = (table.column(name).to_numpy() for name in ("document", "value"))
+        lams = np.unique(lam)
+        found = {}
+        for code, name in enumerate(metrics.dictionary.to_pylist()):
+            chosen = codes == code
+            ids = np.unique(document[chosen])
+            values = np.full((len(lams), len(ids)), np.nan)
+            rows = np.searchsorted(lams, lam[chosen])
+            values[rows, np.searchsorted(ids, document[chosen])] = value[chosen]
+            if drop:
+                whole = ~np.isnan(values).any(axis=0)
+                ids, values = ids[whole], values[:, whole]
+            if not np.isnan(values).any():
+                found[name] = Paired(task, name, lams, ids, values)
+        return found

@@ -1,0 +1,169 @@
+"""The folder of a sweep: what lies where, what is done, whether it is the same sweep.
+
+    sweep.yaml                       the settings, a --config file
+    provenance.json                  command, versions, model, digests of the prompts; times
+    units/lam=0.5/TASK.json          one task at one λ: numbers, and values by document
+    lam=0.5/results_DATE.json        lm-eval's own results file for this λ
+    lam=0.5/samples_TASK_DATE.jsonl  lm-eval's own sample log
+    scores.parquet                   a row per λ, task and metric
+    documents.parquet                a row per λ, task, metric and document
+
+DATE is the sweep's start, in all names the same. A unit is done when its file is there; every file
+is written whole, so a sweep that was killed goes on after its last finished unit.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pa_harness.errors import RunError, first_line, listed
+from pa_harness.lam.grid import lam_name
+from pa_harness.runs.settings import as_yaml, difference
+from pa_harness.storage import write_json, write_text
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pa_harness.runs.settings import SweepSettings
+
+# Of lm-eval's model information: what is not the same at every λ.
+_BY_LAM = {
+    *("lam", "lam_eff", "lam_eff_tensors", "rounding_noise", "relative_delta"),
+    *("identity", "notes", "model_args", "weights"),
+}
+
+
+class RunFolder:
+    """Paths and records of one sweep."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = Path(path)
+        self.settings_file = self.path / "sweep.yaml"
+        self.provenance_file = self.path / "provenance.json"
+        self.scores_file = self.path / "scores.parquet"
+        self.documents_file = self.path / "documents.parquet"
+
+    def unit(self, lam: float, task: str) -> Path:
+        """The file of one task at one λ."""
+        return self.path / "units" / lam_name(lam) / f"{_quoted(task)}.json"
+
+    def results(self, lam: float) -> Path:
+        """lm-eval's results file of one λ."""
+        return self.path / lam_name(lam) / f"results_{self.date_id}.json"
+
+    def samples(self, lam: float, task: str) -> Path:
+        """lm-eval's sample log of one task at one λ."""
+        return self.path / lam_name(lam) / f"samples_{_quoted(task)}_{self.date_id}.jsonl"
+
+    @property
+    def date_id(self) -> str:
+        """The sweep's start as lm-eval writes times in file names."""
+        started: str = self.provenance()["started"]
+        return started.replace(":", "-")
+
+    def provenance(self) -> dict[str, Any]:
+        """What `open_` and `add_provenance` wrote."""
+        return read_json(self.provenance_file)
+
+    def open_(self, settings: SweepSettings, provenance: Mapping[str, Any]) -> None:
+        """Begin the sweep, or make sure that the folder holds the same one.
+
+        Args:
+            settings: of the sweep that is asked for.
+            provenance: `versions`, compared when a sweep goes on; and what else is to be kept.
+
+        Raises:
+            RunError: the folder holds a sweep with other settings or versions, or other files.
+        """
+        if self.provenance_file.exists():
+            if self._is_same(settings, provenance):
+                return
+            for stale in self.path.glob("lam=*/samples_*.jsonl"):  # of a unit that did not finish
+                stale.unlink()
+        else:
+            self._check_empty()
+        write_text(self.settings_file, as_yaml(settings))
+        started = datetime.now(timezone.utc).replace(tzinfo=None).isoformat(timespec="microseconds")
+        write_json(
+            self.provenance_file,
+            {"started": started, "settings": settings.as_dict(), **provenance},
+        )
+
+    def _check_empty(self) -> None:
+        strangers = [each.name for each in self.path.iterdir() if not each.name.startswith(".")]
+        if strangers and strangers != [self.settings_file.name]:
+            raise RunError(
+                f"{self.path} is not empty and holds no sweep:\n{listed(sorted(strangers))}\n"
+                "Choose a new folder as --output_path."
+            )
+
+    def _is_same(self, settings: SweepSettings, provenance: Mapping[str, Any]) -> bool:
+        """False where the other sweep has not finished a unit, so that nothing would be mixed."""
+        old = self.provenance()
+        lines = difference(old["settings"], settings.as_dict())
+        lines += difference({"version of": old["versions"]}, {"version of": provenance["versions"]})
+        if lines and any(self.path.glob("units/*/*.json")):
+            raise RunError(
+                f"{self.path} holds a sweep with another configuration:\n{listed(lines)}\n"
+                "A sweep goes on only under its own: repeat its settings (--config "
+                f"{self.settings_file}), or choose another --output_path."
+            )
+        return not lines
+
+    def check_model(self, info: Mapping[str, Any]) -> None:
+        """Keep what is known of the model; where a sweep goes on, it must be the same.
+
+        Raises:
+            RunError: the model, tokenizer or template is not that of the finished part.
+        """
+        fixed = {name: value for name, value in info.items() if name not in _BY_LAM}
+        self._check_kept("model", json.loads(json.dumps(fixed, default=str)))
+
+    def check_prompts(self, task: str, digest: str) -> None:
+        """Keep the digest of a task's prompts; where a sweep goes on, it must be the same.
+
+        Raises:
+            RunError: the task's documents or prompts have changed.
+        """
+        self._check_kept("prompts", {task: digest})
+
+    def _check_kept(self, section: str, found: Mapping[str, Any]) -> None:
+        record = self.provenance()
+        kept = record.setdefault(section, {})
+        changed = {name: kept[name] for name in found if name in kept and kept[name] != found[name]}
+        if changed:
+            lines = difference(changed, {name: found[name] for name in changed})
+            raise RunError(
+                f"{self.path} was begun with another {section}:\n{listed(lines)}\n"
+                "Finished and new parts would not belong together. Restore what was changed, or "
+                "choose another --output_path."
+            )
+        if any(name not in kept for name in found):
+            kept.update(found)
+            write_json(self.provenance_file, record)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON file of the run.
+
+    Raises:
+        RunError: it is missing or is not JSON.
+    """
+    try:
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise RunError(
+            f"{path.parent} is no folder of a sweep: it has no {path.name}. Name the folder that "
+            "was the --output_path of a `pa-harness sweep`."
+        ) from None
+    except (OSError, ValueError) as error:
+        raise RunError(f"{path} cannot be read: {first_line(error)}") from None
+    return content
+
+
+def _quoted(task: str) -> str:
+    """A task's name as part of a file name."""
+    return task.replace("/", "%2F")

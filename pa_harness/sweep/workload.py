@@ -1,0 +1,246 @@
+"""The tasks of a sweep, loaded once, with their prompts rendered once and used at every λ.
+
+lm-eval renders each prompt again in each `evaluate` call: milliseconds per document and shot, the
+same text for every λ. Here a task builds its requests a single time; between two λ only the
+answers are taken out.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pa_harness.errors import SweepError, first_line, listed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pa_harness.runs.settings import SweepSettings
+
+INSTRUCTION = "instruction"  # the category whose tasks are asked in chat format
+# lm-eval's own instruction-following tasks, which carry no category, and their main metric.
+_IFEVAL = "prompt_level_strict_acc,none"
+_INSTRUCTION_TASKS = {"ifeval": _IFEVAL, "leaderboard_ifeval": _IFEVAL}
+_IFEVAL_PACKAGES = {"immutabledict", "langdetect", "nltk"}
+_SENTENCES = "punkt_tab"  # NLTK's data that IFEval splits sentences and words with
+_FACTS = ("category", "scoring", "metric", "counts_as", "random_baseline")
+
+
+@dataclass
+class Workload:
+    """lm-eval's task and group objects by name."""
+
+    tasks: dict[str, Any]
+    groups: dict[str, Any]
+
+
+def load_tasks(settings: SweepSettings) -> Workload:
+    """Find and load the tasks, and set shots, generation and seeds as lm-eval's command does.
+
+    Raises:
+        SweepError: a name is unknown, a task is named twice, its data or a package that it
+            needs is not there, or it has no such documents.
+    """
+    names = ", ".join(settings.tasks)
+    try:
+        with _silence():
+            loaded = _load(settings)
+    except ImportError as error:
+        package = "'pa-harness[ifeval]'" if error.name in _IFEVAL_PACKAGES else error.name
+        raise SweepError(
+            f"The tasks {names} cannot be loaded without a package that is not installed: "
+            f"{first_line(error)}. Do `pip install {package}`."
+        ) from error
+    except (KeyError, ValueError, OSError) as error:
+        raise SweepError(
+            f"The tasks {names} cannot be loaded: {type(error).__name__}: {first_line(error)}"
+        ) from error
+    if any("ifeval" in name for name in loaded["tasks"]):
+        _check_sentences()
+    _check_names(loaded["tasks"], settings)
+    for task in loaded["tasks"].values():
+        _override(task, settings)
+        _check_samples(task, settings)
+    return Workload(dict(loaded["tasks"]), dict(loaded.get("groups") or {}))
+
+
+def _check_samples(task: Any, settings: SweepSettings) -> None:
+    """lm-eval's own check of the numbers comes after the model is loaded, as an assertion."""
+    chosen = (settings.samples or {}).get(task.task_name)
+    if chosen and not 0 <= min(chosen) <= max(chosen) < len(task.eval_docs):
+        raise SweepError(
+            f"--samples names documents {min(chosen)} to {max(chosen)} of {task.task_name}, which "
+            f"has {len(task.eval_docs)}, numbered from 0."
+        )
+
+
+def _check_names(tasks: dict[str, Any], settings: SweepSettings) -> None:
+    """Refuse a category or a metric that no task would take: it would go unseen."""
+    for option, named in (("categories", settings.categories), ("metrics", settings.metrics)):
+        unknown = [name for name in named if name not in tasks]
+        if unknown:
+            raise SweepError(
+                f"{option} names {', '.join(unknown)}, which is not swept. The tasks are:\n"
+                f"{listed(tasks)}"
+            )
+    for name, wanted in settings.metrics.items():
+        filters = tasks[name].config.filter_list or [{"name": "none"}]
+        keys = [f"{key},{each['name']}" for each in filters for key in tasks[name].aggregation()]
+        if wanted not in keys:
+            raise SweepError(f"metrics: {name} has no {wanted}. It has:\n{listed(keys)}")
+
+
+def facts(name: str, task: Any, settings: SweepSettings) -> dict[str, Any]:
+    """What averages and prompts need to know of a task: metadata, overridden by the settings.
+
+    Returns:
+        Those of category, scoring, metric, counts_as and random_baseline that are known, and
+        chat_template: "" for a raw prompt, "default", or the template's name.
+    """
+    metadata = task.get_config("metadata") or {}
+    known = {key: metadata[key] for key in _FACTS if metadata.get(key) is not None}
+    if name in _INSTRUCTION_TASKS:
+        known = {"category": INSTRUCTION, "metric": _INSTRUCTION_TASKS[name], **known}
+    for key, given in (("category", settings.categories), ("metric", settings.metrics)):
+        if name in given:
+            known[key] = given[name]
+    template = settings.apply_chat_template
+    if template is None:
+        template = known.get("category") == INSTRUCTION
+    known["chat_template"] = "default" if template is True else str(template or "")
+    return known
+
+
+def build_prompts(task: Any, settings: SweepSettings, lm: Any, template: str) -> str:
+    """Render the task's prompts, for good; return a digest of all requests and documents.
+
+    Args:
+        task: lm-eval's; asked to build requests later, it will keep these.
+        settings: limit, samples, system instruction.
+        lm: for its chat template.
+        template: of `facts`.
+
+    Raises:
+        SweepError: a chat template is wanted, and the tokenizer has none.
+    """
+    from lm_eval.evaluator_utils import get_sample_size
+
+    if template:
+        _check_template(task, lm)
+    multiturn = settings.fewshot_as_multiturn
+    with _silence():
+        task.build_all_requests(
+            limit=get_sample_size(task, settings.limit),
+            samples=(settings.samples or {}).get(task.task_name),
+            rank=lm.rank,
+            world_size=lm.world_size,
+            system_instruction=settings.system_instruction,
+            apply_chat_template=bool(template),
+            fewshot_as_multiturn=bool(template) and multiturn is not False,
+            chat_template=lm.apply_chat_template if template else None,
+            tokenizer_name=getattr(lm, "tokenizer_name", "") if template else "",
+        )
+    task.build_all_requests = lambda **_: None
+    sha = hashlib.sha256()
+    for instance in task.instances:
+        sha.update(json.dumps([instance.doc_id, instance.arguments], default=str).encode())
+    return sha.hexdigest()
+
+
+def documents(task: Any, settings: SweepSettings) -> int:
+    """How many documents of the task the settings leave."""
+    from lm_eval.evaluator_utils import get_sample_size
+
+    chosen = (settings.samples or {}).get(task.task_name)
+    every = len(task.eval_docs) if chosen is None else len(chosen)
+    limit = get_sample_size(task, settings.limit)
+    return every if limit is None else min(every, limit)
+
+
+def forget_answers(task: Any) -> None:
+    """Make the task's requests as new, for the next λ."""
+    for instance in task.instances:
+        instance.resps = []
+        instance.filtered_resps = {}
+
+
+def _check_sentences() -> None:
+    """IFEval's words and sentences need data of NLTK, which lm-eval has just tried to download.
+
+    Where that failed it says so nowhere, and evaluation ends in a traceback after the answers.
+    """
+    import nltk
+
+    try:
+        nltk.data.find(f"tokenizers/{_SENTENCES}")
+    except LookupError:
+        raise SweepError(
+            f"IFEval needs NLTK's {_SENTENCES}, which is not here and cannot be downloaded. Run "
+            f"`python -m nltk.downloader {_SENTENCES}` once with network, or copy the folder "
+            f"tokenizers/{_SENTENCES} of such a machine's nltk_data to one of these (NLTK_DATA "
+            f"names another):\n{listed(nltk.data.path)}"
+        ) from None
+
+
+def _check_template(task: Any, lm: Any) -> None:
+    tokenizer = getattr(lm, "tokenizer", None)
+    if tokenizer is not None and not getattr(tokenizer, "chat_template", None):
+        raise SweepError(
+            f"{task.task_name} is asked in chat format, and the tokenizer has no chat template. "
+            "Name one that has (tokenizer= in --model_args), or ask raw prompts "
+            "(--apply_chat_template false)."
+        )
+
+
+def _load(settings: SweepSettings) -> Any:
+    """Load from the shipped and the user's own tasks; from all of lm-eval's where that fails.
+
+    Indexing lm-eval's 14,000 own entries costs 12 s of every start.
+    """
+    from lm_eval.tasks import TaskManager
+
+    options = {
+        "include_path": list(settings.include_path) or None,
+        "metadata": settings.model_args | settings.metadata,
+    }
+    few = TaskManager(include_defaults=False, **options)
+    # A tag of ours may have members among lm-eval's tasks, a pattern may match some.
+    if all(name in few.all_subtasks + few.all_groups for name in settings.tasks):
+        with contextlib.suppress(KeyError):
+            return few.load(list(settings.tasks))
+    manager = TaskManager(**options)
+    found = {
+        name: [name] if Path(name).is_file() else manager.match_tasks([name])
+        for name in settings.tasks
+    }
+    unknown = [name for name, matches in found.items() if not matches]
+    if unknown:
+        raise SweepError(
+            f"Unknown task: {', '.join(unknown)}. `lm-eval ls tasks` lists all; tasks of your own "
+            "need --include_path FOLDER."
+        )
+    return manager.load(list(dict.fromkeys(name for each in found.values() for name in each)))
+
+
+def _override(task: Any, settings: SweepSettings) -> None:
+    """What lm-eval's simple_evaluate sets in a task before it is evaluated."""
+    shots = task.get_config("num_fewshot")
+    if settings.gen_kwargs and task.get_config("output_type") == "generate_until":
+        task.set_config(key="generation_kwargs", value=settings.gen_kwargs, update=True)
+    if shots is None:
+        task.set_config(key="num_fewshot", value=settings.num_fewshot or 0)
+    elif settings.num_fewshot is not None and shots != 0:
+        task.set_config(key="num_fewshot", value=settings.num_fewshot)
+    task.set_fewshot_seed(seed=settings.seed[3])
+
+
+@contextlib.contextmanager
+def _silence() -> Iterator[None]:
+    """Keep progress bars and notes from the terminal; lm-eval gives them no switch."""
+    with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
+        yield

@@ -1,0 +1,277 @@
+"""An lm-eval task by the path of its YAML or by its name, or one clear message why there is none.
+
+lm-eval builds the task; where that fails, its configuration and data are gone through again, in the
+order in which lm-eval uses them, to say what is wrong in the user's terms.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pa_harness.data_file import LOADERS, read_data_file
+from pa_harness.errors import DataFileError, TaskError, first_line
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_FIELDS = ("doc_to_text", "doc_to_choice", "doc_to_target")  # a column's name, or a template
+_STRUCTURE = {"group", "tag", "task_list", "class", "include"}  # keys that are not TaskConfig's
+
+
+@dataclass(frozen=True)
+class LoadedTask:
+    """A task as lm-eval built it.
+
+    Attributes:
+        name: the task's name.
+        config: its YAML, with includes, before lm-eval filled in defaults.
+        task: lm-eval's ConfigurableTask.
+    """
+
+    name: str
+    config: dict[str, Any]
+    task: Any
+
+
+def load_tasks(spec: str) -> list[LoadedTask]:
+    """The task, or the tasks of the group.
+
+    Args:
+        spec: the path of a YAML, or a name: ours first, then lm-eval's own (indexed in seconds).
+
+    Raises:
+        TaskError: there is no such task, or its YAML is wrong.
+        DataFileError: its data file is.
+    """
+    import datasets
+
+    datasets.disable_progress_bars()
+    datasets.logging.set_verbosity(datasets.logging.CRITICAL)  # its errors are told below
+    is_path = spec.endswith((".yaml", ".yml")) or "/" in spec or Path(spec).is_file()
+    manager, entry = _from_file(Path(spec).expanduser()) if is_path else _from_name(spec)
+    if entry.kind.name == "TASK":
+        return [_load(manager, entry)]
+    if entry.kind.name == "PY_TASK":
+        raise TaskError(f"{spec} is a Python class; only tasks written as YAML can be checked.")
+    try:
+        built = manager.load([entry.name])
+    except Exception as error:  # whatever a member's YAML, data or functions raise
+        raise TaskError(
+            f"The group {entry.name} cannot be loaded: {_cause(error)}. Check its tasks one by one."
+        ) from error
+    return [
+        LoadedTask(name, _raw(task, entry.yaml_path), task)
+        for name, task in sorted(built["tasks"].items())
+    ]
+
+
+def columns_used(config: dict[str, Any], columns: list[str]) -> list[str]:
+    """The columns that the prompt, the options and the target are made of.
+
+    Functions are not looked into.
+
+    Raises:
+        TaskError: a template or a name that no column answers to.
+    """
+    used: dict[str, None] = {}
+    shots = config.get("fewshot_config") or {}
+    for where, value in [
+        *((field, config.get(field)) for field in (*_FIELDS, "gen_prefix", "description")),
+        *((f"fewshot_config.{field}", shots.get(field)) for field in _FIELDS),
+    ]:
+        if isinstance(value, str) and value:
+            used |= dict.fromkeys(_columns_of(where, value, config, columns))
+    return list(used)
+
+
+def _columns_of(where: str, value: str, config: dict[str, Any], columns: list[str]) -> list[str]:
+    from jinja2 import TemplateSyntaxError, meta
+    from lm_eval.utils import env
+
+    if value in columns:
+        return [value]
+    try:
+        names = meta.find_undeclared_variables(env.parse(value)) - set(env.globals)
+    except TemplateSyntaxError as error:
+        raise TaskError(
+            f"{where} {value!r} is no Jinja template: {error.message} (line {error.lineno}). "
+            "Correct it."
+        ) from error
+    choices = config.get("doc_to_choice")
+    constant = isinstance(choices, list) and value in choices
+    if not names and where.endswith(_FIELDS) and value.isidentifier() and not constant:
+        names = {value}  # without braces: a column's name that is no column, not a text
+    guarded = "defined" in value or "default" in value
+    unknown = sorted(names - set(columns))
+    if unknown and not guarded:
+        close = get_close_matches(unknown[0], columns, 1)
+        hint = f" Did you mean {close[0]!r}?" if close else ""
+        raise TaskError(
+            f"{where} uses {', '.join(map(repr, unknown))}, which no document has.{hint} "
+            f"Columns: {', '.join(columns)}."
+        )
+    return sorted(names & set(columns))
+
+
+def _from_file(path: Path) -> tuple[Any, Any]:
+    """A task manager, and its entry for the file.
+
+    A group names other tasks: those of its folder and ours, or, if need be, lm-eval's own.
+    """
+    from lm_eval.tasks import TaskManager
+    from lm_eval.tasks._index import TaskIndex
+
+    if not path.is_file():
+        raise TaskError(f"There is no file {path} (looked for from {Path.cwd()}).")
+    config = _read_yaml(path, functions=True)
+    if not isinstance(config.get("group", config.get("task")), str):
+        raise TaskError(f"{path} names neither task: nor group:. Name the task: 'task: my_task'.")
+    if "group" not in config:
+        return TaskManager(include_defaults=False), TaskIndex.entry_from_path(path)
+    members = config.get("task") or []
+    named = {item for item in members if isinstance(item, str)} | {config["group"]}
+    for defaults in (False, True):
+        manager = TaskManager(include_defaults=defaults, include_path=[path.resolve().parent])
+        if named <= manager.task_index.keys():
+            break
+    return manager, manager.task_index[config["group"]]
+
+
+def _from_name(name: str) -> tuple[Any, Any]:
+    from lm_eval.tasks import TaskManager
+
+    names: list[str] = []
+    for defaults in (False, True):
+        manager = TaskManager(include_defaults=defaults)
+        if name in manager.task_index:
+            return manager, manager.task_index[name]
+        names = manager.all_tasks
+    close = get_close_matches(name, names, 3)
+    hint = f"Did you mean {', '.join(close)}? " if close else ""
+    raise TaskError(
+        f"There is no task {name!r} among ours and lm-eval's. {hint}For your own, pass its YAML."
+    )
+
+
+def _read_yaml(path: Path, *, functions: bool) -> dict[str, Any]:
+    import yaml
+    from lm_eval.tasks._yaml_loader import load_yaml
+
+    try:
+        config: dict[str, Any] = load_yaml(path, resolve_func=functions)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f", line {mark.line + 1}" if mark else ""
+        problem = getattr(error, "problem", None) or first_line(error)
+        raise TaskError(
+            f"{path}{line}: not YAML: {problem}. Texts with ': ', '#', '{{' or a leading quote "
+            "need double quotes around them."
+        ) from error
+    except Exception as error:  # a function's module is the user's code and may raise anything
+        raise TaskError(
+            f"{path} cannot be read: {_cause(error)}. Expected "
+            "key: value pairs; include: and !function name files beside the YAML."
+        ) from error
+    return config
+
+
+def _load(manager: Any, entry: Any) -> LoadedTask:
+    config = _read_yaml(entry.yaml_path, functions=True)
+    try:
+        known = entry.name in manager.task_index
+        built = manager.load([entry.name if known else str(entry.yaml_path)])
+    except Exception as error:  # whatever its YAML, data or functions raise
+        for problem in _problems(config):
+            raise problem from error
+        raise TaskError(
+            f"lm-eval cannot build {entry.name} ({entry.yaml_path}): {_cause(error)}."
+        ) from error
+    return LoadedTask(entry.name, config, built["tasks"][entry.name])
+
+
+def _cause(error: Exception) -> str:
+    return f"{type(error).__name__}: {first_line(error).rstrip('.!')}"
+
+
+def _raw(task: Any, path: Path) -> dict[str, Any]:
+    """What the YAML of a group's member says; where the group says more, lm-eval's own record."""
+    source = (task.config.metadata or {}).get("config_source", "")
+    own = _read_yaml(Path(source), functions=True) if Path(source).is_file() else {}
+    built: dict[str, Any] = task.config.to_dict(keep_callable=True)
+    if not own or Path(source) == path:
+        return built
+    return {key: built.get(key, value) for key, value in own.items()}
+
+
+def _problems(config: dict[str, Any]) -> Iterator[TaskError | DataFileError]:
+    """What is wrong, if anything of this is."""
+    from lm_eval.config.task import TaskConfig
+
+    known = {field.name for field in fields(TaskConfig)}
+    unknown = sorted(config.keys() - known - _STRUCTURE)
+    if unknown:
+        close = get_close_matches(unknown[0], known, 1)
+        hint = f" Did you mean {close[0]!r}?" if close else ""
+        yield TaskError(f"lm-eval knows no key {', '.join(map(repr, unknown))} of a task.{hint}")
+    if not (config.get("dataset_path") or config.get("custom_dataset")):
+        yield TaskError("There is no dataset_path:. Expected json, csv, or a data set of the hub.")
+    try:
+        _check_data_files(config)
+        _check_splits(config)
+    except (TaskError, DataFileError) as error:
+        yield error
+
+
+def _check_data_files(config: dict[str, Any]) -> None:
+    """Read the local files that lm-eval would, for an error with a line in it."""
+    found = (config.get("dataset_kwargs") or {}).get("data_files") or []
+    values = list(found.values()) if isinstance(found, dict) else [found]
+    for value in values:
+        for name in value if isinstance(value, list) else [value]:
+            if "://" in name or config.get("dataset_path") not in LOADERS.values():
+                continue
+            if Path(name).suffix.lower() in LOADERS and not set("*?[") & set(name):
+                read_data_file(name)
+
+
+def _check_splits(config: dict[str, Any]) -> None:
+    """Load the data as lm-eval does; every split that is named exists and holds documents."""
+    import datasets
+
+    if config.get("custom_dataset"):
+        return
+    path, name = config["dataset_path"], config.get("dataset_name")
+    kwargs = dict(config.get("dataset_kwargs") or {})
+    kwargs.pop("trust_remote_code", None)  # as lm-eval does
+    try:
+        loaded = datasets.load_dataset(path, name, **kwargs)
+    except Exception as error:  # the hub's, the file system's and pyarrow's errors
+        raise TaskError(
+            f"The data set {path}{f' ({name})' if name else ''} cannot be loaded: {_cause(error)}."
+        ) from error
+    keys = ("test_split", "validation_split", "fewshot_split", "training_split")
+    named = {key: config[key] for key in keys if config.get(key)}
+    if not {"test_split", "validation_split"} & set(named):
+        raise TaskError(
+            f"There is no test_split: (nor validation_split:), so nothing is evaluated. Splits of "
+            f"{path}: {', '.join(loaded)}."
+        )
+    for key, split in named.items():
+        if split not in loaded:
+            raise TaskError(
+                f"{key}: {split}: {path} has no such split. Its splits: {', '.join(loaded)}."
+            )
+        documents = loaded[split]
+        if len(documents) and config.get("process_docs"):
+            try:
+                documents = config["process_docs"](documents)
+            except Exception as error:  # the user's own function
+                raise TaskError(
+                    f"process_docs fails on {key} {split!r}: {_cause(error)}."
+                ) from error
+        if not len(documents):
+            raise TaskError(f"{key}: {split} is empty: there are no documents in it.")
+        columns_used(config, list(documents.features))

@@ -1,0 +1,278 @@
+"""What transformers knows of a model: its class, and which tensors its parameters are made of."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import sys
+from typing import TYPE_CHECKING, Any
+
+from pa_harness.errors import CheckpointError, ModelArgsError, PairError, listed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    import torch
+    from transformers import PretrainedConfig, PreTrainedModel
+
+    from pa_harness.checkpoints.pair import Pair
+
+Sources = tuple[dict[str, str], list[list[str]]]  # what `parameter_sources` returns
+
+
+class StandIn:
+    """Stands where HFLM expects an Auto class; HFLM's own placement arguments arrive untouched."""
+
+    _DECIDED = (  # by the pair and its model arguments, not by HFLM
+        *("revision", "dtype", "torch_dtype", "trust_remote_code"),
+        *("gguf_file", "quantization_config", "subfolder"),
+    )
+
+    def __init__(self, load: Callable[..., PreTrainedModel], auto_class: Any) -> None:
+        self._load, self._auto_class = load, auto_class
+
+    def from_pretrained(self, _name: str, **kwargs: Any) -> PreTrainedModel:
+        """The model that `load` makes of the Auto class and the arguments left to HFLM."""
+        rest = {name: value for name, value in kwargs.items() if name not in self._DECIDED}
+        return self._load(self._auto_class, **rest)
+
+
+def concrete_class(auto_class: Any, pair: Pair) -> type[PreTrainedModel]:
+    """The model class that an Auto class would pick for the pair's configuration."""
+    config, folder = pair.config, pair.base.folder
+    remote = (getattr(config, "auto_map", None) or {}).get(auto_class.__name__)
+    if remote is not None:
+        from transformers.dynamic_module_utils import get_class_from_dynamic_module
+
+        cls: type[PreTrainedModel] = get_class_from_dynamic_module(remote, folder)
+        return cls
+    try:
+        found = auto_class._model_mapping[type(config)]  # noqa: SLF001 -- the mapping has no public reader
+    except KeyError as error:
+        raise CheckpointError(
+            f"{pair.base}: transformers has no {auto_class.__name__} for {type(config).__name__}. "
+            "Expected a language model."
+        ) from error
+    candidates = found if isinstance(found, (list, tuple)) else (found,)
+    named = [cls for cls in candidates if cls.__name__ in (config.architectures or [])]
+    chosen: type[PreTrainedModel] = (named or list(candidates))[0]
+    return chosen
+
+
+def make_shell(pair: Pair, cls: type[PreTrainedModel]) -> PreTrainedModel:
+    """The pair's architecture on the meta device: names and shapes, no weights."""
+    import torch
+
+    try:
+        with torch.device("meta"):
+            shell = cls(pair.config)
+        shell.tie_weights()
+    except Exception as error:  # whatever the architecture met, the cure is the same
+        raise CheckpointError(
+            f"{pair.base}: transformers cannot build {cls.__name__} from config.json: "
+            f"{type(error).__name__}: {error}\nRestore the file."
+        ) from error
+    return shell
+
+
+def check_fit(pair: Pair, cls: type[PreTrainedModel], arguments: Mapping[str, Any]) -> None:
+    """Say why transformers' loader failed, where the pair or a model argument is the reason.
+
+    Called from an except block only: a shell and its names cost a tenth of a load.
+
+    Args:
+        pair: the pair that did not load.
+        cls: the model class.
+        arguments: what `from_pretrained` was given.
+
+    Raises:
+        CheckpointError: config.json makes no model.
+        PairError: tensors of another shape than config.json asks for.
+        ModelArgsError: an argument that this installation or architecture does not support.
+    """
+    own = ("attn_implementation", "experts_implementation", "use_kernels")
+    shell = make_shell(pair, cls)
+    direct, _ = parameter_sources(shell, pair.base_slices)
+    shapes = {
+        direct[name]: list(parameter.shape)
+        for name, parameter in shell.named_parameters()
+        if name in direct
+    }
+    wrong = [
+        f"{key}: checkpoints {pair.base_slices[key].get_shape()}, config.json {shape}"
+        for key, shape in sorted(shapes.items())
+        if pair.base_slices[key].get_shape() != shape
+    ]
+    if wrong:
+        raise PairError(
+            f"The checkpoints do not fit {type(pair.config).__name__}:\n{listed(wrong)}\n"
+            "Check config.json, and that the weights are complete."
+        )
+    error = sys.exc_info()[1]
+    given = [f"{name}={arguments[name]!r}" for name in own if arguments.get(name)]
+    if given and isinstance(error, (ImportError, ValueError)):
+        raise ModelArgsError(f"{', '.join(given)} cannot be used: {error}\nLeave it out.")
+
+
+def left_out(config: PretrainedConfig, keys: Iterable[str], info: Mapping[str, Any]) -> list[str]:
+    """What to warn of in the report of transformers' loader.
+
+    Args:
+        config: the model's configuration.
+        keys: the checkpoint's keys.
+        info: the report; missing parameters would have been initialised at random.
+
+    Raises:
+        PairError: the model needs tensors that the checkpoints do not have, or the checkpoints have
+            layers that the configuration does not.
+    """
+    problems = [
+        *(f"{key}: missing from both checkpoints" for key in sorted(info["missing_keys"])),
+        *map(str, info.get("error_msgs") or []),
+    ]
+    unused = sorted(info["unexpected_keys"])
+    used = {re.sub(r"\.\d+\.", ".0.", key) for key in keys if key not in unused}
+    problems += [
+        f"{key}: config.json has too few layers for it"
+        for key in unused
+        if re.sub(r"\.\d+\.", ".0.", key) in used
+    ]
+    if problems:
+        raise PairError(
+            f"The checkpoints do not fit {type(config).__name__}:\n{listed(problems)}\n"
+            "Check config.json, and that the weights are complete."
+        )
+    if not unused:
+        return []
+    return [
+        f"{len(unused)} tensors of the checkpoints are not part of this architecture and were left "
+        f"out:\n{listed(unused)}"
+    ]
+
+
+def tied_copies(shell: PreTrainedModel, keys: Mapping[str, Any]) -> dict[str, str]:
+    """Tied parameters that the checkpoint does not spell out -> the key they are equal to.
+
+    A loader that off-loads weights reads every name by itself, tied or not.
+    """
+    direct, _ = parameter_sources(shell, keys)
+    tied: dict[str, str] = getattr(shell, "all_tied_weights_keys", {})
+    return {
+        name: direct[source]
+        for name, source in tied.items()
+        if source in direct and name not in keys
+    }
+
+
+def parameter_sources(model: PreTrainedModel, keys: Mapping[str, Any]) -> Sources:
+    """Which checkpoint tensors a model's parameters are made of, by transformers' own rules.
+
+    Args:
+        model: a transformers model; its weights may be on the meta device.
+        keys: the checkpoint's keys.
+
+    Returns:
+        Name (as `stored_tensors` gives it) -> the one key it equals;
+        and, for parameters that transformers assembles, groups of keys that belong together.
+    """
+    from transformers.conversion_mapping import get_model_conversion_mapping
+    from transformers.core_model_loading import (
+        WeightConverter,
+        WeightRenaming,
+        rename_source_key,
+    )
+
+    mapping = get_model_conversion_mapping(model)
+    renamings = [entry for entry in mapping if isinstance(entry, WeightRenaming)]
+    converters = [entry for entry in mapping if isinstance(entry, WeightConverter)]
+    state: dict[str, Any] = model.state_dict()
+    prefix = str(getattr(model, "base_model_prefix", ""))
+    first = {id(tensor): name for name, tensor in stored_tensors(model)}
+    aliases = [*model.named_parameters(remove_duplicate=False), *model.named_buffers()]
+    names = {alias: first[id(tensor)] for alias, tensor in aliases if id(tensor) in first}
+    direct: dict[str, str] = {}
+    groups: dict[str, list[str]] = {}
+    for key in keys:
+        name, pattern = rename_source_key(key, renamings, converters, prefix, state)
+        if name not in state and key in state:
+            name, pattern = rename_source_key(key, [], [], prefix, state)
+        if pattern is not None:
+            groups.setdefault(name, []).append(key)
+        elif name in names:
+            direct[names[name]] = key
+    return direct, list(groups.values())
+
+
+def kept_wide(
+    shell: PreTrainedModel, direct: Mapping[str, str], dtype: torch.dtype
+) -> dict[str, torch.dtype]:
+    """Checkpoint keys that transformers stores in fp32 although the model's dtype is narrower.
+
+    Args:
+        shell: the architecture.
+        direct: parameter name -> key, of `parameter_sources`.
+        dtype: the model's.
+    """
+    plan: dict[str, torch.dtype] = shell._get_dtype_plan(dtype)  # noqa: SLF001 -- has no public reader
+    return {
+        key: wide
+        for name, key in direct.items()
+        for part, wide in plan.items()
+        if part in name and wide is not dtype
+    }
+
+
+def stored_tensors(model: PreTrainedModel) -> list[tuple[str, torch.Tensor]]:
+    """Parameters, tied ones once, and the float buffers that checkpoints hold (router biases)."""
+    stored = model.state_dict().keys()
+    buffers = [
+        (name, buffer)
+        for name, buffer in model.named_buffers()
+        if name in stored and buffer.is_floating_point()
+    ]
+    return [*model.named_parameters(), *buffers]
+
+
+def convert_(model: PreTrainedModel, tensors: Mapping[str, Any], dtype: torch.dtype) -> None:
+    """Let transformers convert checkpoint tensors and write the results into the live model.
+
+    Its loader replaces parameters; their values are copied into the old ones, so that hooks,
+    compiled graphs and tied references stay.
+
+    Args:
+        model: a loaded model.
+        tensors: checkpoint key -> slice, one group of `parameter_sources`.
+        dtype: the dtype to convert in.
+    """
+    from transformers.conversion_mapping import get_model_conversion_mapping
+    from transformers.core_model_loading import convert_and_load_state_dict_in_model
+    from transformers.modeling_utils import LoadStateDictConfig
+
+    config = LoadStateDictConfig(
+        dtype=dtype,
+        # transformers annotates a narrower list than its own function returns
+        weight_mapping=get_model_conversion_mapping(model),  # type: ignore[arg-type]
+    )
+    before = dict(model.named_parameters())
+    with _quiet():
+        convert_and_load_state_dict_in_model(model, dict(tensors), config)
+    for name, parameter in list(model.named_parameters()):
+        if parameter is not before[name]:
+            before[name].copy_(parameter)
+            module, _, attribute = name.rpartition(".")
+            setattr(model.get_submodule(module), attribute, before[name])
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """No progress bar of transformers' loader per parameter."""
+    from transformers.utils import logging as untyped
+
+    logging: Any = untyped
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()

@@ -1,0 +1,96 @@
+"""What is learnt of tensors while they pass by: checksums, NaN and Inf, values out of range."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+from pa_harness.checkpoints.adapter import LoraSlice
+from pa_harness.checkpoints.checkpoint import checksum, is_finite
+from pa_harness.checkpoints.pair import check_not_equal
+from pa_harness.errors import CheckpointError, PAHarnessError, listed
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import torch
+
+    from pa_harness.checkpoints.pair import Pair
+
+
+class Findings:
+    """Of one pair and the θ_λ made of it.
+
+    Attributes:
+        checksums: per side and checkpoint key, `checksum` of the tensor, known after loading.
+        written: per checkpoint key, `checksum` of θ_λ as it was last written, where that happened
+            on the CPU.
+    """
+
+    def __init__(self, pair: Pair, *, check_finite: bool) -> None:
+        self.checksums: dict[str, dict[str, int]] = {"base": {}, "instruct": {}}
+        self.written: dict[str, int] = {}
+        self._pair, self._check_finite = pair, check_finite
+        self._not_finite: list[str] = []
+        self._overflowed: dict[str, float] = {}
+
+    def examine(self, key: str, lam: float, out: torch.Tensor | None) -> None:
+        """Checksum both ends; note NaN or Inf, which θ_λ (`out`) shows too, but at λ = 0 and 1."""
+        pair = self._pair
+        ends = {"base": pair.base_slices[key], "instruct": pair.instruct_slices[key]}
+        suspect = self._check_finite and (out is None or lam in (0.0, 1.0) or not is_finite(out))
+        for side, end in ends.items():
+            if isinstance(end, LoraSlice) or (side == "instruct" and end is ends["base"]):
+                continue  # a LoRA pair: the adapter was checked when it was read
+            value = end[...]
+            self.checksums[side][key] = checksum(value)
+            if suspect and not is_finite(value):
+                self._not_finite.append(f"{side} {key}")
+
+    def note_written(self, key: str, lam: float, out: torch.Tensor) -> None:
+        """Keep the checksum of θ_λ, and whether extrapolation left the dtype's range."""
+        self.written.pop(key, None)
+        if out.device.type == "cpu":
+            self.written[key] = checksum(out)
+        if self._check_finite and not 0 <= lam <= 1 and not is_finite(out):
+            self._overflowed[key] = lam
+
+    def check_read(self) -> None:
+        """Refuse checkpoints with NaN or Inf, and a pair of equal ones.
+
+        Raises:
+            CheckpointError: some tensors are not finite.
+            PairError: the two sides hold the same weights.
+        """
+        broken, self._not_finite = sorted(self._not_finite), []
+        if broken:
+            raise CheckpointError(
+                f"{len(broken)} tensors hold NaN or Inf:\n"
+                f"{listed(broken)}\nDo not trust such a checkpoint; download it "
+                "again, or pass check_finite=False to load it all the same."
+            )
+        check_not_equal(self._pair, self.checksums["base"], self.checksums["instruct"])
+
+    def check_written(self, dtype: torch.dtype) -> None:
+        """Refuse θ_λ out of the range of its dtype.
+
+        Raises:
+            PAHarnessError: an extrapolating λ made NaN or Inf.
+        """
+        beyond, self._overflowed = self._overflowed, {}
+        if beyond:
+            lams = ", ".join(f"{lam}" for lam in sorted(set(beyond.values())))
+            raise PAHarnessError(
+                f"λ={lams} takes {len(beyond)} tensors out of the range of {dtype}:\n"
+                f"{listed(sorted(beyond))}\nUse a smaller λ, or dtype=float32."
+            )
+
+
+def weights_fingerprint(checksums: Mapping[str, int]) -> str:
+    """A digest of named tensors.
+
+    Args:
+        checksums: per checkpoint key, `checksum` of the tensor.
+    """
+    lines = "\n".join(f"{key} {checksums[key]}" for key in sorted(checksums))
+    return "weights-" + hashlib.sha256(lines.encode()).hexdigest()[:16]

@@ -1,0 +1,281 @@
+"""Every number of a report.html once more: ``python tests/support/recompute_report.py RUN``.
+
+They are calculated from lm-eval's sample logs and results files alone (`recomputed_run`), and
+compared to the last digit shown. Not checked are the numbers in the heat map, which are drawn as
+shapes (the tooltips of the tasks have them too), and standard errors that lm-eval bootstraps.
+It imports nothing of pa_harness.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import sys
+from html.parser import HTMLParser
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from recomputed_run import Run, Task
+
+PER_TASK = 12  # documents that the page shows
+_COLUMNS = {  # of the tables of averages: what, and which of its numbers
+    **{"value": ("value", 0), "95%": (None, 1), "λ − 1": ("to_instruct", 0)},
+    **{"95%, all λ at once": ("band", 1), "λ − 0": ("to_base", 0)},
+    **{"λ − 1, %": ("fractional", 0), "95%, over tasks": ("over", 1)},
+}
+
+
+class Page(HTMLParser):
+    """Tables with their captions, tooltips with the id of their group, quotations."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tables: list[tuple[str, list[list[str]]]] = []
+        self.tips: list[tuple[str, str]] = []
+        self.labels: list[str | None] = []  # of the tips' markers
+        self.quotes: list[str] = []
+        self.documents: list[str] = []
+        self._groups: list[str] = []
+        self._open: list[str] = []
+        self._caption = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = dict(attrs)
+        self._open.append(tag)
+        if tag == "g":
+            self._groups.append(given.get("id") or "")
+        elif tag == "use" and "aria-label" in given:
+            self.labels.append(given["aria-label"])
+        elif tag in ("h2", "summary"):
+            self._caption = ""
+        elif tag == "table":
+            self.tables.append((self._caption, []))
+        elif tag == "tr":
+            self.tables[-1][1].append([])
+        elif tag in ("td", "th"):
+            self.tables[-1][1][-1].append("")
+        elif tag == "title" and self._groups:
+            tips = [group for group in self._groups if group.startswith("tip-")]
+            self.tips.append((tips[-1], ""))
+        elif tag == "blockquote":
+            self.quotes.append("")
+
+    def handle_endtag(self, tag: str) -> None:
+        while self._open and self._open.pop() != tag:  # <meta> and the like have no end
+            pass
+        if tag == "g":
+            self._groups.pop()
+
+    def handle_data(self, data: str) -> None:
+        inside = set(self._open)
+        if inside & {"td", "th"}:
+            self.tables[-1][1][-1][-1] += data
+        elif "title" in inside and self._groups:
+            self.tips[-1] = (self.tips[-1][0], self.tips[-1][1] + data)
+        elif "blockquote" in inside:
+            self.quotes[-1] += data
+        elif inside & {"h2", "summary"}:
+            self._caption += data
+
+
+class Check:
+    """Compares what is shown with what should be."""
+
+    def __init__(self, folder: Path) -> None:
+        self.run = Run(folder)
+        self.text = (folder / "report.html").read_text("utf-8")
+        self.page = Page(self.text)
+        self.compared = 0
+        self.wrong: list[str] = []
+
+    def number(self, shown: str, value: float, where: str) -> None:
+        """One number; “–” and nothing are NaN. It must be right to the last digit shown."""
+        self.compared += 1
+        if shown in ("–", ""):
+            right = math.isnan(value)
+        else:
+            digits = len(re.sub(r"e.*", "", shown).partition(".")[2])
+            off = abs(float(shown) - value)
+            right = off <= 0.5000001 * 10**-digits or off <= 1e-5 * abs(value)
+        if not right:
+            self.wrong.append(f"{where}: {shown} is shown, {value!r} is right")
+
+    def texts(self, shown: Any, right: Any, where: str) -> None:
+        """What must be equal as it is."""
+        self.compared += 1
+        if shown != right:
+            self.wrong.append(f"{where}: {shown!r} is shown, {right!r} is right")
+
+    def cell(self, shown: str, found: Any, row: int, where: str) -> None:
+        """A cell with one number, or with two and "to" between them."""
+        parts = shown.split(" to ")
+        for part, values in zip(parts, found[1:] if len(parts) > 1 else found[:1], strict=True):
+            self.number(part, float(values[row]), where)
+
+    def everything(self) -> None:
+        """All of the page; a table that is not known is wrong, too."""
+        for caption, rows in self.page.tables:
+            head = rows[0]
+            if caption == "Which λ?":
+                self.choices(rows)
+            elif head[:3] == ["λ", "value", "95%"]:
+                self.average(caption, rows)
+            elif caption.startswith("Every score ("):
+                self.scores(caption, rows)
+            elif caption == "Calibration and answers":
+                self.aside(rows)
+            elif head == ["λ", "value", "answer"]:
+                self.document(caption, rows)
+            elif caption != "What was run":
+                self.wrong.append(f"unknown table {caption!r}")
+        for group, tip in self.page.tips:
+            self.tip(group, tip)
+        self.texts(self.page.labels, [tip for _, tip in self.page.tips], "labels of markers")
+        self.shown_documents()
+        (count,) = re.findall(r"a sweep of (\d+) λ", self.text)
+        self.texts(int(count), len(self.run.lams), "title")
+
+    def choices(self, rows: list[list[str]]) -> None:
+        """The choices, their sentences and the Pareto front."""
+        for line, quote in zip(rows[1:], self.page.quotes, strict=True):
+            found = self.run.choice(constrained="IF ≥ 98%" in line[0])
+            shown = [*line[2:6], *line[6].split(" to "), line[7]]
+            self.number(line[1], found["lam"], "λ*")
+            for text, value in zip(shown, found["cells"], strict=True):
+                self.number(text, value, line[0])
+            said = re.search(r"λ = ([\d.]+) is chosen out of (\d+) values", quote)
+            self.texts(float(said[1]) if said else None, found["lam"], quote)
+            self.texts(int(said[2]) if said else None, len(self.run.lams), quote)
+            points = re.search(r"([+-][\d.]+) points \(95% interval (\S+) to (\S+);", quote)
+            for text, value in zip(
+                points.groups() if points else [], found["cells"][3:6], strict=False
+            ):
+                self.number(text, 100 * value, quote)
+            self.verdict(quote, found["cells"][4])
+        front = re.search(r"Pareto front of ICL and IF: λ = ([^<]*)\.</p>", self.text)
+        self.texts(front[1] if front else None, self.run.pareto(), "Pareto front")
+
+    def verdict(self, quote: str, low: float) -> None:
+        """That a λ is better is said where the gain's interval is above 0, and only there."""
+        _, lower, upper = self.run.curve("ICL")["band"]
+        apart = bool(((lower > 0) | (upper < 0)).any())
+        start = "No λ is distinguish"
+        expected = "By" if low > 0 else f"{start}ably" if apart else f"{start}able"
+        right = quote.startswith(expected) or ("in every one of" in quote and apart)
+        self.texts(right, True, quote)
+
+    def average(self, caption: str, rows: list[list[str]]) -> None:
+        """One average by λ."""
+        name, _, counts = caption.rpartition(": ")
+        tasks, found = self.run.members[name], self.run.curve(name)
+        documents = sum(len(task.ids) for task in tasks)
+        counted = len({task.counted for task in tasks})
+        right = f"{counted} task{'' if counted == 1 else 's'}, {documents} documents"
+        self.texts(counts, right, caption)
+        for row, line in enumerate(rows[1:]):
+            self.number(line[0], self.run.lams[row], caption)
+            last = ""
+            for title, shown in zip(rows[0][1:], line[1:], strict=True):
+                what, _ = _COLUMNS[title]
+                last = what or last
+                self.cell(shown, found[last], row, f"{caption}, λ = {line[0]}, {title}")
+
+    def scores(self, caption: str, rows: list[list[str]]) -> None:
+        """Every score: mean, standard error and number of the documents' values."""
+        self.texts(caption, f"Every score ({len(rows) - 1})", caption)
+        for line in rows[1:]:
+            cells = dict(zip(rows[0], line, strict=True))
+            lam, where = float(cells["lam"]), " ".join(line[:3])
+            task = next(task for task in self.run.tasks if task.name == cells["task"])
+            values = task.metric(self.run.lams.index(lam), cells["metric"], cells["filter"])
+            self.number(cells["value"], float(np.mean(values)), where)
+            if not cells["metric"].endswith("f1") and len(values) == len(task.ids):
+                spread = float(np.std(values, ddof=1)) / math.sqrt(len(values))
+                self.number(cells["stderr"], spread, f"{where}, stderr")  # else lm-eval's bootstrap
+            self.texts(int(cells["n"]), len(task.ids), where)
+            results = self.run.results[lam]
+            self.texts(int(cells["num_fewshot"]), results["n-shot"][task.name], where)
+            self.number(cells["random_baseline"], task.baseline, where)
+            self.number(cells["lam_eff"], float(results["config"]["lam_eff"]), where)
+
+    def aside(self, rows: list[list[str]]) -> None:
+        """Calibration and answers."""
+        names = rows[0][1::2]
+        self.texts(set(names), set(self.run.beside), "columns beside the scores")
+        for row, line in enumerate(rows[1:]):
+            self.number(line[0], self.run.lams[row], "beside")
+            for place, name in enumerate(names):
+                for shown in line[1 + 2 * place : 3 + 2 * place]:
+                    self.cell(shown, self.run.beside[name], row, f"{name}, λ = {line[0]}")
+
+    def document(self, caption: str, rows: list[list[str]]) -> None:
+        """A document's value and answer by λ."""
+        said = re.fullmatch(r"(.*) #(\d+): (.*)", caption.strip())
+        task = next(task for task in self.run.tasks if said and task.name == said[1])
+        column = task.ids.index(int(said[2]) if said else -1)
+        self.page.documents.append(f"{task.name} #{task.ids[column]}")
+        values = task.values[:, column]
+        for shown, value in zip(said[3].split() if said else [], values, strict=True):
+            self.number(shown, value, caption)
+        for row, line in enumerate(rows[1:]):
+            self.number(line[0], self.run.lams[row], caption)
+            self.number(line[1], values[row], caption)
+            self.texts(line[2].strip(), _answer(task, row, column).strip(), caption)
+
+    def shown_documents(self) -> None:
+        """Those whose value changes most often along λ."""
+        right = []
+        for task in self.run.tasks:
+            changes = [sum(a != b for a, b in pairwise(v)) for v in task.values.T]
+            order = sorted(range(len(changes)), key=lambda n, c=changes: -c[n])[:PER_TASK]
+            right += [f"{task.name} #{task.ids[n]}" for n in order if changes[n]]
+        self.texts(self.page.documents, right, "documents shown")
+        (count,) = re.findall(r"(\d+) documents, those that change most", self.text)
+        self.texts(int(count), len(right), "documents")
+
+    def tip(self, group: str, tip: str) -> None:
+        """What a marker in a figure says of itself."""
+        _, _, place, which = group.split("-")
+        numbers = r"(-?[\d.]+|nan)"
+        if which == "plane":
+            said = re.fullmatch(rf"λ = (.*): ICL {numbers}, IF {numbers}", tip)
+            row = self.run.lams.index(float(said[1]) if said else math.nan)
+            for text, name in zip(said.groups()[1:] if said else [], ("ICL", "IF"), strict=True):
+                self.number(text, self.run.curve(name)["value"][0][row], tip)
+            return
+        said = re.fullmatch(rf"(.*), λ = (\S+): {numbers} \(95% {numbers} to {numbers}\)", tip)
+        name, lam, *shown = said.groups() if said else ("", "", "")
+        found = self.run.beside[place] if which == "aside" else self.run.curve(name)[which]
+        for text, values in zip(shown, found, strict=True):
+            self.number(text, values[self.run.lams.index(float(lam))], tip)
+
+
+def _answer(task: Task, row: int, column: int) -> str:
+    """The likeliest option, or the text; its end where it is long."""
+    sample = task.samples[row][column]
+    text = _whole_answer(sample)
+    return text if len(text) <= 1200 else f"… {text[-1200:]}"
+
+
+def _whole_answer(sample: dict[str, Any]) -> str:
+    first = sample["resps"][0][0]
+    if len(sample["resps"]) == 1:
+        return first if isinstance(first, str) else f"log-likelihood {first[0]}"
+    best = max(range(len(sample["resps"])), key=lambda n: float(sample["resps"][n][0][0]))
+    return str(sample["arguments"][f"gen_args_{best}"]["arg_1"])
+
+
+def check(folder: Path) -> tuple[int, list[str]]:
+    """How many numbers were compared, and a line for each that is not right."""
+    found = Check(folder)
+    found.everything()
+    return found.compared, found.wrong
+
+
+if __name__ == "__main__":
+    compared, wrong = check(Path(sys.argv[1]))
+    print(f"{compared} compared, {len(wrong)} wrong", *wrong, sep="\n")
+    sys.exit(bool(wrong))
