@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pa_harness.errors import ExportError
-from pa_harness.lam.schedule import read_schedule
+from pa_harness.lam.reading import read_schedule
 from pa_harness.runs.folder import RunFolder, read_json
 from pa_harness.runs.scores import Score, read_scores
 

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
     from pa_harness.checkpoints.checkpoint import Checkpoint
     from pa_harness.checkpoints.pair import Pair
-    from pa_harness.weights.adapted import AdaptedWeights, Lam
+    from pa_harness.lam.schedule import Lam
+    from pa_harness.weights.adapted import AdaptedWeights
     from pa_harness.weights.arguments import ModelArgs
     from pa_harness.weights.interpolation import EffectiveLam
 

@@ -7,19 +7,20 @@ from typing import TYPE_CHECKING, Any
 from lm_eval.api.registry import register_model
 
 from pa_harness.checkpoints.vocabulary import neutral_generation_config
+from pa_harness.lam.reading import read_lam
 from pa_harness.models.adapted import AdaptedModel
 from pa_harness.models.data_parallel import DataParallelLM
 from pa_harness.models.prefix_sharing import PrefixSharingLM
 from pa_harness.models.provenance import separate_cache
 from pa_harness.weights.adapted import AdaptedWeights
 from pa_harness.weights.architecture import StandIn, concrete_class
-from pa_harness.weights.arguments import parse, read_lam
+from pa_harness.weights.arguments import parse
 from pa_harness.weights.opening import adapted_weights, attach_adapter, open_pair
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-    from pa_harness.weights.adapted import Lam
+    from pa_harness.lam.schedule import Lam
 
 _PLACEMENT = {  # arguments that say where and in what portions, not what
     *("batch_size", "max_batch_size", "device", "parallelize", "device_map", "max_memory"),

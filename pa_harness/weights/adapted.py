@@ -14,6 +14,7 @@ import torch
 
 from pa_harness.checkpoints.slices import Slice, TensorSlice
 from pa_harness.errors import PAHarnessError, PairError, listed
+from pa_harness.lam.reading import check_lam
 from pa_harness.lam.schedule import Schedule
 from pa_harness.weights.architecture import (
     check_fit,
@@ -28,7 +29,6 @@ from pa_harness.weights.inspection import Findings, weights_fingerprint
 from pa_harness.weights.interpolation import (
     EffectiveLam,
     Moments,
-    check_lam,
     effective_lam,
     interpolate_,
     moments,
@@ -42,9 +42,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from pa_harness.checkpoints.pair import Pair
+    from pa_harness.lam.schedule import Lam
     from pa_harness.weights.architecture import Sources
-
-Lam = float | Schedule
 
 
 class AdaptedWeights:

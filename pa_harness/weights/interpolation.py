@@ -6,56 +6,21 @@ nothing larger than the part asked for need be in memory.
 
 from __future__ import annotations
 
-import functools
 import hashlib
-import logging
 import math
 from dataclasses import dataclass
-from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from pa_harness.checkpoints.slices import Slice, TensorSlice
-from pa_harness.errors import ModelArgsError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-_log = logging.getLogger(f"lm_eval.{__name__}")  # so that lm-eval's settings apply
 _CHUNK = 1 << 20  # elements per fp32 scratch chunk: stays in the second-level cache
 _SAMPLE = 1 << 15  # elements of one tensor that λ_eff is estimated from
 _SAMPLE_BLOCKS = 16  # contiguous blocks the sample is spread over
-
-
-def check_lam(lam: object) -> float:
-    """λ as a float.
-
-    Args:
-        lam: any finite number. Outside [0, 1] extrapolates, with one warning per process.
-
-    Raises:
-        ModelArgsError: not a finite number.
-    """
-    number: Any = lam
-    most = torch.finfo(torch.float32).max  # the arithmetic is fp32; also refuses NaN and 10**400
-    if isinstance(lam, bool) or not isinstance(lam, Real) or not -most <= number <= most:
-        raise ModelArgsError(
-            f"lam={lam!r} is not a number. Expected the adaptation strength λ as one finite "
-            "number: 0 is base, 1 is instruct. Pass for example lam=0.5 (or a schedule: JSON in "
-            "braces, or a .yaml file)."
-        )
-    if not 0 <= number <= 1:
-        _warn_of_extrapolation()
-    return float(number)
-
-
-@functools.cache
-def _warn_of_extrapolation() -> None:
-    _log.warning(
-        "λ outside [0, 1] extrapolates beyond the two checkpoints (exploratory; for "
-        "base-to-instruct pairs it often degrades both abilities)."
-    )
 
 
 def interpolate_(

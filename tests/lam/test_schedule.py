@@ -16,8 +16,8 @@ from toy import run, toy_settings
 from pa_harness.analysis.reading import read_trajectory
 from pa_harness.cli.main import main
 from pa_harness.errors import ModelArgsError, SweepError
-from pa_harness.lam.schedule import read_schedule
-from pa_harness.lam.tensor_names import MODULES, modules_of
+from pa_harness.lam.reading import read_schedule
+from pa_harness.lam.schedule import MODULES, modules_of
 from pa_harness.runs.scores import read_scores
 from pa_harness.runs.settings import resolve
 
@@ -257,6 +257,7 @@ def test_knobs_that_are_not_there(
         ({"base": 1, "knobs": [1]}, r"should be numbers by name"),
         ({"base": "x", "knobs": {"y": 1}}, r"base='x' should be a finite number or a knob \(y\)"),
         ({"base": float("nan")}, r"base=nan should be a finite number"),
+        ({"base": 10**400}, r"base=1000+ should be a finite number"),
         ({"rules": []}, r"a schedule needs base"),
         ("{base: [", r"lam: not YAML or JSON"),
         ("no_such_file.yaml", r"lam='no_such_file.yaml' is neither a number nor a schedule"),

@@ -18,13 +18,13 @@ from lm_eval.api.registry import register_model
 
 from pa_harness.checkpoints.vocabulary import neutral_generation_config, read_tokenizer, stop_ids
 from pa_harness.errors import PAHarnessError, missing_extra
+from pa_harness.lam.reading import read_lam
 from pa_harness.models.adapted import AdaptedModel
 from pa_harness.models.provenance import separate_cache
 from pa_harness.models.vllm.arguments import PLACEMENT, parse_for_engine, room_to_score
 from pa_harness.models.vllm.weights import EngineWeights
 from pa_harness.models.vllm.worker import EXTENSION
 from pa_harness.weights.architecture import concrete_class
-from pa_harness.weights.arguments import read_lam
 from pa_harness.weights.opening import adapted_weights, attach_adapter, open_pair
 
 try:
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from pa_harness.checkpoints.checkpoint import Checkpoint
-    from pa_harness.weights.adapted import Lam
+    from pa_harness.lam.schedule import Lam
 
 _log = logging.getLogger(f"lm_eval.{__name__}")  # so that lm-eval's settings apply
 

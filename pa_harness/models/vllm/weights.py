@@ -13,7 +13,7 @@ from pa_harness.weights.interpolation import moments
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from pa_harness.weights.adapted import Lam
+    from pa_harness.lam.schedule import Lam
 
 Report = dict[str, list[str]]  # of one worker: `read` keys, `missing` parameters
 
