@@ -16,14 +16,15 @@ from benchmarks.support.report import publish, table
 from pa_harness.checkpoints.hub import open_checkpoint
 from pa_harness.checkpoints.pair import full_pair
 from pa_harness.checkpoints.slices import TensorSlice
-from pa_harness.weights.interpolation import effective_lam, interpolate_, moments, tensor_seed
+from pa_harness.weights.effective_lam import effective_lam, moments
+from pa_harness.weights.interpolation import interpolate_, tensor_seed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from benchmarks.demo.pair import Pair
     from pa_harness.checkpoints.slices import Slice
-    from pa_harness.weights.interpolation import EffectiveLam
+    from pa_harness.weights.effective_lam import EffectiveLam
 
 _LAMS = (0.1, 0.3, 0.5, 0.7, 0.9)
 _RELATIVE_DELTAS = (0.1, 0.03, 0.01, 0.003)

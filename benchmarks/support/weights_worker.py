@@ -15,8 +15,8 @@ from pa_harness.checkpoints.pair import full_pair
 from pa_harness.models.hf import PartiallyAdaptedLM
 from pa_harness.weights import adapted as loading
 from pa_harness.weights.adapted import AdaptedWeights
+from pa_harness.weights.effective_lam import Moments
 from pa_harness.weights.inspection import Findings
-from pa_harness.weights.interpolation import Moments
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import logging
 from dataclasses import asdict
 from importlib.metadata import version
@@ -20,7 +22,6 @@ from pa_harness.checkpoints.vocabulary import (
 )
 from pa_harness.errors import PAHarnessError
 from pa_harness.lam.schedule import Schedule
-from pa_harness.models.provenance import digest, doubts, measured, separate_cache, side
 from pa_harness.weights.opening import tokenizer_source
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from pa_harness.lam.schedule import Lam
     from pa_harness.weights.adapted import AdaptedWeights
     from pa_harness.weights.arguments import ModelArgs
-    from pa_harness.weights.interpolation import EffectiveLam
+    from pa_harness.weights.effective_lam import EffectiveLam
 
 _log = logging.getLogger(f"lm_eval.{__name__}")  # so that lm-eval's settings apply
 
@@ -94,7 +95,7 @@ class AdaptedModel:
             "model_sha": self._sides["base"]["sha"],
             "lam": None if isinstance(self.lam, Schedule) else self.lam,
             "weights": self._weights.fingerprint(),
-            **measured(self.effective_lam()),
+            **self.effective_lam().as_dict(),
             **self._sides,
             **self._fixed_info(),
             "identity": self.identity,
@@ -107,7 +108,7 @@ class AdaptedModel:
         }
         if self._args.lam_eff == "tensors":
             each = self.effective_lam_per_tensor()
-            info["lam_eff_tensors"] = {key: measured(value) for key, value in each.items()}
+            info["lam_eff_tensors"] = {key: value.as_dict() for key, value in each.items()}
         return info
 
     @property
@@ -120,7 +121,7 @@ class AdaptedModel:
         """A digest of what can change an answer: pair, λ, arithmetic, configuration, arguments."""
         arguments = {name: value for name, value in self._given.items() if name != "lam"}
         length: int = self.max_length  # type: ignore[attr-defined] # lm-eval's model has it
-        return digest([self._plain_lam(), arguments, self._sides, self._fixed_info(), length])
+        return _digest([self._plain_lam(), arguments, self._sides, self._fixed_info(), length])
 
     def _plain_lam(self) -> float | dict[str, Any] | None:
         return self.lam.as_dict() if isinstance(self.lam, Schedule) else self.lam
@@ -166,14 +167,14 @@ class AdaptedModel:
         self._stops = stop_ids(pair.base, pair.instruct, self.tokenizer)
         self._tokenizer_digest = tokenizer_digest(self.tokenizer)
         settings = {k: v for k, v in pair.config.to_dict().items() if k != "_name_or_path"}
-        self._config_digest = digest(settings)
+        self._config_digest = _digest(settings)
         pair.notes += ids_without_rows(self.tokenizer, rows)
-        self._sides = {"base": side(pair.base, pair.base.fingerprint(sums["base"]))}
+        self._sides = {"base": _side(pair.base, pair.base.fingerprint(sums["base"]))}
         if args.peft:
-            self._sides["peft"] = side(pair.instruct, adapter_fingerprint(pair.instruct))
+            self._sides["peft"] = _side(pair.instruct, adapter_fingerprint(pair.instruct))
         else:
             fingerprint = pair.instruct.fingerprint(sums["instruct"])
-            self._sides["instruct"] = side(pair.instruct, fingerprint)
+            self._sides["instruct"] = _side(pair.instruct, fingerprint)
         for note in pair.notes:
             _log.warning("%s", note)
         self._warn_of_rounding()
@@ -187,7 +188,7 @@ class AdaptedModel:
             "tokenizer_source": self._tokenizer_source,
             "tokenizer_digest": self._tokenizer_digest,
             "config_digest": self._config_digest,
-            "chat_template_digest": digest(template) if template else "",
+            "chat_template_digest": _digest(template) if template else "",
             "method": asdict(self._args.setting),
             "config_from": self._args.config_from or "instruct",
             "extra_rows": self._args.extra_rows,
@@ -197,5 +198,49 @@ class AdaptedModel:
     def _warn_of_rounding(self) -> None:
         if self.lam is not None:
             asked = self._weights.asked_lam()
-            for line in doubts(self.effective_lam(), asked, self._weights.dtype):
+            for line in self.effective_lam().doubts(asked, self._weights.dtype):
                 _log.warning("%s", line)
+
+
+def _side(checkpoint: Checkpoint, sha: str) -> dict[str, str]:
+    """One end of the pair, as results name it."""
+    return {
+        "name": checkpoint.name,
+        "revision": checkpoint.revision or "",
+        "subfolder": checkpoint.subfolder,
+        "sha": sha,
+    }
+
+
+def _digest(value: Any) -> str:
+    """Sixteen hex digits that change with the value (JSON, or what `str` tells apart)."""
+    content = json.dumps(value, sort_keys=True, default=str)
+    return hashlib.sha256(content.encode()).hexdigest()[:16]
+
+
+def separate_cache(hook: Any, identity: str) -> None:
+    """Point a --use_cache file at the table of one model identity.
+
+    lm-eval's cache key holds no model: one file across a sweep would answer λ = 1 with the
+    log-likelihoods of λ = 0.
+
+    Args:
+        hook: lm-eval's cache hook, or None where there is no cache.
+        identity: of the model that will answer.
+
+    Raises:
+        PAHarnessError: this lm-eval keeps its answers in another way than a SqliteDict.
+    """
+    answers = getattr(hook, "dbdict", None)
+    if answers is None:
+        return
+    if not hasattr(answers, "tablename") or not hasattr(answers, "conn"):
+        raise PAHarnessError(
+            "This lm-eval keeps its --use_cache answers in a way that cannot be separated by λ; "
+            "answers of one λ would be given for another. Leave out --use_cache."
+        )
+    answers.tablename = f"pa_{identity}"
+    answers.conn.execute(
+        f'CREATE TABLE IF NOT EXISTS "{answers.tablename}" (key TEXT PRIMARY KEY, value BLOB)'
+    )
+    answers.conn.commit()

@@ -8,10 +8,9 @@ from lm_eval.api.registry import register_model
 
 from pa_harness.checkpoints.vocabulary import neutral_generation_config
 from pa_harness.lam.reading import read_lam
-from pa_harness.models.adapted import AdaptedModel
+from pa_harness.models.adapted import AdaptedModel, separate_cache
 from pa_harness.models.data_parallel import DataParallelLM
 from pa_harness.models.prefix_sharing import PrefixSharingLM
-from pa_harness.models.provenance import separate_cache
 from pa_harness.weights.adapted import AdaptedWeights
 from pa_harness.weights.architecture import StandIn, concrete_class
 from pa_harness.weights.arguments import parse

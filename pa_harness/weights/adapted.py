@@ -25,15 +25,9 @@ from pa_harness.weights.architecture import (
     stored_tensors,
     tied_copies,
 )
+from pa_harness.weights.effective_lam import EffectiveLam, Moments, effective_lam, moments
 from pa_harness.weights.inspection import Findings, weights_fingerprint
-from pa_harness.weights.interpolation import (
-    EffectiveLam,
-    Moments,
-    effective_lam,
-    interpolate_,
-    moments,
-    tensor_seed,
-)
+from pa_harness.weights.interpolation import interpolate_, tensor_seed
 from pa_harness.weights.methods import Method, Setting
 
 if TYPE_CHECKING:
@@ -165,7 +159,7 @@ class AdaptedWeights:
             )
 
     def effective_lam(self) -> EffectiveLam:
-        """λ_eff of the whole model (see `interpolation.EffectiveLam`)."""
+        """λ_eff of the whole model (see `effective_lam.EffectiveLam`)."""
         return effective_lam(part for _, (_, part) in sorted(self._moments.items()))
 
     def effective_lam_per_tensor(self) -> dict[str, EffectiveLam]:

@@ -8,12 +8,8 @@ import pytest
 import torch
 
 from pa_harness.checkpoints.slices import TensorSlice
-from pa_harness.weights.interpolation import (
-    effective_lam,
-    interpolate_,
-    moments,
-    tensor_seed,
-)
+from pa_harness.weights.effective_lam import effective_lam, moments
+from pa_harness.weights.interpolation import interpolate_, tensor_seed
 
 DTYPES = [torch.float32, torch.bfloat16, torch.float16]
 

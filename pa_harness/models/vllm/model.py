@@ -19,8 +19,7 @@ from lm_eval.api.registry import register_model
 from pa_harness.checkpoints.vocabulary import neutral_generation_config, read_tokenizer, stop_ids
 from pa_harness.errors import PAHarnessError, missing_extra
 from pa_harness.lam.reading import read_lam
-from pa_harness.models.adapted import AdaptedModel
-from pa_harness.models.provenance import separate_cache
+from pa_harness.models.adapted import AdaptedModel, separate_cache
 from pa_harness.models.vllm.arguments import PLACEMENT, parse_for_engine, room_to_score
 from pa_harness.models.vllm.weights import EngineWeights
 from pa_harness.models.vllm.worker import EXTENSION

@@ -8,7 +8,7 @@ from pa_harness.errors import PairError
 from pa_harness.models.vllm.lazy_tensor import LazyTensor, Origin
 from pa_harness.weights.adapted import AdaptedWeights
 from pa_harness.weights.architecture import left_out
-from pa_harness.weights.interpolation import moments
+from pa_harness.weights.effective_lam import moments
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
