@@ -115,7 +115,7 @@ def _load(
 ) -> tuple[AdaptedWeights, Any]:
     sides = open_checkpoint(base, "base"), open_checkpoint(instruct, "instruct")
     adapted = AdaptedWeights(full_pair(*sides), dtype, **settings)
-    return adapted, adapted.load(LlamaForCausalLM, lam)
+    return adapted, adapted.load(LlamaForCausalLM, lam)[0]
 
 
 def _patched(patch: Any, base: str, instruct: str) -> Any:

@@ -123,7 +123,7 @@ def _check_free(folder: Path) -> None:
 
 def _specs(opened: Opened) -> dict[str, Spec]:
     weights = opened.weights
-    shell = make_shell(weights.pair, opened.cls)
+    shell = make_shell(opened.cls, weights.pair.config, weights.pair.base)
     direct, _ = parameter_sources(shell, weights.pair.base_slices)
     wide = kept_wide(shell, direct, weights.dtype)
     specs = {}
@@ -199,8 +199,9 @@ def _read_back(opened: Opened, folder: Path, specs: dict[str, Spec]) -> str:
             f"{folder} does not read back as it was written:\n{listed(wrong)}\n"
             "Is the disk sound? Try another folder."
         )
-    shell = make_shell(opened.weights.pair, opened.cls)
-    direct, groups = parameter_sources(shell, opened.weights.pair.base_slices)
+    pair = opened.weights.pair
+    shell = make_shell(opened.cls, pair.config, pair.base)
+    direct, groups = parameter_sources(shell, pair.base_slices)
     used = {*direct.values(), *(key for group in groups for key in group)}
     return weights_fingerprint({key: value for key, value in computed.items() if key in used})
 

@@ -83,7 +83,7 @@ def _weights(opened: Opened) -> tuple[Any, Any]:
     if not slerp and not isinstance(lam, Schedule):
         return lam, 1 - lam
     pair = opened.weights.pair
-    _, groups = parameter_sources(make_shell(pair, opened.cls), pair.base_slices)
+    _, groups = parameter_sources(make_shell(opened.cls, pair.config, pair.base), pair.base_slices)
     if groups:
         raise ExportError(
             "--format mergekit: mergekit fuses tensors before it merges them, so a schedule on "
@@ -139,7 +139,7 @@ def _alphas(opened: Opened, settings: dict[str, Any]) -> dict[str, float]:
     from pa_harness.checkpoints.adapter import read_adapter
 
     pair = opened.weights.pair
-    direct, _ = parameter_sources(make_shell(pair, opened.cls), pair.base_slices)
+    direct, _ = parameter_sources(make_shell(opened.cls, pair.config, pair.base), pair.base_slices)
     lams = opened.weights.per_tensor(opened.args.lam)
     rank_stabilised = settings.get("use_rslora")
     alphas = {}

@@ -22,9 +22,11 @@ from pa_harness.checkpoints.vocabulary import (
 )
 from pa_harness.errors import PAHarnessError
 from pa_harness.lam.schedule import Schedule
-from pa_harness.weights.opening import tokenizer_source
+from pa_harness.weights.opening import adapted_weights, tokenizer_source
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from typing_extensions import Self
 
     from pa_harness.checkpoints.checkpoint import Checkpoint
@@ -52,6 +54,7 @@ class AdaptedModel:
     _given: dict[str, Any]  # model arguments that can change an answer
     _pair: Pair
     _weights: AdaptedWeights
+    _notes: list[str]  # what was warned of
     _trust: bool
     _hook: Any = None
 
@@ -100,7 +103,7 @@ class AdaptedModel:
             **self._fixed_info(),
             "identity": self.identity,
             **self._cost_info(),
-            "notes": list(self._pair.notes),
+            "notes": list(self._notes),
             "versions": {
                 "pa_harness": __version__,
                 **{name: version(name) for name in self.LIBRARIES},
@@ -134,6 +137,20 @@ class AdaptedModel:
         """The same per checkpoint tensor."""
         return self._weights.effective_lam_per_tensor()
 
+    def _open(self, args: ModelArgs, rest: Mapping[str, Any], kind: type[AdaptedWeights]) -> None:
+        """The pair and its θ_λ, unread.
+
+        Args:
+            args: the arguments that are ours.
+            rest: lm-eval's.
+            kind: the class that brings θ_λ into the model.
+        """
+        self._args, self._trust = args, bool(rest.get("trust_remote_code"))
+        dtype = rest.get("dtype")
+        self._weights = adapted_weights(args, dtype, kind, trust_remote_code=self._trust)
+        self._pair = self._weights.pair
+        self._notes = list(self._pair.notes)
+
     def _count_parameters(self) -> int:
         raise NotImplementedError
 
@@ -153,7 +170,7 @@ class AdaptedModel:
         source = tokenizer_source(tokenizer, pair)
         read_tokenizer(source, trust_remote_code=self._trust)  # for its clear error
         if source is not pair.base and (tokenizer or self._args.peft):
-            pair.notes += check_vocabulary(pair.base, source, trust_remote_code=self._trust)
+            self._notes += check_vocabulary(pair.base, source, trust_remote_code=self._trust)
         self._tokenizer_source = source.name
         return source
 
@@ -168,14 +185,14 @@ class AdaptedModel:
         self._tokenizer_digest = tokenizer_digest(self.tokenizer)
         settings = {k: v for k, v in pair.config.to_dict().items() if k != "_name_or_path"}
         self._config_digest = _digest(settings)
-        pair.notes += ids_without_rows(self.tokenizer, rows)
+        self._notes += ids_without_rows(self.tokenizer, rows)
         self._sides = {"base": _side(pair.base, pair.base.fingerprint(sums["base"]))}
         if args.peft:
             self._sides["peft"] = _side(pair.instruct, adapter_fingerprint(pair.instruct))
         else:
             fingerprint = pair.instruct.fingerprint(sums["instruct"])
             self._sides["instruct"] = _side(pair.instruct, fingerprint)
-        for note in pair.notes:
+        for note in self._notes:
             _log.warning("%s", note)
         self._warn_of_rounding()
 

@@ -14,7 +14,6 @@ from pa_harness.models.prefix_sharing import PrefixSharingLM
 from pa_harness.weights.adapted import AdaptedWeights
 from pa_harness.weights.architecture import StandIn, concrete_class
 from pa_harness.weights.arguments import parse
-from pa_harness.weights.opening import adapted_weights, attach_adapter, open_pair
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -51,17 +50,11 @@ class PartiallyAdaptedLM(AdaptedModel, DataParallelLM, PrefixSharingLM):
             PairError: the two do not belong together.
             AdapterError: the adapter is not linear in λ.
         """
-        self._args, rest = parse(model_args, super().__init__)
-        self.prefix_sharing = self._args.prefix_sharing
+        args, rest = parse(model_args, super().__init__)
+        self.prefix_sharing = args.prefix_sharing
         self._given = {k: v for k, v in model_args.items() if k not in _PLACEMENT}
-        self._trust = bool(rest.get("trust_remote_code"))
-        self._pair = open_pair(self._args, trust_remote_code=self._trust)
-        self._weights = adapted_weights(self._args, self._pair, rest.get("dtype"), AdaptedWeights)
-        super().__init__(
-            pretrained=self._args.pretrained,
-            revision=self._args.revision or "main",
-            **rest,
-        )
+        self._open(args, rest, AdaptedWeights)
+        super().__init__(pretrained=args.pretrained, revision=args.revision or "main", **rest)
         self._finish()
         self._join()
 
@@ -92,10 +85,10 @@ class PartiallyAdaptedLM(AdaptedModel, DataParallelLM, PrefixSharingLM):
             auto_class: the Auto class that HFLM chose.
             kwargs: placement and attention arguments for `from_pretrained`.
         """
-        cls = concrete_class(auto_class, self._pair)
-        if self._args.peft:
-            attach_adapter(self._pair, cls)
-        return self._weights.load(cls, self._args.lam, **kwargs)
+        cls = concrete_class(auto_class, self._pair.config, self._pair.base)
+        model, notes = self._weights.load(cls, self._args.lam, **kwargs)
+        self._notes += notes
+        return model
 
     def _model_call(self, *args: Any, **kwargs: Any) -> Any:
         self._check_whole()

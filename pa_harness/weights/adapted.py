@@ -86,8 +86,10 @@ class AdaptedWeights:
             check_lam(each)  # warns of extrapolation
         return lams
 
-    def load(self, cls: type[PreTrainedModel], lam: Lam, **kwargs: Any) -> PreTrainedModel:
-        """A new model holding θ_λ.
+    def load(
+        self, cls: type[PreTrainedModel], lam: Lam, **kwargs: Any
+    ) -> tuple[PreTrainedModel, list[str]]:
+        """A new model holding θ_λ, and what to warn of.
 
         Memory: the model plus one tensor; the checkpoints stay in the page cache.
 
@@ -103,7 +105,7 @@ class AdaptedWeights:
         lams = self.per_tensor(lam)
         lazy = {key: _Lazy(self, key, lams[key], examine=True) for key in lams}
         if _may_offload(kwargs.get("device_map")):
-            shell = make_shell(self.pair, cls)
+            shell = make_shell(cls, self.pair.config, self.pair.base)
             for name, key in tied_copies(shell, self.pair.base_slices).items():
                 lazy[name] = _Lazy(self, key, lams[key])
         options: dict[str, Any] = {"config": self.pair.config, "state_dict": lazy, **kwargs}
@@ -117,14 +119,14 @@ class AdaptedWeights:
             raise
         model: PreTrainedModel = loaded[0]
         self.findings.check_read()
-        self.pair.notes += left_out(self.pair.config, self.pair.base_slices, loaded[1])
+        notes = left_out(self.pair.config, self.pair.base_slices, loaded[1])
         # Modules that transformers keeps in fp32 got values rounded to `dtype`; round them once.
         wider = [n for n, p in stored_tensors(model) if p.dtype != self.dtype and not p.is_meta]
         if wider:
             self._set_direct(model, lams, only=set(wider))
         self.findings.check_written(self.dtype)
         self.lam = lam
-        return model
+        return model, notes
 
     def set_lam_(self, model: PreTrainedModel, lam: Lam) -> None:
         """Change the model's weights to θ_λ in place, from the originals: no drift.
@@ -186,6 +188,11 @@ class AdaptedWeights:
             self.pair.instruct_slices[key],
         )
 
+    def path(self, key: str, lam: float) -> tuple[Slice, Slice]:
+        """θ_base and the end that the method gives (see `methods`): θ_λ is between the two."""
+        base, instruct = self.ends(key)
+        return base, self.method.end(key, base, instruct, lam)
+
     @torch.no_grad()
     def tensor(self, key: str, lam: float, dtype: torch.dtype) -> torch.Tensor:
         """θ_λ of one checkpoint tensor, examined and noted as when it is loaded."""
@@ -199,8 +206,7 @@ class AdaptedWeights:
 
     def write_(self, out: torch.Tensor, key: str, lam: float) -> None:
         """θ_λ of one checkpoint tensor into `out`, and its moments into the records."""
-        base, instruct = self.ends(key)
-        instruct = self.method.end(key, base, instruct, lam)
+        base, instruct = self.path(key, lam)
         seed = None if self.seed is None else tensor_seed(self.seed, key)
         interpolate_(out, base, instruct, lam, seed=seed)
         found = moments(out, base, instruct, lam, every_element=self._every_element)
@@ -267,8 +273,7 @@ class _Lazy:
         if index is not ...:  # a shard of a tensor-parallel model
             if weights.seed is not None:
                 raise PAHarnessError("rounding=stochastic is not defined for tp_plan=. Drop one.")
-            end = weights.method.end(key, base, instruct, self._lam)
-            base, instruct = TensorSlice(base[index]), TensorSlice(end[index])
+            base, instruct = (TensorSlice(end[index]) for end in weights.path(key, self._lam))
             shard = torch.empty(base.get_shape(), dtype=weights.dtype)
             interpolate_(shard, base, instruct, self._lam)
             return shard

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import torch
     from transformers import PretrainedConfig, PreTrainedModel
 
+    from pa_harness.checkpoints.checkpoint import Checkpoint
     from pa_harness.checkpoints.pair import Pair
 
 Sources = tuple[dict[str, str], list[list[str]]]  # what `parameter_sources` returns
@@ -37,20 +38,36 @@ class StandIn:
         return self._load(self._auto_class, **rest)
 
 
-def concrete_class(auto_class: Any, pair: Pair) -> type[PreTrainedModel]:
-    """The model class that an Auto class would pick for the pair's configuration."""
-    config, folder = pair.config, pair.base.folder
+def model_class(config: PretrainedConfig, base: Checkpoint) -> type[PreTrainedModel]:
+    """The language model's class.
+
+    Args:
+        config: the configuration it runs with.
+        base: the checkpoint that brings its code, where the model is not one of transformers'.
+    """
+    from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM
+    from transformers.models.auto import modeling_auto
+
+    names = modeling_auto.MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES
+    auto = AutoModelForSeq2SeqLM if config.model_type in names else AutoModelForCausalLM
+    return concrete_class(auto, config, base)
+
+
+def concrete_class(
+    auto_class: Any, config: PretrainedConfig, base: Checkpoint
+) -> type[PreTrainedModel]:
+    """The class that an Auto class would pick for the configuration (see `model_class`)."""
     remote = (getattr(config, "auto_map", None) or {}).get(auto_class.__name__)
     if remote is not None:
         from transformers.dynamic_module_utils import get_class_from_dynamic_module
 
-        cls: type[PreTrainedModel] = get_class_from_dynamic_module(remote, folder)
+        cls: type[PreTrainedModel] = get_class_from_dynamic_module(remote, base.folder)
         return cls
     try:
         found = auto_class._model_mapping[type(config)]  # noqa: SLF001 -- the mapping has no public reader
     except KeyError as error:
         raise CheckpointError(
-            f"{pair.base}: transformers has no {auto_class.__name__} for {type(config).__name__}. "
+            f"{base}: transformers has no {auto_class.__name__} for {type(config).__name__}. "
             "Expected a language model."
         ) from error
     candidates = found if isinstance(found, (list, tuple)) else (found,)
@@ -59,17 +76,19 @@ def concrete_class(auto_class: Any, pair: Pair) -> type[PreTrainedModel]:
     return chosen
 
 
-def make_shell(pair: Pair, cls: type[PreTrainedModel]) -> PreTrainedModel:
-    """The pair's architecture on the meta device: names and shapes, no weights."""
+def make_shell(
+    cls: type[PreTrainedModel], config: PretrainedConfig, base: Checkpoint
+) -> PreTrainedModel:
+    """The architecture on the meta device: names and shapes, no weights (see `model_class`)."""
     import torch
 
     try:
         with torch.device("meta"):
-            shell = cls(pair.config)
+            shell = cls(config)
         shell.tie_weights()
     except Exception as error:  # whatever the architecture met, the cure is the same
         raise CheckpointError(
-            f"{pair.base}: transformers cannot build {cls.__name__} from config.json: "
+            f"{base}: transformers cannot build {cls.__name__} from config.json: "
             f"{type(error).__name__}: {error}\nRestore the file."
         ) from error
     return shell
@@ -91,7 +110,7 @@ def check_fit(pair: Pair, cls: type[PreTrainedModel], arguments: Mapping[str, An
         ModelArgsError: an argument that this installation or architecture does not support.
     """
     own = ("attn_implementation", "experts_implementation", "use_kernels")
-    shell = make_shell(pair, cls)
+    shell = make_shell(cls, pair.config, pair.base)
     direct, _ = parameter_sources(shell, pair.base_slices)
     shapes = {
         direct[name]: list(parameter.shape)

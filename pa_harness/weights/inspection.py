@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 from pa_harness.checkpoints.adapter import LoraSlice
 from pa_harness.checkpoints.checkpoint import checksum, is_finite
-from pa_harness.checkpoints.pair import check_not_equal
-from pa_harness.errors import CheckpointError, PAHarnessError, listed
+from pa_harness.errors import CheckpointError, PAHarnessError, PairError, listed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -69,7 +68,11 @@ class Findings:
                 f"{listed(broken)}\nDo not trust such a checkpoint; download it "
                 "again, or pass check_finite=False to load it all the same."
             )
-        check_not_equal(self._pair, self.checksums["base"], self.checksums["instruct"])
+        if self.checksums["base"] and self.checksums["base"] == self.checksums["instruct"]:
+            raise PairError(
+                f"{self._pair.base} and {self._pair.instruct} hold the same weights, so λ changes "
+                "nothing. Check the two arguments."
+            )
 
     def check_written(self, dtype: torch.dtype) -> None:
         """Refuse θ_λ out of the range of its dtype.

@@ -23,8 +23,6 @@ from pa_harness.models.adapted import AdaptedModel, separate_cache
 from pa_harness.models.vllm.arguments import PLACEMENT, parse_for_engine, room_to_score
 from pa_harness.models.vllm.weights import EngineWeights
 from pa_harness.models.vllm.worker import EXTENSION
-from pa_harness.weights.architecture import concrete_class
-from pa_harness.weights.opening import adapted_weights, attach_adapter, open_pair
 
 try:
     from lm_eval.models.vllm_causallms import VLLM
@@ -74,34 +72,29 @@ class PartiallyAdaptedVLLM(AdaptedModel, VLLM):
             AdapterError: the adapter is not linear in λ.
         """
         engine = (field.name for field in fields(EngineArgs))
-        self._args, rest = parse_for_engine(model_args, VLLM.__init__, engine)
+        args, rest = parse_for_engine(model_args, VLLM.__init__, engine)
         self._given = {k: v for k, v in model_args.items() if k not in PLACEMENT}
-        self._trust = bool(rest.get("trust_remote_code"))
         self._contexts = {}
-        pair = self._pair = open_pair(self._args, trust_remote_code=self._trust)
-        if self._args.peft:
-            from transformers import AutoModelForCausalLM
-
-            attach_adapter(pair, concrete_class(AutoModelForCausalLM, pair))
-        self._weights = adapted_weights(self._args, pair, rest.pop("dtype", None), EngineWeights)
+        self._open(args, rest, EngineWeights)
         self._weights.examine_all()
         tokenizer = self._tokenizer_checkpoint(rest.pop("tokenizer", None))
-        text = pair.config.get_text_config()
+        text = self._pair.config.get_text_config()
         self._room = room_to_score(rest, getattr(text, "max_position_embeddings", None))
+        dtype = str(self._weights.dtype).removeprefix("torch.")
         with tempfile.TemporaryDirectory() as folder:
             self._write_architecture(Path(folder), tokenizer)
-            super().__init__(
-                pretrained=folder,
-                tokenizer=str(tokenizer.folder),
-                dtype=str(self._weights.dtype).removeprefix("torch."),
-                load_format="dummy",  # the weights come by `_send`
-                worker_extension_cls=EXTENSION,
-                **rest,
-            )
+            ours = {
+                "pretrained": folder,
+                "tokenizer": str(tokenizer.folder),
+                "dtype": dtype,
+                "load_format": "dummy",  # the weights come by `_change`
+                "worker_extension_cls": EXTENSION,
+            }
+            super().__init__(**rest | ours)
         if self._room:
             self._max_length -= self._room  # what generation may fill, as with `hf`
-        self.model.collective_rpc("pa_open", args=(asdict(self._args), self._trust))
-        self._weights.send(self._args.lam, self._to_workers)
+        self.model.collective_rpc("pa_open", args=(asdict(args), dtype, self._trust))
+        self._change(args.lam)
         self._describe(text.vocab_size)
 
     @classmethod
@@ -129,7 +122,7 @@ class PartiallyAdaptedVLLM(AdaptedModel, VLLM):
             PAHarnessError: the engine did not take the weights.
         """
         try:
-            self._weights.send(read_lam(lam), self._to_workers)
+            self._change(read_lam(lam))
         finally:  # an interrupted change has a table of its own, which nothing is written to
             separate_cache(self._hook, self.identity)
         self._warn_of_rounding()
@@ -248,10 +241,11 @@ class PartiallyAdaptedVLLM(AdaptedModel, VLLM):
         output.prompt_logprobs = [None] * (cached + 1) + rows[len(rows) - known :]
         return True
 
+    def _change(self, lam: Lam) -> None:
+        self._notes += self._weights.send(lam, self._to_workers)
+
     def _to_workers(self, lams: Mapping[str, float]) -> list[dict[str, list[str]]]:
-        weights = self._weights
-        dtype = str(weights.dtype).removeprefix("torch.")
-        reports = self.model.collective_rpc("pa_set_lam", args=(dict(lams), dtype, weights.seed))
+        reports = self.model.collective_rpc("pa_set_lam", args=(dict(lams),))
         if not self.model.reset_prefix_cache():  # it holds keys and values of the old weights
             raise PAHarnessError(
                 "vLLM did not empty its prefix cache, so answers would mix two λ. Wait until no "

@@ -29,13 +29,18 @@ class EngineWeights(AdaptedWeights):
                 raise PairError(f"{key} holds integers that differ between base and instruct.")
         self.findings.check_read()
 
-    def send(self, lam: Lam, to_workers: Callable[[Mapping[str, float]], Sequence[Report]]) -> None:
+    def send(
+        self, lam: Lam, to_workers: Callable[[Mapping[str, float]], Sequence[Report]]
+    ) -> list[str]:
         """Change λ in the engine, from the originals.
 
         Args:
             lam: λ, or a schedule of it.
             to_workers: has every worker load θ_λ, given λ by checkpoint key; returns what each
                 reports.
+
+        Returns:
+            What to warn of.
 
         Raises:
             PairError: parameters of the engine got no weights.
@@ -51,15 +56,16 @@ class EngineWeights(AdaptedWeights):
         missing = sorted({name for report in reports for name in report["missing"]})
         read = {key for report in reports for key in report["read"]}
         unread = sorted(self.pair.base_slices.keys() - read)
+        notes: list[str] = []
         if missing or first:
             info = {"missing_keys": missing, "unexpected_keys": unread}
-            self.pair.notes += left_out(self.pair.config, self.pair.base_slices, info)
+            notes = left_out(self.pair.config, self.pair.base_slices, info)
         self.lam = lam
+        return notes
 
     def _measure(self, key: str, lam: float) -> None:
         """λ_eff of what the workers compute; only the sampled part is computed here."""
-        base, instruct = self.ends(key)
-        ends = base, self.method.end(key, base, instruct, lam)
+        ends = self.path(key, lam)
         tensor = LazyTensor(Origin(key, ends, lam, self.dtype, self.seed))
         found = moments(tensor, *ends, lam, every_element=self._every_element)
         self._moments[key] = lam, found
