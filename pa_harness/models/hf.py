@@ -10,12 +10,14 @@ from pa_harness.checkpoints.vocabulary import neutral_generation_config
 from pa_harness.lam.reading import read_lam
 from pa_harness.models.adapted import AdaptedModel, separate_cache
 from pa_harness.models.data_parallel import DataParallelLM
+from pa_harness.models.loading import LoadedWeights
 from pa_harness.models.prefix_sharing import PrefixSharingLM
-from pa_harness.weights.adapted import AdaptedWeights
-from pa_harness.weights.architecture import StandIn, concrete_class
+from pa_harness.weights.architecture import concrete_class
 from pa_harness.weights.arguments import parse
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from transformers import PreTrainedModel
 
     from pa_harness.lam.schedule import Lam
@@ -35,6 +37,7 @@ class PartiallyAdaptedLM(AdaptedModel, DataParallelLM, PrefixSharingLM):
     """
 
     NAME = "partially_adapted"
+    _weights: LoadedWeights
 
     def __init__(self, /, **model_args: Any) -> None:
         """Open and check the pair, then let HFLM load θ_λ.
@@ -53,7 +56,7 @@ class PartiallyAdaptedLM(AdaptedModel, DataParallelLM, PrefixSharingLM):
         args, rest = parse(model_args, super().__init__)
         self.prefix_sharing = args.prefix_sharing
         self._given = {k: v for k, v in model_args.items() if k not in _PLACEMENT}
-        self._open(args, rest, AdaptedWeights)
+        self._open(args, rest, LoadedWeights)
         super().__init__(pretrained=args.pretrained, revision=args.revision or "main", **rest)
         self._finish()
         self._join()
@@ -72,7 +75,7 @@ class PartiallyAdaptedLM(AdaptedModel, DataParallelLM, PrefixSharingLM):
 
     def _create_model(self, pretrained: str, **kwargs: Any) -> None:
         auto_class = getattr(self, "AUTO_MODEL_CLASS")  # noqa: B009 -- HFLM gives it no type
-        self.AUTO_MODEL_CLASS = StandIn(self.load_weights, auto_class)
+        self.AUTO_MODEL_CLASS = _StandIn(self.load_weights, auto_class)
         try:
             super()._create_model(pretrained, **kwargs)
         finally:
@@ -129,3 +132,20 @@ class PartiallyAdaptedLM(AdaptedModel, DataParallelLM, PrefixSharingLM):
         self.model.name_or_path = self._args.pretrained
         if self._args.keep == "memory":
             self._weights.keep_in_memory(self.model)
+
+
+class _StandIn:
+    """Stands where HFLM expects an Auto class; HFLM's own placement arguments arrive untouched."""
+
+    _DECIDED = (  # by the pair and its model arguments, not by HFLM
+        *("revision", "dtype", "torch_dtype", "trust_remote_code"),
+        *("gguf_file", "quantization_config", "subfolder"),
+    )
+
+    def __init__(self, load: Callable[..., PreTrainedModel], auto_class: Any) -> None:
+        self._load, self._auto_class = load, auto_class
+
+    def from_pretrained(self, _name: str, **kwargs: Any) -> PreTrainedModel:
+        """The model that `load` makes of the Auto class and the arguments left to HFLM."""
+        rest = {name: value for name, value in kwargs.items() if name not in self._DECIDED}
+        return self._load(self._auto_class, **rest)

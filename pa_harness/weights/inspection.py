@@ -34,8 +34,16 @@ class Findings:
         self._overflowed: dict[str, float] = {}
 
     def examine(self, key: str, lam: float, out: torch.Tensor | None) -> None:
-        """Checksum both ends; note NaN or Inf, which θ_λ (`out`) shows too, but at λ = 0 and 1."""
+        """Checksum both ends, and note NaN or Inf in them; once for every key.
+
+        Args:
+            key: of the tensor.
+            lam: its λ.
+            out: θ_λ, which shows what is not finite but at λ = 0 and 1; None where it is not made.
+        """
         pair = self._pair
+        if key in self.checksums["base"]:
+            return
         ends = {"base": pair.base_slices[key], "instruct": pair.instruct_slices[key]}
         suspect = self._check_finite and (out is None or lam in (0.0, 1.0) or not is_finite(out))
         for side, end in ends.items():

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from pa_harness.errors import PairError
 from pa_harness.models.vllm.lazy_tensor import LazyTensor, Origin
 from pa_harness.weights.adapted import AdaptedWeights
 from pa_harness.weights.architecture import left_out
-from pa_harness.weights.effective_lam import moments
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -25,8 +23,8 @@ class EngineWeights(AdaptedWeights):
         """Checksums of both sides, and that all is finite; one pass over the files."""
         for key, base in self.pair.base_slices.items():
             self.findings.examine(key, 0.0, None)
-            if not base.dtype.is_floating_point and self._differs(key):
-                raise PairError(f"{key} holds integers that differ between base and instruct.")
+            if not base.dtype.is_floating_point:
+                self.integers(key)  # must be equal
         self.findings.check_read()
 
     def send(
@@ -65,16 +63,8 @@ class EngineWeights(AdaptedWeights):
 
     def _measure(self, key: str, lam: float) -> None:
         """λ_eff of what the workers compute; only the sampled part is computed here."""
-        ends = self.path(key, lam)
-        tensor = LazyTensor(Origin(key, ends, lam, self.dtype, self.seed))
-        found = moments(tensor, *ends, lam, every_element=self._every_element)
-        self._moments[key] = lam, found
+        tensor = LazyTensor(Origin(key, self.path(key, lam), lam, self.dtype, self.seed))
+        self.measure(tensor, key, lam)
         self.findings.written.pop(key, None)
         if not 0 <= lam <= 1:
             self.findings.note_written(key, lam, tensor.compute())
-
-    def _differs(self, key: str) -> bool:
-        import torch
-
-        left: Any = self.pair.base_slices[key][...]
-        return not torch.equal(left, self.pair.instruct_slices[key][...])
