@@ -6,6 +6,7 @@ then given its name: a folder of that name is whole.
 
 from __future__ import annotations
 
+import copy
 import errno
 import json
 import logging
@@ -17,7 +18,6 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from pa_harness.checkpoints.adapter import adapter_fingerprint
 from pa_harness.checkpoints.checkpoint import Checkpoint, checksum
 from pa_harness.checkpoints.vocabulary import read_tokenizer, stop_ids
 from pa_harness.errors import ExportError, listed
@@ -25,8 +25,7 @@ from pa_harness.export.card import LICENCE_FILES, Facts, Parent, card, read_term
 from pa_harness.export.shards import Spec, write_checkpoint
 from pa_harness.lam.schedule import Schedule
 from pa_harness.storage import sole_writer
-from pa_harness.weights.architecture import kept_wide, make_shell, parameter_sources
-from pa_harness.weights.inspection import weights_fingerprint
+from pa_harness.weights.architecture import kept_wide
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -123,9 +122,8 @@ def _check_free(folder: Path) -> None:
 
 def _specs(opened: Opened) -> dict[str, Spec]:
     weights = opened.weights
-    shell = make_shell(opened.cls, weights.pair.config, weights.pair.base)
-    direct, _ = parameter_sources(shell, weights.pair.base_slices)
-    wide = kept_wide(shell, direct, weights.dtype)
+    direct, _ = opened.sources
+    wide = kept_wide(opened.shell, direct, weights.dtype)
     specs = {}
     for key, tensor in sorted(weights.pair.base_slices.items()):
         dtype = wide.get(key, weights.dtype) if tensor.dtype.is_floating_point else tensor.dtype
@@ -164,7 +162,7 @@ def _write(
     checked = _compared(opened, fingerprint, evaluated)
     _write_settings(opened, folder)
     copy_files(opened.tokenizer.folder, folder, _TOKENIZER_FILES)
-    parents = tuple(parents_of(opened, weights.findings.checksums))
+    parents = parents_of(opened)
     for parent, side in zip(parents, (weights.pair.base, weights.pair.instruct), strict=True):
         copy_files(side.folder, folder / "licences" / parent.role, LICENCE_FILES)
     lam = opened.args.lam
@@ -199,11 +197,8 @@ def _read_back(opened: Opened, folder: Path, specs: dict[str, Spec]) -> str:
             f"{folder} does not read back as it was written:\n{listed(wrong)}\n"
             "Is the disk sound? Try another folder."
         )
-    pair = opened.weights.pair
-    shell = make_shell(opened.cls, pair.config, pair.base)
-    direct, groups = parameter_sources(shell, pair.base_slices)
-    used = {*direct.values(), *(key for group in groups for key in group)}
-    return weights_fingerprint({key: value for key, value in computed.items() if key in used})
+    direct, groups = opened.sources
+    return opened.weights.fingerprint({*direct.values(), *(key for keys in groups for key in keys)})
 
 
 def _compared(opened: Opened, fingerprint: str, evaluated: Evaluated) -> str:
@@ -225,12 +220,12 @@ def _compared(opened: Opened, fingerprint: str, evaluated: Evaluated) -> str:
 
 def _write_settings(opened: Opened, folder: Path) -> None:
     """config.json, generation_config.json, and the code of models that bring their own."""
-    pair, config = opened.weights.pair, opened.weights.pair.config
+    pair = opened.weights.pair
+    config = copy.deepcopy(pair.config)
     config.dtype = opened.weights.dtype
     config.architectures = [opened.cls.__name__]
     config.save_pretrained(folder)
-    adapter = opened.args.peft is not None
-    sides = (pair.base,) if adapter else (pair.instruct, pair.base)
+    sides = (pair.base,) if pair.is_lora else (pair.instruct, pair.base)
     generation: dict[str, Any] = next(
         filter(None, (side.read_json("generation_config.json") for side in sides)), {}
     )
@@ -259,20 +254,13 @@ def arithmetic(opened: Opened) -> str:
     )
 
 
-def parents_of(opened: Opened, checksums: dict[str, dict[str, int]]) -> list[Parent]:
+def parents_of(opened: Opened) -> tuple[Parent, ...]:
     """Both ends of the pair, for the card."""
-    pair = opened.weights.pair
-    adapter = opened.args.peft is not None
-    shas = [pair.base.fingerprint(checksums["base"])]
-    shas.append(
-        adapter_fingerprint(pair.instruct)
-        if adapter
-        else pair.instruct.fingerprint(checksums["instruct"])
+    pair, shas = opened.weights.pair, opened.weights.findings.fingerprints()
+    return tuple(
+        Parent(end.role, end.name, shas[end.role], bool(end.commit), read_terms(end.folder))
+        for end in (pair.base, pair.instruct)
     )
-    return [
-        Parent(side.role, side.name, sha, bool(side.commit), read_terms(side.folder))
-        for side, sha in zip((pair.base, pair.instruct), shas, strict=True)
-    ]
 
 
 def copy_files(source: Path, target: Path, patterns: tuple[str, ...]) -> None:

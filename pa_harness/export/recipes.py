@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from pa_harness.errors import ExportError, listed
 from pa_harness.export.model import copy_files, new_folder
 from pa_harness.lam.schedule import Schedule
-from pa_harness.weights.architecture import make_shell, parameter_sources
 from pa_harness.weights.methods import angle, arc
 
 if TYPE_CHECKING:
@@ -83,7 +82,7 @@ def _weights(opened: Opened) -> tuple[Any, Any]:
     if not slerp and not isinstance(lam, Schedule):
         return lam, 1 - lam
     pair = opened.weights.pair
-    _, groups = parameter_sources(make_shell(opened.cls, pair.config, pair.base), pair.base_slices)
+    _, groups = opened.sources
     if groups:
         raise ExportError(
             "--format mergekit: mergekit fuses tensors before it merges them, so a schedule on "
@@ -138,12 +137,11 @@ def _alphas(opened: Opened, settings: dict[str, Any]) -> dict[str, float]:
     """α·λ of every adapted module, by its full name."""
     from pa_harness.checkpoints.adapter import read_adapter
 
-    pair = opened.weights.pair
-    direct, _ = parameter_sources(make_shell(opened.cls, pair.config, pair.base), pair.base_slices)
+    direct, _ = opened.sources
     lams = opened.weights.per_tensor(opened.args.lam)
     rank_stabilised = settings.get("use_rslora")
     alphas = {}
-    for module, delta in read_adapter(pair.instruct).deltas.items():
+    for module, delta in read_adapter(opened.weights.pair.instruct).deltas.items():
         rank = delta.right.shape[0]
         alpha = delta.scaling * (rank**0.5 if rank_stabilised else rank)
         alphas[module] = alpha * lams[direct[f"{module}.weight"]]

@@ -9,10 +9,10 @@ from dataclasses import asdict
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
+from lm_eval.api.model import LM
 from lm_eval.utils import simple_parse_args_string
 
 from pa_harness import __version__
-from pa_harness.checkpoints.adapter import adapter_fingerprint
 from pa_harness.checkpoints.vocabulary import (
     check_vocabulary,
     ids_without_rows,
@@ -21,6 +21,7 @@ from pa_harness.checkpoints.vocabulary import (
     tokenizer_digest,
 )
 from pa_harness.errors import PAHarnessError
+from pa_harness.lam.reading import read_lam
 from pa_harness.lam.schedule import Schedule
 from pa_harness.weights.opening import adapted_weights, tokenizer_source
 
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(f"lm_eval.{__name__}")  # so that lm-eval's settings apply
 
 
-class AdaptedModel:
+class AdaptedModel(LM):
     """λ, identity, metadata and answer cache of a model. A subclass has it do the answering.
 
     Attributes:
@@ -76,8 +77,46 @@ class AdaptedModel:
     def set_cache_hook(self, cache_hook: Any) -> None:
         """Give every pair and λ a table of its own in a --use_cache file."""
         self._hook = cache_hook
-        separate_cache(cache_hook, self.identity)
-        super().set_cache_hook(cache_hook)  # type: ignore[misc] # lm-eval's model has it
+        _separate_cache(cache_hook, self.identity)
+        super().set_cache_hook(cache_hook)
+
+    def set_lam(self, lam: Lam | dict[str, Any] | str) -> None:
+        """Change λ in place, from the originals; neither model nor tokenizer is loaded again.
+
+        Args:
+            lam: any finite number, or a schedule in any form that the model argument has.
+
+        Raises:
+            ModelArgsError: not a finite number or schedule.
+            PAHarnessError: weights are off-loaded to disk, λ takes some out of the dtype's range,
+                or an engine did not take them.
+        """
+        try:
+            self._change(read_lam(lam))
+        finally:  # an interrupted change has a table of its own, which nothing is written to
+            _separate_cache(self._hook, self.identity)
+        self._warn_of_rounding()
+
+    def loglikelihood(self, requests: list[Any], disable_tqdm: bool = False) -> list[Any]:
+        """lm-eval's, of weights that have a λ."""
+        self._check_whole()
+        return list(super().loglikelihood(requests, disable_tqdm))
+
+    def loglikelihood_rolling(self, requests: list[Any], disable_tqdm: bool = False) -> list[Any]:
+        """lm-eval's, of weights that have a λ."""
+        self._check_whole()
+        return list(super().loglikelihood_rolling(requests, disable_tqdm))
+
+    def generate_until(self, requests: list[Any], disable_tqdm: bool = False) -> list[Any]:
+        """lm-eval's, of weights that have a λ."""
+        self._check_whole()
+        return list(super().generate_until(requests, disable_tqdm))
+
+    def _check_whole(self) -> None:
+        if self.lam is None:
+            raise PAHarnessError(
+                "The last change of λ did not finish, so the weights have no λ. Call set_lam again."
+            )
 
     def get_model_info(self) -> dict[str, Any]:
         """What was run, for the results file.
@@ -123,8 +162,8 @@ class AdaptedModel:
     def identity(self) -> str:
         """A digest of what can change an answer: pair, λ, arithmetic, configuration, arguments."""
         arguments = {name: value for name, value in self._given.items() if name != "lam"}
-        length: int = self.max_length  # type: ignore[attr-defined] # lm-eval's model has it
-        return _digest([self._plain_lam(), arguments, self._sides, self._fixed_info(), length])
+        fixed = self._fixed_info()
+        return _digest([self._plain_lam(), arguments, self._sides, fixed, self.max_length])
 
     def _plain_lam(self) -> float | dict[str, Any] | None:
         return self.lam.as_dict() if isinstance(self.lam, Schedule) else self.lam
@@ -151,6 +190,10 @@ class AdaptedModel:
         self._pair = self._weights.pair
         self._notes = list(self._pair.notes)
 
+    def _change(self, lam: Lam) -> None:
+        """Bring θ_λ into the model."""
+        raise NotImplementedError
+
     def _count_parameters(self) -> int:
         raise NotImplementedError
 
@@ -158,18 +201,12 @@ class AdaptedModel:
         """What the last evaluation took, for the results."""
         return {}
 
-    def _check_whole(self) -> None:
-        if self.lam is None:
-            raise PAHarnessError(
-                "The last change of λ did not finish, so the weights have no λ. Call set_lam again."
-            )
-
     def _tokenizer_checkpoint(self, tokenizer: str | None) -> Checkpoint:
         """Where the tokenizer of every λ is, after its checks; the instruct side's by default."""
         pair = self._pair
         source = tokenizer_source(tokenizer, pair)
         read_tokenizer(source, trust_remote_code=self._trust)  # for its clear error
-        if source is not pair.base and (tokenizer or self._args.peft):
+        if source is not pair.base and (tokenizer or pair.is_lora):
             self._notes += check_vocabulary(pair.base, source, trust_remote_code=self._trust)
         self._tokenizer_source = source.name
         return source
@@ -180,18 +217,13 @@ class AdaptedModel:
         Args:
             rows: of the embedding.
         """
-        args, pair, sums = self._args, self._pair, self._weights.findings.checksums
+        pair, shas = self._pair, self._weights.findings.fingerprints()
         self._stops = stop_ids(pair.base, pair.instruct, self.tokenizer)
         self._tokenizer_digest = tokenizer_digest(self.tokenizer)
         settings = {k: v for k, v in pair.config.to_dict().items() if k != "_name_or_path"}
         self._config_digest = _digest(settings)
         self._notes += ids_without_rows(self.tokenizer, rows)
-        self._sides = {"base": _side(pair.base, pair.base.fingerprint(sums["base"]))}
-        if args.peft:
-            self._sides["peft"] = _side(pair.instruct, adapter_fingerprint(pair.instruct))
-        else:
-            fingerprint = pair.instruct.fingerprint(sums["instruct"])
-            self._sides["instruct"] = _side(pair.instruct, fingerprint)
+        self._sides = {end.role: _side(end, shas[end.role]) for end in (pair.base, pair.instruct)}
         for note in self._notes:
             _log.warning("%s", note)
         self._warn_of_rounding()
@@ -235,7 +267,7 @@ def _digest(value: Any) -> str:
     return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 
-def separate_cache(hook: Any, identity: str) -> None:
+def _separate_cache(hook: Any, identity: str) -> None:
     """Point a --use_cache file at the table of one model identity.
 
     lm-eval's cache key holds no model: one file across a sweep would answer λ = 1 with the

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 from lm_eval.api.registry import register_model
 
 from pa_harness.checkpoints.vocabulary import neutral_generation_config
-from pa_harness.lam.reading import read_lam
-from pa_harness.models.adapted import AdaptedModel, separate_cache
+from pa_harness.models.adapted import AdaptedModel
 from pa_harness.models.data_parallel import DataParallelLM
 from pa_harness.models.loading import LoadedWeights
 from pa_harness.models.prefix_sharing import PrefixSharingLM
@@ -93,29 +92,8 @@ class PartiallyAdaptedLM(AdaptedModel, DataParallelLM, PrefixSharingLM):
         self._notes += notes
         return model
 
-    def _model_call(self, *args: Any, **kwargs: Any) -> Any:
-        self._check_whole()
-        return super()._model_call(*args, **kwargs)
-
-    def _model_generate(self, *args: Any, **kwargs: Any) -> Any:
-        self._check_whole()
-        return super()._model_generate(*args, **kwargs)
-
-    def set_lam(self, lam: Lam | dict[str, Any] | str) -> None:
-        """Change λ in place, from the originals; neither model nor tokenizer is loaded again.
-
-        Args:
-            lam: any finite number, or a schedule in any form that the model argument has.
-
-        Raises:
-            ModelArgsError: not a finite number or schedule.
-            PAHarnessError: weights are off-loaded to disk.
-        """
-        try:
-            self._weights.set_lam_(self.model, read_lam(lam))
-        finally:  # an interrupted change has a table of its own, which nothing is written to
-            separate_cache(self._hook, self.identity)
-        self._warn_of_rounding()
+    def _change(self, lam: Lam) -> None:
+        self._weights.set_lam_(self.model, lam)
 
     def _count_parameters(self) -> int:
         return int(self.model.num_parameters())

@@ -6,6 +6,7 @@ What holds the tensors then brings them there: a transformers model (`models.loa
 
 from __future__ import annotations
 
+import hashlib
 import math
 from typing import TYPE_CHECKING
 
@@ -15,11 +16,13 @@ from pa_harness.errors import PairError
 from pa_harness.lam.reading import check_lam
 from pa_harness.lam.schedule import Schedule
 from pa_harness.weights.effective_lam import EffectiveLam, Moments, effective_lam, moments
-from pa_harness.weights.inspection import Findings, weights_fingerprint
+from pa_harness.weights.inspection import Findings
 from pa_harness.weights.interpolation import interpolate_, tensor_seed
 from pa_harness.weights.methods import Method, Setting
 
 if TYPE_CHECKING:
+    from collections.abc import Container
+
     from pa_harness.checkpoints.pair import Pair
     from pa_harness.checkpoints.slices import Slice
     from pa_harness.lam.schedule import Lam
@@ -88,10 +91,18 @@ class AdaptedWeights:
         total = sum(share for _, share in shares)
         return sum(lam * share for lam, share in shares) / total if total else math.nan
 
-    def fingerprint(self) -> str:
-        """A digest of θ_λ as written; empty where that was not wholly on the CPU."""
+    def fingerprint(self, among: Container[str] | None = None) -> str:
+        """A digest of θ_λ as written; empty where that was not wholly on the CPU.
+
+        Args:
+            among: the checkpoint keys that count; None for all that were written.
+        """
         written = self.findings.written
-        return weights_fingerprint(written) if written.keys() == self._moments.keys() else ""
+        if written.keys() != self._moments.keys():
+            return ""
+        keys = sorted(key for key in written if among is None or key in among)
+        lines = "\n".join(f"{key} {written[key]}" for key in keys)
+        return "weights-" + hashlib.sha256(lines.encode()).hexdigest()[:16]
 
     def ends(self, key: str) -> tuple[Slice, Slice]:
         """θ_base and θ_instruct of one checkpoint key."""

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING
 
-from pa_harness.checkpoints.adapter import LoraSlice
+from pa_harness.checkpoints.adapter import LoraSlice, adapter_fingerprint
 from pa_harness.checkpoints.checkpoint import checksum, is_finite
 from pa_harness.errors import CheckpointError, PAHarnessError, PairError, listed
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     import torch
 
     from pa_harness.checkpoints.pair import Pair
@@ -62,6 +59,14 @@ class Findings:
         if self._check_finite and not 0 <= lam <= 1 and not is_finite(out):
             self._overflowed[key] = lam
 
+    def fingerprints(self) -> dict[str, str]:
+        """By side: its commit hash, or for a local folder a digest of its content."""
+        base, instruct = self._pair.base, self._pair.instruct
+        found = {base.role: base.fingerprint(self.checksums["base"])}
+        if self._pair.is_lora:
+            return {**found, instruct.role: adapter_fingerprint(instruct)}
+        return {**found, instruct.role: instruct.fingerprint(self.checksums["instruct"])}
+
     def check_read(self) -> None:
         """Refuse checkpoints with NaN or Inf, and a pair of equal ones.
 
@@ -95,13 +100,3 @@ class Findings:
                 f"λ={lams} takes {len(beyond)} tensors out of the range of {dtype}:\n"
                 f"{listed(sorted(beyond))}\nUse a smaller λ, or dtype=float32."
             )
-
-
-def weights_fingerprint(checksums: Mapping[str, int]) -> str:
-    """A digest of named tensors.
-
-    Args:
-        checksums: per checkpoint key, `checksum` of the tensor.
-    """
-    lines = "\n".join(f"{key} {checksums[key]}" for key in sorted(checksums))
-    return "weights-" + hashlib.sha256(lines.encode()).hexdigest()[:16]

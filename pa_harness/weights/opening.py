@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from pa_harness.checkpoints.checkpoint import Checkpoint
+    from pa_harness.weights.architecture import Sources
     from pa_harness.weights.arguments import ModelArgs
 
 _log = logging.getLogger(f"lm_eval.{__name__}")  # so that lm-eval's settings apply
@@ -47,6 +49,17 @@ class Opened:
     cls: type[PreTrainedModel]
     tokenizer: Checkpoint
     trust_remote_code: bool
+
+    @cached_property
+    def shell(self) -> PreTrainedModel:
+        """The architecture, without weights."""
+        pair = self.weights.pair
+        return make_shell(self.cls, pair.config, pair.base)
+
+    @cached_property
+    def sources(self) -> Sources:
+        """Which checkpoint tensors its parameters are made of (see `parameter_sources`)."""
+        return parameter_sources(self.shell, self.weights.pair.base_slices)
 
 
 def open_weights(model_args: Mapping[str, Any]) -> Opened:

@@ -18,8 +18,7 @@ from lm_eval.api.registry import register_model
 
 from pa_harness.checkpoints.vocabulary import neutral_generation_config, read_tokenizer, stop_ids
 from pa_harness.errors import PAHarnessError, missing_extra
-from pa_harness.lam.reading import read_lam
-from pa_harness.models.adapted import AdaptedModel, separate_cache
+from pa_harness.models.adapted import AdaptedModel
 from pa_harness.models.vllm.arguments import PLACEMENT, parse_for_engine, room_to_score
 from pa_harness.models.vllm.weights import EngineWeights
 from pa_harness.models.vllm.worker import EXTENSION
@@ -111,22 +110,6 @@ class PartiallyAdaptedVLLM(AdaptedModel, VLLM):
             {k: v for k, v in more.items() if k not in ("batch_size", "max_batch_size", "device")},
         )
 
-    def set_lam(self, lam: Lam | dict[str, Any] | str) -> None:
-        """Change λ in the running engine, from the originals.
-
-        Args:
-            lam: any finite number, or a schedule in any form that the model argument has.
-
-        Raises:
-            ModelArgsError: not a finite number.
-            PAHarnessError: the engine did not take the weights.
-        """
-        try:
-            self._change(read_lam(lam))
-        finally:  # an interrupted change has a table of its own, which nothing is written to
-            separate_cache(self._hook, self.identity)
-        self._warn_of_rounding()
-
     def loglikelihood(
         self, requests: list[Any], disable_tqdm: bool = False
     ) -> list[tuple[float, bool]]:
@@ -193,7 +176,6 @@ class PartiallyAdaptedVLLM(AdaptedModel, VLLM):
         generate: bool = False,
         sampling_params: Any = None,
     ) -> Any:
-        self._check_whole()
         if generate:
             outputs = self._ask(requests, sampling_params)
             for output in outputs:  # the texts HFLM would give for these tokens
