@@ -13,11 +13,9 @@ from pa_harness.weights.methods import angle, arc
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from pa_harness.checkpoints.checkpoint import Checkpoint
-    from pa_harness.checkpoints.pair import Pair
     from pa_harness.weights.opening import Opened
 
-_DTYPES = {"torch.float32": "float32", "torch.bfloat16": "bfloat16", "torch.float16": "float16"}
+_DTYPES = ("float32", "bfloat16", "float16")  # mergekit's
 
 
 def write_mergekit(opened: Opened, folder: Path) -> str:
@@ -43,8 +41,8 @@ def write_mergekit(opened: Opened, folder: Path) -> str:
             "method=low_rank, rounding=stochastic and extra_rows=copy). Export the model itself, "
             "--format hf."
         )
-    dtype = _DTYPES.get(str(weights.dtype))
-    if dtype is None:
+    dtype = str(weights.dtype).removeprefix("torch.")
+    if dtype not in _DTYPES:
         raise ExportError(f"mergekit has no dtype {weights.dtype}. Pass --dtype float32.")
     content = {**_merge(opened), "dtype": dtype}
     text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
@@ -55,7 +53,8 @@ def write_mergekit(opened: Opened, folder: Path) -> str:
 
 def _merge(opened: Opened) -> dict[str, Any]:
     """Settings for mergekit; the first model gives it configuration and tokenizer."""
-    instruct, base = (str(side.folder) for side in _sides(opened))
+    pair = opened.weights.pair
+    instruct, base = str(pair.instruct.folder), str(pair.base.folder)
     weights = _weights(opened)
     if opened.args.method == "trim":
         numbers = {"weight": weights[0], "density": opened.args.density}
@@ -72,16 +71,11 @@ def _merge(opened: Opened) -> dict[str, Any]:
     }
 
 
-def _sides(opened: Opened) -> tuple[Checkpoint, Checkpoint]:
-    return opened.weights.pair.instruct, opened.weights.pair.base
-
-
 def _weights(opened: Opened) -> tuple[Any, Any]:
     """Of instruct and base: a number, or one per tensor by its full name (the first match wins)."""
     lam, slerp = opened.args.lam, opened.args.method == "slerp"
     if not slerp and not isinstance(lam, Schedule):
         return lam, 1 - lam
-    pair = opened.weights.pair
     _, groups = opened.sources
     if groups:
         raise ExportError(
@@ -90,15 +84,12 @@ def _weights(opened: Opened) -> tuple[Any, Any]:
             "Export the model itself, --format hf."
         )
     lams = opened.weights.per_tensor(lam)
-    shares = {key: arc(_angle(pair, key) if slerp else 0.0, lams[key]) for key in lams}
+    ends = opened.weights.ends
+    shares = {key: arc(angle(*ends(key)) if slerp else 0.0, lams[key]) for key in lams}
     # A filter matches the names that contain it: the longest come first.
     ordered = sorted(lams, key=lambda key: (-len(key), key))
     base, instruct = ([{"filter": k, "value": shares[k][side]} for k in ordered] for side in (0, 1))
     return instruct, base
-
-
-def _angle(pair: Pair, key: str) -> float:
-    return angle(pair.base_slices[key], pair.instruct_slices[key])
 
 
 def write_adapter(opened: Opened, folder: Path) -> str:

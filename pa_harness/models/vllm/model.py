@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import shutil
 import tempfile
 from dataclasses import asdict, fields
@@ -110,25 +111,20 @@ class PartiallyAdaptedVLLM(AdaptedModel, VLLM):
             {k: v for k, v in more.items() if k not in ("batch_size", "max_batch_size", "device")},
         )
 
-    def loglikelihood(
-        self, requests: list[Any], disable_tqdm: bool = False
-    ) -> list[tuple[float, bool]]:
+    def loglikelihood(self, requests: list[Any], disable_tqdm: bool = False) -> list[Any]:
         """lm-eval's; the bars of the engine are as quiet as its own."""
-        self._quiet = disable_tqdm
-        with self._to_score():
-            answers: list[tuple[float, bool]] = super().loglikelihood(requests, disable_tqdm)
-        return answers
+        with self._to_score(disable_tqdm):
+            return super().loglikelihood(requests, disable_tqdm)
 
-    def loglikelihood_rolling(self, requests: list[Any], disable_tqdm: bool = False) -> list[float]:
+    def loglikelihood_rolling(self, requests: list[Any], disable_tqdm: bool = False) -> list[Any]:
         """lm-eval's, in the windows of HFLM."""
-        self._quiet = disable_tqdm
-        with self._to_score():
-            sums: list[float] = super().loglikelihood_rolling(requests, disable_tqdm)
-        return sums
+        with self._to_score(disable_tqdm):
+            return super().loglikelihood_rolling(requests, disable_tqdm)
 
     @contextlib.contextmanager
-    def _to_score(self) -> Iterator[None]:
+    def _to_score(self, quiet: bool) -> Iterator[None]:
         """While prompts are scored, the engine's own length."""
+        self._quiet = quiet
         if not self._room:
             yield
             return
@@ -138,11 +134,10 @@ class PartiallyAdaptedVLLM(AdaptedModel, VLLM):
         finally:
             self._max_length -= self._room
 
-    def generate_until(self, requests: list[Any], disable_tqdm: bool = False) -> list[str]:
+    def generate_until(self, requests: list[Any], disable_tqdm: bool = False) -> list[Any]:
         """lm-eval's; the bars of the engine are as quiet as its own."""
         self._quiet = disable_tqdm
-        texts: list[str] = super().generate_until(requests, disable_tqdm)
-        return texts
+        return super().generate_until(requests, disable_tqdm)
 
     @staticmethod
     def modify_gen_kwargs(
@@ -249,8 +244,6 @@ class PartiallyAdaptedVLLM(AdaptedModel, VLLM):
         neutral_generation_config(stops, read, pair.config).save_pretrained(folder)
 
     def _count_parameters(self) -> int:
-        import math
-
         return sum(math.prod(each.get_shape()) for each in self._pair.base_slices.values())
 
     def _cost_info(self) -> dict[str, Any]:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from pa_harness.lam.schedule import Lam
 
-Report = dict[str, list[str]]  # of one worker: `read` keys, `missing` parameters
+Taken = dict[str, list[str]]  # by one worker: the keys it `read`; parameters `missing`
 
 
 class EngineWeights(AdaptedWeights):
@@ -28,7 +28,7 @@ class EngineWeights(AdaptedWeights):
         self.findings.check_read()
 
     def send(
-        self, lam: Lam, to_workers: Callable[[Mapping[str, float]], Sequence[Report]]
+        self, lam: Lam, to_workers: Callable[[Mapping[str, float]], Sequence[Taken]]
     ) -> list[str]:
         """Change λ in the engine, from the originals.
 
