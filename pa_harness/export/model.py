@@ -246,8 +246,7 @@ def arithmetic(opened: Opened) -> str:
     lam_eff = opened.weights.effective_lam().lam_eff
     effective = "" if lam_eff != lam_eff else f"; λ_eff = {lam_eff:.6g} after rounding"
     method = opened.args.setting
-    numbers = {"rank": method.rank, "energy": method.energy, "density": method.density}
-    given = "".join(f", {name} {value}" for name, value in numbers.items() if value is not None)
+    given = "".join(f", {name} {value}" for name, value in method.numbers.items())
     return (
         f"method {method.name}{given}; one fp32 lerp per element, rounded {rounding} to "
         f"{opened.weights.dtype}{effective} (torch {torch.__version__})"

@@ -73,9 +73,20 @@ class Rule:
             and re.search(self.pattern, key) is not None
         )
 
+    def as_dict(self) -> dict[str, Any]:
+        """As JSON and YAML hold it."""
+        lam = self.lam
+        found = {
+            "module": list(self.modules),
+            "layers": list(self.layers),
+            "pattern": self.pattern,
+            "lam": {lam.form: list(lam.numbers)} if isinstance(lam, ByLayer) else lam,
+        }
+        return {name: value for name, value in found.items() if value not in ([], "")}
+
     def __str__(self) -> str:
         """As it was written, on one line."""
-        return json.dumps(_rule_dict(self))
+        return json.dumps(self.as_dict())
 
 
 @dataclass(frozen=True)
@@ -92,7 +103,7 @@ class Schedule:
         if self.knobs:
             found["knobs"] = dict(self.knobs)
         if self.rules:
-            found["rules"] = [_rule_dict(rule) for rule in self.rules]
+            found["rules"] = [rule.as_dict() for rule in self.rules]
         return found
 
     def with_knob(self, name: str, value: float) -> Schedule:
@@ -149,17 +160,6 @@ class Schedule:
 
 
 Lam = float | Schedule
-
-
-def _rule_dict(rule: Rule) -> dict[str, Any]:
-    lam = rule.lam
-    found = {
-        "module": list(rule.modules),
-        "layers": list(rule.layers),
-        "pattern": rule.pattern,
-        "lam": {lam.form: list(lam.numbers)} if isinstance(lam, ByLayer) else lam,
-    }
-    return {name: value for name, value in found.items() if value not in ([], "")}
 
 
 def _no_match(rule: Rule, names: list[str], layers: int) -> str:

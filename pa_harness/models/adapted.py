@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from pa_harness.lam.schedule import Lam
     from pa_harness.weights.adapted import AdaptedWeights
     from pa_harness.weights.arguments import ModelArgs
-    from pa_harness.weights.effective_lam import EffectiveLam
 
 _log = logging.getLogger(f"lm_eval.{__name__}")  # so that lm-eval's settings apply
 
@@ -137,7 +136,7 @@ class AdaptedModel(LM):
             "model_sha": self._sides["base"]["sha"],
             "lam": None if isinstance(self.lam, Schedule) else self.lam,
             "weights": self._weights.fingerprint(),
-            **self.effective_lam().as_dict(),
+            **self._weights.effective_lam().as_dict(),
             **self._sides,
             **self._fixed_info(),
             "identity": self.identity,
@@ -149,7 +148,7 @@ class AdaptedModel(LM):
             },
         }
         if self._args.lam_eff == "tensors":
-            each = self.effective_lam_per_tensor()
+            each = self._weights.effective_lam_per_tensor()
             info["lam_eff_tensors"] = {key: value.as_dict() for key, value in each.items()}
         return info
 
@@ -167,14 +166,6 @@ class AdaptedModel(LM):
 
     def _plain_lam(self) -> float | dict[str, Any] | None:
         return self.lam.as_dict() if isinstance(self.lam, Schedule) else self.lam
-
-    def effective_lam(self) -> EffectiveLam:
-        """λ_eff, rounding noise and relative delta of the whole model."""
-        return self._weights.effective_lam()
-
-    def effective_lam_per_tensor(self) -> dict[str, EffectiveLam]:
-        """The same per checkpoint tensor."""
-        return self._weights.effective_lam_per_tensor()
 
     def _open(self, args: ModelArgs, rest: Mapping[str, Any], kind: type[AdaptedWeights]) -> None:
         """The pair and its θ_λ, unread.
@@ -247,7 +238,7 @@ class AdaptedModel(LM):
     def _warn_of_rounding(self) -> None:
         if self.lam is not None:
             asked = self._weights.asked_lam()
-            for line in self.effective_lam().doubts(asked, self._weights.dtype):
+            for line in self._weights.effective_lam().doubts(asked, self._weights.dtype):
                 _log.warning("%s", line)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from lm_eval.api.registry import register_model
@@ -15,8 +17,6 @@ from pa_harness.weights.architecture import concrete_class
 from pa_harness.weights.arguments import parse
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from transformers import PreTrainedModel
 
     from pa_harness.lam.schedule import Lam
@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 _PLACEMENT = {  # arguments that say where and in what portions, not what
     *("batch_size", "max_batch_size", "device", "parallelize", "device_map", "max_memory"),
     *("max_memory_per_gpu", "max_cpu_memory", "offload_folder", "offload_buffers"),
+}
+_DECIDED = {  # by the pair and its model arguments, not by HFLM
+    *("revision", "dtype", "torch_dtype", "trust_remote_code"),
+    *("gguf_file", "quantization_config", "subfolder"),
 }
 
 
@@ -36,6 +40,7 @@ class PartiallyAdaptedLM(AdaptedModel, DataParallelLM, PrefixSharingLM):
     """
 
     NAME = "partially_adapted"
+    AUTO_MODEL_CLASS: Any
     _weights: LoadedWeights
 
     def __init__(self, /, **model_args: Any) -> None:
@@ -57,7 +62,13 @@ class PartiallyAdaptedLM(AdaptedModel, DataParallelLM, PrefixSharingLM):
         self._given = {k: v for k, v in model_args.items() if k not in _PLACEMENT}
         self._open(args, rest, LoadedWeights)
         super().__init__(pretrained=args.pretrained, revision=args.revision or "main", **rest)
-        self._finish()
+        self._describe(self.model.get_input_embeddings().weight.shape[0])
+        self.model.generation_config = neutral_generation_config(
+            self._stops, self.tokenizer, self._pair.config
+        )
+        self.model.name_or_path = args.pretrained
+        if args.keep == "memory":
+            self._weights.keep_in_memory(self.model)
         self._join()
 
     def _get_config(self, *_args: Any, **_kwargs: Any) -> None:
@@ -73,22 +84,22 @@ class PartiallyAdaptedLM(AdaptedModel, DataParallelLM, PrefixSharingLM):
         super()._create_tokenizer(pretrained, tokenizer, **kwargs)
 
     def _create_model(self, pretrained: str, **kwargs: Any) -> None:
-        auto_class = getattr(self, "AUTO_MODEL_CLASS")  # noqa: B009 -- HFLM gives it no type
-        self.AUTO_MODEL_CLASS = _StandIn(self.load_weights, auto_class)
+        auto_class = self.AUTO_MODEL_CLASS
+        load = partial(self._load, auto_class)
+        self.AUTO_MODEL_CLASS = SimpleNamespace(from_pretrained=load)
         try:
             super()._create_model(pretrained, **kwargs)
         finally:
             self.AUTO_MODEL_CLASS = auto_class
 
-    def load_weights(self, auto_class: Any, **kwargs: Any) -> PreTrainedModel:
-        """The model that HFLM evaluates, with θ_λ in it.
+    def _load(self, auto_class: Any, _pretrained: str, **kwargs: Any) -> PreTrainedModel:
+        """Stands for `from_pretrained` of the Auto class that HFLM chose: a model with θ_λ in it.
 
-        Args:
-            auto_class: the Auto class that HFLM chose.
-            kwargs: placement and attention arguments for `from_pretrained`.
+        HFLM's own placement and attention arguments arrive untouched.
         """
         cls = concrete_class(auto_class, self._pair.config, self._pair.base)
-        model, notes = self._weights.load(cls, self._args.lam, **kwargs)
+        rest = {name: value for name, value in kwargs.items() if name not in _DECIDED}
+        model, notes = self._weights.load(cls, self._args.lam, **rest)
         self._notes += notes
         return model
 
@@ -100,30 +111,3 @@ class PartiallyAdaptedLM(AdaptedModel, DataParallelLM, PrefixSharingLM):
 
     def _cost_info(self) -> dict[str, Any]:
         return self.sharing_info()
-
-    def _finish(self) -> None:
-        """What is decided once the tokenizer is complete and the weights are in place."""
-        self._describe(self.model.get_input_embeddings().weight.shape[0])
-        self.model.generation_config = neutral_generation_config(
-            self._stops, self.tokenizer, self._pair.config
-        )
-        self.model.name_or_path = self._args.pretrained
-        if self._args.keep == "memory":
-            self._weights.keep_in_memory(self.model)
-
-
-class _StandIn:
-    """Stands where HFLM expects an Auto class; HFLM's own placement arguments arrive untouched."""
-
-    _DECIDED = (  # by the pair and its model arguments, not by HFLM
-        *("revision", "dtype", "torch_dtype", "trust_remote_code"),
-        *("gguf_file", "quantization_config", "subfolder"),
-    )
-
-    def __init__(self, load: Callable[..., PreTrainedModel], auto_class: Any) -> None:
-        self._load, self._auto_class = load, auto_class
-
-    def from_pretrained(self, _name: str, **kwargs: Any) -> PreTrainedModel:
-        """The model that `load` makes of the Auto class and the arguments left to HFLM."""
-        rest = {name: value for name, value in kwargs.items() if name not in self._DECIDED}
-        return self._load(self._auto_class, **rest)

@@ -7,7 +7,6 @@ one tensor at a time is in memory beside the model.
 
 from __future__ import annotations
 
-import contextlib
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +24,7 @@ from pa_harness.weights.architecture import (
 from pa_harness.weights.interpolation import interpolate_
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from transformers import PreTrainedModel
 
@@ -254,6 +253,7 @@ def _convert_(model: PreTrainedModel, tensors: Mapping[str, Any], dtype: torch.d
     from transformers.conversion_mapping import get_model_conversion_mapping
     from transformers.core_model_loading import convert_and_load_state_dict_in_model
     from transformers.modeling_utils import LoadStateDictConfig
+    from transformers.utils import logging as untyped
 
     config = LoadStateDictConfig(
         dtype=dtype,
@@ -261,25 +261,16 @@ def _convert_(model: PreTrainedModel, tensors: Mapping[str, Any], dtype: torch.d
         weight_mapping=get_model_conversion_mapping(model),  # type: ignore[arg-type]
     )
     before = dict(model.named_parameters())
-    with _quiet():
+    logging: Any = untyped
+    shows_bars = logging.is_progress_bar_enabled()  # one per parameter
+    logging.disable_progress_bar()
+    try:
         convert_and_load_state_dict_in_model(model, dict(tensors), config)
+    finally:
+        if shows_bars:
+            logging.enable_progress_bar()
     for name, parameter in list(model.named_parameters()):
         if parameter is not before[name]:
             before[name].copy_(parameter)
             module, _, attribute = name.rpartition(".")
             setattr(model.get_submodule(module), attribute, before[name])
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """No progress bar of transformers' loader per parameter."""
-    from transformers.utils import logging as untyped
-
-    logging: Any = untyped
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if shown:
-            logging.enable_progress_bar()

@@ -52,6 +52,12 @@ class Setting:
     energy: float | None = None
     density: float | None = None
 
+    @property
+    def numbers(self) -> dict[str, float]:
+        """Those that are given, by name."""
+        numbers = {"rank": self.rank, "energy": self.energy, "density": self.density}
+        return {name: number for name, number in numbers.items() if number is not None}
+
 
 def check_setting(setting: Setting) -> None:
     """Refuse a method without its number, with another's, or with an impossible one.
@@ -59,8 +65,7 @@ def check_setting(setting: Setting) -> None:
     Raises:
         ModelArgsError: which, and what was expected.
     """
-    numbers = {"rank": setting.rank, "energy": setting.energy, "density": setting.density}
-    given = [name for name, number in numbers.items() if number is not None]
+    given = list(setting.numbers)
     expected = {"low_rank": [["rank"], ["energy"]], "trim": [["density"]]}.get(setting.name, [[]])
     if given not in expected:
         needs = " or ".join(f"{names[0]}=" if names else "none" for names in expected)
@@ -69,10 +74,10 @@ def check_setting(setting: Setting) -> None:
             f"Expected {needs}: method=low_rank,rank=16, method=low_rank,energy=0.5 or "
             "method=trim,density=0.2."
         )
-    for name in given:
-        if not 0 < (numbers[name] or 0) <= (math.inf if name == "rank" else 1):
+    for name, number in setting.numbers.items():
+        if not 0 < number <= (math.inf if name == "rank" else 1):
             limit = "1 or more" if name == "rank" else "above 0 and at most 1"
-            raise ModelArgsError(f"{name}={numbers[name]} is not possible. Expected {limit}.")
+            raise ModelArgsError(f"{name}={number} is not possible. Expected {limit}.")
 
 
 class Method:
