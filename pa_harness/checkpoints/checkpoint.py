@@ -38,7 +38,7 @@ class Checkpoint:
 
     Attributes:
         name: the hub id or folder as the user gave it.
-        role: "base", "instruct" or "peft", for messages.
+        role: what it is here, as messages say it: "base", "instruct", "peft" (an adapter), …
         folder: where its files are.
         revision: the revision asked for, None for the default or a local folder.
         commit: the resolved commit hash; None for a local folder.
