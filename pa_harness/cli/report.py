@@ -8,7 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from pa_harness.cli.verb import Verbs, add_verb
-from pa_harness.runs.scores import FORMATS, write_scores
+from pa_harness.runs.scores import write_scores
+from pa_harness.runs.tables import FORMATS
 from pa_harness.storage import plain, write_json
 
 

@@ -13,7 +13,8 @@ from pa_harness.cli.search import STOPPED, search
 from pa_harness.cli.verb import INTERRUPTED, Verbs, add_verb
 from pa_harness.errors import RunError, SweepError
 from pa_harness.registration import install
-from pa_harness.runs.scores import FORMATS, write_scores
+from pa_harness.runs.scores import write_scores
+from pa_harness.runs.tables import FORMATS
 
 _OURS = ("verb", "act", "no_report", "format", "budget", *OPTIONS)
 

@@ -23,6 +23,7 @@ from pa_harness.errors import RunError
 from pa_harness.interchange.every_eval_ever import record, source_data
 from pa_harness.interchange.lm_eval_files import from_results, is_lm_eval, read_json_file
 from pa_harness.interchange.names import short
+from pa_harness.runs.folder import RunFolder
 from pa_harness.storage import write_json, write_text
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ def measured(path: Path) -> list[Measurements]:
         raise RunError(
             f"{path} is no JSON file. Expected lm-eval's results: a file, a folder, a sweep."
         )
-    files = sorted(path.rglob("results*.json")) if path.is_dir() else [path]
+    files = RunFolder(path).results_files() if path.is_dir() else [path]
     found: dict[tuple[str, str, str], Measurements] = {}
     for file in sorted(files, key=lambda file: file.name):
         content = read_json_file(file)

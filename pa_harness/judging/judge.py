@@ -24,7 +24,8 @@ from pa_harness.judging.outputs import TASK, read_outputs
 from pa_harness.judging.published import check_gamed
 from pa_harness.judging.reference import GPT4, find_reference
 from pa_harness.judging.rows import Judge, judgement_rows
-from pa_harness.runs.judgements import Judged, Judgement, write_judgements
+from pa_harness.runs.folder import RunFolder
+from pa_harness.runs.judgements import VERDICTS, Judged, JudgeFolder, Judgement
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -60,7 +61,7 @@ class JudgeSettings:
     def folder(self) -> Path:
         """Where judgements are kept."""
         beside = self.run.parent if self.run.is_file() else self.run
-        return self.output_path or beside / "judgements"
+        return self.output_path or RunFolder(beside).judgements_folder
 
 
 @dataclass
@@ -127,7 +128,7 @@ def plan(settings: JudgeSettings) -> Plan:
             "it by --price PROMPT,COMPLETION, dollars per million tokens."
         )
     reference = find_reference(settings.reference, outputs)
-    kept = Verdicts(settings.cache or settings.folder / "verdicts.sqlite")
+    kept = Verdicts(settings.cache or settings.folder / VERDICTS)
     made = Plan(settings, outputs, reference, annotator, price, kept)
     asked: set[str] = set()
     for each in outputs:
@@ -205,7 +206,7 @@ def judge(made: Plan) -> tuple[Path, list[Judgement]]:
     rows, gamed = judgement_rows(judge_, made.outputs, judged)
     folder = made.settings.folder / made.name
     record = {**_record(made), "answered_by": sorted(answered_by), "length_control": gamed}
-    write_judgements(folder, record, rows, judged, made.settings.task)
+    JudgeFolder(folder).write(record, rows, judged, made.settings.task)
     return folder, rows
 
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pa_harness.judging.alpaca import AlpacaEval, Pair, length_control_refusal
-from pa_harness.judging.comparable import COMPARABLE, NOT_COMPARABLE, comparable
+from pa_harness.judging.comparable import comparable
 from pa_harness.judging.published import BASELINE, INSTRUCTIONS, find_gamed
-from pa_harness.judging.win_rate import ALL, against_instruct, win_rate
-from pa_harness.runs.judgements import Judgement
+from pa_harness.judging.win_rate import against_instruct, win_rate
+from pa_harness.runs.judgements import ALL, COMPARABLE, NOT_COMPARABLE, Judgement
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

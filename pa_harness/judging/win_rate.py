@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
 
 REPLICATES = 2000
-ALL = "all"  # the subset of all instructions
 
 
 @dataclass(frozen=True)

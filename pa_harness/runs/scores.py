@@ -6,23 +6,19 @@ and everything that compares, plots or reports reads only those rows.
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 import math
-from dataclasses import asdict, dataclass, fields
-from typing import TYPE_CHECKING, Any, TextIO
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-from pa_harness.errors import RunError, first_line
-from pa_harness.storage import plain, write_text, write_with
+from pa_harness.errors import RunError
+from pa_harness.runs.tables import read_table, write_table
 from pa_harness.tasks.average import JUDGED, counted_as
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
 _NAN = math.nan
-FORMATS = ("parquet", "csv", "jsonl")
 
 
 @dataclass(frozen=True)
@@ -57,9 +53,6 @@ class Score:
     def key(self) -> str:
         """The metric as lm-eval writes it: ``metric,filter``."""
         return f"{self.metric},{self.filter}"
-
-
-_TYPES = {field.name: str(field.type) for field in fields(Score)}
 
 
 def from_lm_eval(results: Mapping[str, Any]) -> list[Score]:
@@ -152,25 +145,7 @@ def write_scores(scores: Sequence[Score], path: Path) -> None:
     Raises:
         RunError: another suffix.
     """
-    kind = path.suffix.removeprefix(".")
-    if kind == "parquet":
-        write_with(path, lambda temporary: _write_parquet(scores, temporary))
-    elif kind == "jsonl":
-        lines = [json.dumps(plain(score), ensure_ascii=False) for score in scores]
-        write_text(path, "".join(f"{line}\n" for line in lines))
-    elif kind == "csv":
-        write_text(path, scores_csv(scores))
-    else:
-        raise RunError(
-            f"{path}: a table of scores is written as one of .{', .'.join(FORMATS)}, not {kind!r}."
-        )
-
-
-def scores_csv(scores: Sequence[Score]) -> str:
-    """The table as CSV text."""
-    buffer = io.StringIO()
-    _to_csv(scores, buffer)
-    return buffer.getvalue()
+    write_table(Score, scores, path)
 
 
 def read_scores(path: Path) -> list[Score]:
@@ -179,58 +154,9 @@ def read_scores(path: Path) -> list[Score]:
     Raises:
         RunError: it is not there, or not such a table.
     """
-    try:
-        rows = _rows(path)
-        return [Score(**{name: _typed(name, row[name]) for name in _TYPES}) for row in rows]
-    except FileNotFoundError:
+    if not path.exists():
         raise RunError(
             f"{path} does not exist. It is written at the end of a sweep: run `pa-harness sweep` "
             "with this --output_path, or name the folder of one that was."
-        ) from None
-    except (OSError, KeyError, ValueError, TypeError) as error:
-        raise RunError(
-            f"{path} is not a table of scores ({type(error).__name__}: {first_line(error)}). Name "
-            "a table that a sweep wrote."
-        ) from None
-
-
-def _typed(name: str, value: Any) -> Any:
-    """A cell in the field's own type; csv has texts only, jsonl null for NaN."""
-    kind = _TYPES[name]
-    if kind == "float":
-        return _NAN if value in (None, "") else float(value)
-    if kind == "int":
-        return int(value)
-    if kind == "bool":
-        return value if isinstance(value, bool) else str(value) == "True"
-    return str(value)
-
-
-def _write_parquet(scores: Sequence[Score], path: Path) -> None:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    kinds = {"float": pa.float64(), "int": pa.int64(), "bool": pa.bool_(), "str": pa.string()}
-    schema = pa.schema([(name, kinds[kind]) for name, kind in _TYPES.items()])
-    columns = {name: [getattr(score, name) for score in scores] for name in _TYPES}
-    pq.write_table(pa.table(columns, schema=schema), path)
-
-
-def _to_csv(scores: Sequence[Score], file: TextIO) -> None:
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(_TYPES)
-    for score in scores:
-        values = asdict(score).values()
-        writer.writerow("" if value != value else value for value in values)
-
-
-def _rows(path: Path) -> Iterable[Mapping[str, Any]]:
-    if path.suffix == ".parquet":
-        import pyarrow.parquet as pq
-
-        rows: list[dict[str, Any]] = pq.read_table(path).to_pylist()
-        return rows
-    with path.open(newline="", encoding="utf-8") as file:
-        if path.suffix == ".jsonl":
-            return [json.loads(line) for line in file]
-        return list(csv.DictReader(file))
+        )
+    return read_table(Score, path, "Name a table that a sweep wrote.")

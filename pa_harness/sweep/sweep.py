@@ -12,7 +12,7 @@ from pa_harness import __version__, processes
 from pa_harness.errors import SweepError
 from pa_harness.runs.documents import write_documents
 from pa_harness.runs.folder import RunFolder, read_json
-from pa_harness.runs.scores import Score, from_lm_eval, read_scores, write_scores
+from pa_harness.runs.scores import Score, from_lm_eval, write_scores
 from pa_harness.storage import sole_writer, write_json, write_text
 from pa_harness.sweep.unit import assemble, unit_documents
 from pa_harness.sweep.worker import UnitWorker
@@ -65,7 +65,7 @@ def sweep(
         folder.open_(settings, _provenance(folder, command))
         if folder.scores_file.exists():
             processes.agree([])
-            return read_scores(folder.scores_file)
+            return folder.scores()
         workload = load_tasks(settings)
         missing = processes.agree(_missing(folder, settings, workload))
         if missing and cluster is not None:

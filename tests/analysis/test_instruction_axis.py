@@ -14,7 +14,7 @@ from pa_harness.analysis.reading import read_trajectory
 from pa_harness.cli.main import main
 from pa_harness.errors import RunError
 from pa_harness.runs.documents import write_documents
-from pa_harness.runs.judgements import Judged, Judgement, write_judgements
+from pa_harness.runs.judgements import Judged, JudgeFolder, Judgement
 from pa_harness.runs.samples import DocumentValues
 from pa_harness.runs.scores import Score, write_scores
 
@@ -65,7 +65,7 @@ def add_judge(
             Judgement(**{**empty, **texts, **numbers, "subset": subset})
             for subset in ("all", "koala")
         ]
-    write_judgements(run / "judgements" / name, {}, rows, judged, "pa_alpaca_eval")
+    JudgeFolder(run / "judgements" / name).write({}, rows, judged, "pa_alpaca_eval")
 
 
 def shown(run: Path, verb: str, *more: str) -> Any:

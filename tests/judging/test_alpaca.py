@@ -22,7 +22,7 @@ from pa_harness.judging import alpaca
 from pa_harness.judging.alpaca import AlpacaEval, Pair, length_control_refusal
 from pa_harness.judging.annotator import OFFICIAL, find_annotator
 from pa_harness.judging.asking.request import Request, completion_of
-from pa_harness.runs.judgements import judge_folders, read_judgements
+from pa_harness.runs.folder import RunFolder
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -194,8 +194,8 @@ def test_binary_verdicts_from_the_cache(tmp_path: Path) -> None:
         assert main(command) == 0
         assert main(command) == 0
         assert fake.requests == 12
-    (folder,) = judge_folders(run)
-    row = read_judgements(folder)[0]
+    (judge,) = RunFolder(run).judgements()
+    row = judge.judgements()[0]
     assert row.win_rate == row.discrete_win_rate
     assert row.n_parsed == 6
 

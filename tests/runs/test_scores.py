@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pa_harness.errors import RunError
-from pa_harness.runs.scores import FORMATS, Score, from_lm_eval, read_scores, write_scores
+from pa_harness.runs.scores import Score, from_lm_eval, read_scores, write_scores
+from pa_harness.runs.tables import FORMATS
 
 if TYPE_CHECKING:
     from pathlib import Path
