@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pa_harness.analysis.resampling import generator, intervals, replicate_means
+from pa_harness.analysis.resampling import differences, generator, replicate_means
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -85,7 +85,5 @@ def against_instruct(
     if common.shape[1] < 2:
         return None
     one = list(lams).index(1.0)
-    estimate = common.mean(axis=1)
     drawn = replicate_means(common, replicates, generator(seed, "win rate"))
-    found = intervals(estimate - estimate[one], drawn - drawn[:, [one]])
-    return Differences(found, common.shape[1])
+    return Differences(differences(common.mean(axis=1), drawn, one), common.shape[1])
