@@ -16,7 +16,7 @@ from pa_harness.errors import RunError, first_line, listed
 from pa_harness.judging.asking.request import verdict_of
 from pa_harness.lam.grid import lam_name
 from pa_harness.runs.folder import RunFolder
-from pa_harness.runs.scores import from_lm_eval, task_facts
+from pa_harness.runs.scores import lam_of, task_facts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -121,8 +121,7 @@ def _from_log(log: Path, results_file: Path, task: str) -> Outputs:
             f"{first_line(error)}). Its documents must have an instruction, and each sample its "
             "text in filtered_resps."
         ) from None
-    scores = from_lm_eval(results)
-    lam = next((score.lam for score in scores if score.task == task), _lam(results))
+    lam = lam_of(results)
     name = str(results.get("model_name") or results["config"].get("model") or log.parent.name)
     facts = task_facts(task, results)
     template = facts.get("chat_template") or results.get("chat_template")
@@ -134,14 +133,6 @@ def _from_log(log: Path, results_file: Path, task: str) -> Outputs:
         chat_template=bool(template),
         decoding=_decoding(first),
     )
-
-
-def _lam(results: Mapping[str, Any]) -> float:
-    """λ of results without a number for the task (``--predict_only``)."""
-    config = results.get("config") or {}
-    arguments = config.get("model_args")
-    lam = config.get("lam", arguments.get("lam") if isinstance(arguments, dict) else None)
-    return float(lam) if isinstance(lam, (int, float, str)) else math.nan
 
 
 def _answer(sample: Mapping[str, Any]) -> Answer:

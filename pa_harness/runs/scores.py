@@ -63,13 +63,9 @@ def from_lm_eval(results: Mapping[str, Any]) -> list[Score]:
             arguments, never from a file name; task facts from the key ``pa_harness`` that a sweep
             adds, else from each task's ``metadata``.
     """
-    config = results.get("config") or {}
-    model_args = config.get("model_args")
-    if not isinstance(model_args, dict):
-        model_args = {}
-    lam = config.get("lam", model_args.get("lam"))
+    config, model_args = _config(results)
     common = {
-        "lam": _number(lam),
+        "lam": lam_of(results),
         "lam_eff": _number(config.get("lam_eff")),
         "base": _side(config, "base") or str(model_args.get("pretrained", "")),
         "instruct": _side(config, "instruct")
@@ -83,6 +79,37 @@ def from_lm_eval(results: Mapping[str, Any]) -> list[Score]:
     return scores
 
 
+def lam_of(results: Mapping[str, Any]) -> float:
+    """λ of a results dict of lm-eval; NaN where it has none, or a schedule."""
+    config, model_args = _config(results)
+    return _number(config.get("lam", model_args.get("lam")))
+
+
+def _config(results: Mapping[str, Any]) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """What was run, and the model arguments, where they are kept by name."""
+    config = results.get("config") or {}
+    model_args = config.get("model_args")
+    return config, model_args if isinstance(model_args, dict) else {}
+
+
+def main_metric(values: Mapping[str, Any], facts: Mapping[str, Any]) -> str:
+    """The metric that stands for a task: the one that is named, else its first.
+
+    Args:
+        values: lm-eval's results of the task.
+        facts: of `task_facts`.
+
+    Returns:
+        ``metric,filter``; `JUDGED` where none of its own does; empty where it has no number.
+    """
+    keys, chosen = _metrics(values), facts.get("metric")
+    return str(chosen) if chosen in (*keys, JUDGED) else next(iter(keys), "")
+
+
+def _metrics(values: Mapping[str, Any]) -> list[str]:
+    return [key for key in values if "," in key and "_stderr," not in key]
+
+
 def task_facts(task: str, results: Mapping[str, Any]) -> dict[str, Any]:
     """What is known of a task beside its numbers: metadata, and over it what the sweep decided."""
     metadata = results["configs"][task].get("metadata")
@@ -93,13 +120,11 @@ def task_facts(task: str, results: Mapping[str, Any]) -> dict[str, Any]:
 def _of_task(task: str, results: Mapping[str, Any], common: dict[str, Any]) -> list[Score]:
     values = results["results"].get(task) or {}
     facts = task_facts(task, results)
-    keys = [key for key in values if "," in key and "_stderr," not in key]
-    chosen = facts.get("metric")
-    main = chosen if chosen in keys or chosen == JUDGED else next(iter(keys), "")
+    main = main_metric(values, facts)
     up = (results.get("higher_is_better") or {}).get(task) or {}
     count = ((results.get("n-samples") or {}).get(task) or {}).get("effective")
     scores = []
-    for key in keys:
+    for key in _metrics(values):
         metric, _, name = key.partition(",")
         scores.append(
             Score(

@@ -16,7 +16,7 @@ _ROWS = 30  # tasks that the grid shows; of more, those near the one at work
 
 
 @dataclass
-class _Unit:
+class _AtWork:
     """The unit at work."""
 
     lam: float
@@ -43,7 +43,7 @@ class Progress:
         self._cells: dict[tuple[float, str], str] = {}
         self._drawn = time.monotonic()
         self._height = 0
-        self._now: _Unit | None = None
+        self._now: _AtWork | None = None
         self._tokens: Callable[[], int] = lambda: 0
         self._rate = ""  # tokens per second of the unit at work, else of the last one
         self._finished: dict[str, list[float]] = {}  # seconds of units of this session, by task
@@ -77,7 +77,7 @@ class Progress:
 
     def start_unit(self, lam: float, task: str, requests: int) -> None:
         """One task at one λ begins."""
-        self._now = _Unit(lam, task, max(requests, 1), time.monotonic(), self._tokens())
+        self._now = _AtWork(lam, task, max(requests, 1), time.monotonic(), self._tokens())
         self._draw()
 
     def answered(self) -> None:
@@ -106,7 +106,7 @@ class Progress:
         self._draw()
         self._height = 0
 
-    def _measure(self, unit: _Unit) -> None:
+    def _measure(self, unit: _AtWork) -> None:
         """Tokens per second of the unit so far."""
         seconds, tokens = time.monotonic() - unit.began, self._tokens() - unit.tokens
         if tokens and seconds > 0:

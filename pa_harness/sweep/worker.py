@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 from pa_harness import processes
 from pa_harness.errors import SweepError
 from pa_harness.runs.settings import model_lam
-from pa_harness.sweep.unit import QuietModel, count_tokens, evaluate_unit
+from pa_harness.sweep.unit import evaluate_unit
 from pa_harness.sweep.workload import build_prompts, facts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pa_harness.runs.settings import SweepSettings
+    from pa_harness.sweep.unit import Unit
     from pa_harness.sweep.workload import Workload
 
 
@@ -45,7 +46,7 @@ class UnitWorker:
         self.info: dict[str, Any] = self._lm.get_model_info()
 
     def count_tokens(self) -> Callable[[], int] | None:
-        """Count the model's tokens from now on (`evaluation.count_tokens`)."""
+        """Count the model's tokens from now on (`count_tokens`)."""
         return count_tokens(self._lm)
 
     def prompts(self, name: str) -> str:
@@ -56,7 +57,7 @@ class UnitWorker:
             self._digests[name] = build_prompts(task, self._settings, self._lm, template)
         return self._digests[name]
 
-    def evaluate(self, lam: float, name: str) -> tuple[dict[str, Any], str]:
+    def evaluate(self, lam: float, name: str) -> tuple[Unit, str]:
         """The unit, and the text of its sample log."""
         self.prompts(name)
         wanted = model_lam(self._settings, lam)
@@ -65,6 +66,68 @@ class UnitWorker:
         task = self._tasks[name]
         known = facts(name, task, self._settings)
         return evaluate_unit(self._asked, task, known, self._settings)
+
+
+class QuietModel:
+    """lm-eval's model object without its progress bars, counting answers."""
+
+    def __init__(self, lm: Any, answered: Callable[[], None]) -> None:
+        self._lm = lm
+        lm.set_cache_hook(_Counter(getattr(lm, "cache_hook", None), answered))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._lm, name)
+
+    def set_cache_hook(self, hook: Any) -> None:
+        """Put lm-eval's answer cache behind the counter."""
+        self._lm.set_cache_hook(_Counter(hook, self._lm.cache_hook.answered))
+
+    def loglikelihood(self, requests: list[Any]) -> Any:
+        """As the model's, silently."""
+        return self._lm.loglikelihood(requests, disable_tqdm=True)
+
+    def loglikelihood_rolling(self, requests: list[Any]) -> Any:
+        """As the model's, silently."""
+        return self._lm.loglikelihood_rolling(requests, disable_tqdm=True)
+
+    def generate_until(self, requests: list[Any]) -> Any:
+        """As the model's, silently."""
+        return self._lm.generate_until(requests, disable_tqdm=True)
+
+
+def count_tokens(lm: Any) -> Callable[[], int] | None:
+    """Count the tokens that go through a model from now on, padding included.
+
+    Returns:
+        What gives the count so far; None for a model that is no torch module.
+    """
+    register = getattr(getattr(lm, "model", None), "register_forward_pre_hook", None)
+    if register is None:
+        return None
+    sizes: list[int] = [0]
+
+    def count(_: Any, given: tuple[Any, ...], named: dict[str, Any]) -> None:
+        tokens = named.get("input_ids", given[0] if given else None)
+        sizes[0] += 0 if tokens is None else tokens.numel()
+
+    register(count, with_kwargs=True)
+    return lambda: sizes[0]
+
+
+class _Counter:
+    """Stands where lm-eval's models report each answer to a cache."""
+
+    def __init__(self, inner: Any, answered: Callable[[], None]) -> None:
+        self._inner, self.answered = inner, answered
+
+    @property
+    def dbdict(self) -> Any:
+        return getattr(self._inner, "dbdict", None)
+
+    def add_partial(self, attribute: str, request: Any, result: Any) -> None:
+        self.answered()
+        if self._inner is not None:
+            self._inner.add_partial(attribute, request, result)
 
 
 def _load_model(settings: SweepSettings, lam: float) -> Any:
