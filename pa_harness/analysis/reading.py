@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pa_harness.analysis.trajectory import INSTRUCTION, TaskCurve, Trajectory
+from pa_harness.analysis.trajectory import TaskCurve, Trajectory
 from pa_harness.errors import RunError, listed
 from pa_harness.runs.folder import RunFolder
 from pa_harness.runs.judgements import ALL, WIN
+from pa_harness.tasks.shipped import INSTRUCTION
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -23,6 +23,7 @@ from pa_harness.analysis.resampling import (
     replicate_means,
 )
 from pa_harness.analysis.trajectory import ICL, even_suite
+from pa_harness.tasks.shipped import INSTRUCTION
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -53,6 +54,11 @@ class Curve:
     to_base: Intervals | None  # v(λ) − v(0)
     fractional: Intervals | None
     over_tasks: Intervals | None  # v(λ) − v(1) again, tasks resampled
+
+    @property
+    def few_shot(self) -> bool:
+        """Whether it measures something else than instruction following."""
+        return self.category != INSTRUCTION
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pa_harness.errors import RunError, listed
+from pa_harness.tasks.shipped import INSTRUCTION
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
 
 ICL, IF = "ICL", "IF"
-INSTRUCTION = "instruction"
 
 
 @dataclass(frozen=True)

@@ -87,7 +87,9 @@ def export_results(path: Path, kind: str, output: Path, name: str = "") -> list[
         "model_index": _model_index,
         "eval_results": _eval_results,
     }[kind]
-    files = [write(each, output / each.folder, each.identifier(name)) for each in measured(path)]
+    files = [
+        write(each, output / each.folder, each.identifier(name)) for each in read_measurements(path)
+    ]
     written = [file for file in files if file is not None]
     if not written:
         raise RunError(
@@ -97,7 +99,7 @@ def export_results(path: Path, kind: str, output: Path, name: str = "") -> list[
     return written
 
 
-def measured(path: Path) -> list[Measurements]:
+def read_measurements(path: Path) -> list[Measurements]:
     """What lm-eval's results files below a path hold, by model; newer numbers replace older."""
     if path.is_file() and path.suffix.lower() != ".json":
         raise RunError(

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from pa_harness import __version__
 from pa_harness.errors import JudgeError
-from pa_harness.judging.alpaca import AlpacaEval, Pair
+from pa_harness.judging.alpaca import AlpacaEval, Compared
 from pa_harness.judging.annotator import OFFICIAL, OPENAI_URL, find_annotator
 from pa_harness.judging.asking.price import Price, estimate, find_price
 from pa_harness.judging.asking.server import JudgeServer, Patience
@@ -121,7 +121,10 @@ def plan(settings: JudgeSettings) -> Plan:
     annotator = find_annotator(
         settings.annotator, package.configurations, settings.base_url, settings.judge_model
     )
-    price = find_price(annotator, settings.price, annotator.base_url == OPENAI_URL)
+    at_openai = annotator.base_url == OPENAI_URL
+    price = find_price(
+        annotator.model, annotator.price_per_token, settings.price, at_openai=at_openai
+    )
     if settings.max_cost is not None and price.prompt is None:
         raise JudgeError(
             f"--max_cost {settings.max_cost:g}: the price of {annotator.model} is not known. Give "
@@ -137,10 +140,10 @@ def plan(settings: JudgeSettings) -> Plan:
     return made
 
 
-def pairs(outputs: Outputs, reference: Reference) -> list[Pair]:
+def pairs(outputs: Outputs, reference: Reference) -> list[Compared]:
     """The reference's output and the model's, in the order of its documents."""
     return [
-        Pair(answer.instruction, reference.outputs[answer.instruction], answer.output)
+        Compared(answer.instruction, reference.outputs[answer.instruction], answer.output)
         for answer in outputs.answers
     ]
 

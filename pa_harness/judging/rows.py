@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pa_harness.judging.alpaca import AlpacaEval, Pair, length_control_refusal
+from pa_harness.judging.alpaca import AlpacaEval, Compared, length_control_refusal
 from pa_harness.judging.comparable import comparable
 from pa_harness.judging.published import BASELINE, INSTRUCTIONS, find_gamed
 from pa_harness.judging.win_rate import against_instruct, win_rate
@@ -111,7 +111,7 @@ def _length_controlled(
         return replace(row, lc_absent=reason)
     positions = judge.reference.positions
     ordered = sorted(annotations, key=lambda each: positions[each["instruction"]])
-    pairs = [Pair(each["instruction"], each["output_1"], each["output_2"]) for each in ordered]
+    pairs = [Compared(each["instruction"], each["output_1"], each["output_2"]) for each in ordered]
     preferences = [float(each["preference"]) for each in ordered]
     if len({len(pair.output_1) - len(pair.output_2) for pair in pairs}) == 1:
         return replace(row, lc_absent="all answers differ in length by the same")

@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING
 from pa_harness.errors import RunError
 from pa_harness.interchange.names import matching, short, suggestions
 from pa_harness.interchange.reported import UNKNOWN, YES, Reported
+from pa_harness.leaderboards.published import published_runs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from pa_harness.leaderboards.boards import Board
     from pa_harness.leaderboards.scores import BoardScore
@@ -157,15 +158,6 @@ def compare(
     """
     run = _run_of(board, contender, published)
     return [_row(score, contender, next(iter(score.task.rows(run)), None)) for score in scores]
-
-
-def published_runs(rows: Iterable[Reported]) -> list[list[Reported]]:
-    """The rows by the run that made them; models can have been submitted more than once."""
-    runs: dict[tuple[str, ...], list[Reported]] = {}
-    for row in rows:
-        key = (row.model, row.run, row.precision, row.chat_template, row.date)
-        runs.setdefault(key, []).append(row)
-    return list(runs.values())
 
 
 def _run_of(board: Board, contender: Contender, published: Sequence[Reported]) -> list[Reported]:

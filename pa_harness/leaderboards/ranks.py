@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pa_harness.interchange.names import billions, size_class
-from pa_harness.leaderboards.comparison import published_runs
+from pa_harness.leaderboards.published import published_runs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

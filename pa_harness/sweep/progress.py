@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -122,7 +123,7 @@ class Progress:
         every = len(self._lams) * sum(self._sizes.values())
         text = f"{units}/{len(self._cells)} units, {documents}/{every} documents{self._rate}"
         left = self._seconds_left()
-        return text if left is None else f"{text}, {_clock(left)} left"
+        return text if left is None else f"{text}, {timedelta(seconds=round(left))} left"
 
     def _seconds_left(self) -> float | None:
         """By what the task took at another λ, else by the documents; None if nothing is known."""
@@ -172,8 +173,3 @@ class Progress:
         if self._height:
             self._stream.write(f"\x1b[{self._height}F\x1b[J")  # up, and erase to the end
             self._height = 0
-
-
-def _clock(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes // 60}:{minutes % 60:02}:{rest:02}"

@@ -111,9 +111,9 @@ def _assembled(units: Mapping[str, Unit], workload: Workload) -> dict[str, Any]:
         every.num_fewshot[task] = unit["n-shot"]
         every.higher_is_better[task] = unit["higher_is_better"]
         every.n_samples[task] = unit["n-samples"]
-    measured = aggregate_groups(every)
+    averaged = aggregate_groups(every)
     schema: dict[str, Any] = dict(
-        measured._to_eval_results()  # noqa: SLF001 -- lm-eval's schema has no public maker
+        averaged._to_eval_results()  # noqa: SLF001 -- lm-eval's schema has no public maker
     )
     schema["task_hashes"] = {task: unit["task_hash"] for task, unit in units.items()}
     return schema

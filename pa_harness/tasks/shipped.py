@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 CATEGORIES = ("knowledge", "commonsense", "language", "symbolic", "reading", "finance")
+INSTRUCTION = "instruction"  # the category of tasks that are asked in chat format and make IF
 OTHERS = ("alpaca_eval", "open_llm")  # how folders begin whose tasks are not the benchmark's
 COLUMNS = (
     "task",

@@ -212,6 +212,6 @@ def test_the_hub_is_not_asked_about_other_instructions(monkeypatch: pytest.Monke
     def asked(name: str) -> Path:
         raise AssertionError(name)
 
-    monkeypatch.setattr(reference, "find_file", asked)
+    monkeypatch.setattr(reference, "published_file", asked)
     others = [f"instruction {number}" for number in range(805)]
     assert reference._published_order([others, others[::-1]]) is None
