@@ -88,7 +88,8 @@ def new_folder(folder: Path) -> Iterator[Path]:
     """
     folder = folder.resolve()  # "new/.." is a name, too
     try:
-        _check_free(folder)
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise ExportError(f"{folder} is there already. Choose a new folder as --output_dir.")
         working = folder.with_name(f".{folder.name}.partial")
         working.mkdir(parents=True, exist_ok=True)
         with sole_writer(working, "an export"):
@@ -112,11 +113,6 @@ def new_folder(folder: Path) -> Iterator[Path]:
             f"{folder} could not be written, and nothing was kept of it: {error}. Choose another "
             "folder as --output_dir, or make that one possible."
         ) from None
-
-
-def _check_free(folder: Path) -> None:
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise ExportError(f"{folder} is there already. Choose a new folder as --output_dir.")
 
 
 def _clear(folder: Path, only: str = "") -> None:

@@ -22,11 +22,9 @@ import numpy as np
 from pa_harness.analysis.resampling import LEVEL, Aside, generator, replicate_means
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
+    from pa_harness.analysis.resampling import Array
     from pa_harness.analysis.trajectory import Suite, TaskCurve
 
-    Array = NDArray[np.float64]
 
 # Of equal width from 0 to 1 (Guo et al. 2017, "On Calibration of Modern Neural Networks").
 BINS = 15

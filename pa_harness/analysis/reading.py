@@ -18,13 +18,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from numpy.typing import NDArray
-
+    from pa_harness.analysis.resampling import Array
     from pa_harness.runs.documents import Documents
     from pa_harness.runs.judgements import JudgeFolder
     from pa_harness.runs.scores import Score
-
-    Array = NDArray[np.float64]
 
 
 def read_trajectory(path: Path, instruction: Sequence[str] = ()) -> Trajectory:

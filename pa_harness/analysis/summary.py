@@ -26,11 +26,9 @@ from pa_harness.analysis.trajectory import ICL, even_suite
 from pa_harness.tasks.shipped import INSTRUCTION
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
+    from pa_harness.analysis.resampling import Array
     from pa_harness.analysis.trajectory import Suite, TaskCurve, Trajectory
 
-    Array = NDArray[np.float64]
 
 REPLICATES = 2000
 _FEWEST = 3  # counted tasks from which an interval over tasks is given

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from pa_harness.analysis.resampling import Array
     from pa_harness.runs.scores import Score
 
-    Array = NDArray[np.float64]
 
 ICL, IF = "ICL", "IF"
 

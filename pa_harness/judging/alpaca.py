@@ -73,11 +73,6 @@ class AlpacaEval:
             ) from None
 
     @property
-    def version(self) -> str:
-        """Of the package."""
-        return version("alpaca-eval")
-
-    @property
     def configurations(self) -> Path:
         """Its folder of annotator configurations."""
         folder: Path = self._package.constants.EVALUATORS_CONFIG_DIR

@@ -28,7 +28,7 @@ from pa_harness.runs.folder import RunFolder
 from pa_harness.runs.judgements import VERDICTS, Judged, JudgeFolder, Judgement
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from pa_harness.judging.annotator import Annotator
     from pa_harness.judging.asking.price import Estimate
@@ -255,6 +255,7 @@ def _judged(made: Plan, outputs: Outputs, answered_by: set[str]) -> Judged:
 def _record(made: Plan) -> dict[str, Any]:
     """What judge.json says, but for what only the verdicts tell."""
     annotator, reference = made.annotator, made.reference
+    packages = ("alpaca-eval", "openai", "scikit-learn") if annotator else ()
     known = annotator and {
         "name": annotator.name,
         "model": annotator.model,
@@ -273,13 +274,8 @@ def _record(made: Plan) -> dict[str, Any]:
         "task": made.settings.task,
         "price_per_million_tokens": [made.price.prompt, made.price.completion],
         "seed": made.settings.seed,
-        "versions": {"pa_harness": __version__, **_versions(annotator is not None)},
+        "versions": {"pa_harness": __version__, **{name: version(name) for name in packages}},
     }
-
-
-def _versions(asked: bool) -> dict[str, str]:
-    names: Sequence[str] = ("alpaca-eval", "openai", "scikit-learn") if asked else ()
-    return {name: version(name) for name in names}
 
 
 def _fit(text: str) -> str:

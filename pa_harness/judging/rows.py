@@ -18,18 +18,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from numpy.typing import NDArray
-
     from pa_harness.judging.annotator import Annotator
     from pa_harness.judging.outputs import Outputs
     from pa_harness.judging.published import Gamed
     from pa_harness.judging.reference import Reference
     from pa_harness.judging.win_rate import Differences
     from pa_harness.runs.judgements import Judged
-
-    Array = NDArray[np.float64]
-
-_NAN = math.nan
 
 
 @dataclass(frozen=True)
@@ -87,8 +81,8 @@ def _row(
         win_rate=found.win_rate,
         standard_error=found.standard_error,
         discrete_win_rate=found.discrete_win_rate,
-        length_controlled_winrate=_NAN,
-        lc_standard_error=_NAN,
+        length_controlled_winrate=math.nan,
+        lc_standard_error=math.nan,
         lc_absent="" if subset == ALL else "is of all instructions only",
         average_characters=_mean([len(note["output_2"]) for note, _ in chosen]),
         average_tokens=_mean([answer.tokens for _, answer in chosen]),
@@ -147,7 +141,7 @@ def _with_differences(
     found = {}
     for subset in {row.subset for row in rows}:
         chosen = [t for t in shared if subset in (ALL, texts[0][t]["dataset"])]
-        values = [[_value(each[text]["preference"]) for text in chosen] for each in texts]
+        values = [[each[text]["preference"] for text in chosen] for each in texts]
         found[subset] = against_instruct(lams, np.array(values, dtype=np.float64), seed=seed)
     return [_with_difference(row, found[row.subset], lams) for row in rows]
 
@@ -168,8 +162,4 @@ def _with_difference(row: Judgement, found: Differences | None, lams: Sequence[f
 
 
 def _mean(values: Sequence[float]) -> float:
-    return float(np.mean(values)) if values else _NAN
-
-
-def _value(verdict: float | None) -> float:
-    return _NAN if verdict is None else verdict
+    return float(np.mean(values)) if values else math.nan

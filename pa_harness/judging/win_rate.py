@@ -22,11 +22,8 @@ from pa_harness.analysis.resampling import differences, generator, replicate_mea
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from numpy.typing import NDArray
+    from pa_harness.analysis.resampling import Array, Intervals
 
-    from pa_harness.analysis.resampling import Intervals
-
-    Array = NDArray[np.float64]
 
 REPLICATES = 2000
 
@@ -55,7 +52,7 @@ def win_rate(verdicts: Sequence[float | None] | Array) -> WinRate:
     Args:
         verdicts: in [1, 2]; None or NaN where lost.
     """
-    all_of_them = np.array([math.nan if v is None else v for v in verdicts], dtype=np.float64)
+    all_of_them = np.array(verdicts, dtype=np.float64)  # None is NaN
     wins = all_of_them[~np.isnan(all_of_them)] - 1
     count = len(wins)
     if not count:

@@ -115,12 +115,9 @@ def _judged(run: RunFolder, numbers: Sequence[Reported]) -> list[Reported]:
 
 
 def _win_rate(row: Judgement, metric: str, model: Reported, source: str) -> Reported:
+    same = {name: getattr(model, name) for name in ("model", "base", "instruct", "lam", "way")}
     return Reported(
-        model=model.model,
-        base=model.base,
-        instruct=model.instruct,
-        lam=model.lam,
-        way=model.way,
+        **same,
         task="alpaca_eval",
         metric=metric,
         value=getattr(row, metric) / 100,

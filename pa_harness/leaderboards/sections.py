@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pa_harness.data_file import places
 from pa_harness.errors import RunError, listed
 from pa_harness.interchange.names import matching, suggestions
 from pa_harness.leaderboards.boards import BOARDS, NAMES
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from pa_harness.interchange.reported import Reported
     from pa_harness.leaderboards.boards import Board
 
-_NAMED = 3  # sources spelled out in a title
 RUNNABLE = {"open_llm_v1": "pa_open_llm_v1", "open_llm_v2": "leaderboard"}  # lm-eval groups
 
 
@@ -144,8 +144,7 @@ def _file_section(ours: Sequence[Contender], others: Sequence[Reported]) -> Sect
         sentence = endpoint_sentence(contender, mine)
         sentences += [sentence] if sentence else []
     sources = list(dict.fromkeys(row.source for row in others))
-    more = f" and {len(sources) - _NAMED} more" if len(sources) > _NAMED else ""
-    source = f"{', '.join(sources[:_NAMED])}{more}"
+    source = places(sources, most=3)
     if not rows:
         raise RunError(
             f"{source} shares no model and task with the results. It has the models:\n"

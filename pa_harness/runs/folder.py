@@ -26,13 +26,14 @@ from typing import TYPE_CHECKING, Any
 from pa_harness.errors import RunError, first_line, listed
 from pa_harness.lam.grid import lam_name
 from pa_harness.runs.documents import Documents
-from pa_harness.runs.judgements import JudgeFolder, judge_folders
-from pa_harness.runs.scores import Score, read_scores
+from pa_harness.runs.judgements import TABLE, JudgeFolder
+from pa_harness.runs.scores import Score
 from pa_harness.runs.settings import as_yaml, difference
+from pa_harness.runs.tables import read_table, write_table
 from pa_harness.storage import write_json, write_text
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from pa_harness.runs.settings import SweepSettings
 
@@ -67,7 +68,16 @@ class RunFolder:
         Raises:
             RunError: the sweep has not come to its end, or the file is no such table.
         """
-        return read_scores(self.scores_file)
+        if not self.scores_file.exists():
+            raise RunError(
+                f"{self.scores_file} does not exist. It is written at the end of a sweep: run "
+                "`pa-harness sweep` with this --output_path, or name the folder of one that was."
+            )
+        return read_table(Score, self.scores_file, "Name a table that a sweep wrote.")
+
+    def write_scores(self, scores: Sequence[Score], form: str = "parquet") -> None:
+        """Write the table of scores, in one of `tables.FORMATS`."""
+        write_table(Score, scores, self.scores_file.with_suffix(f".{form}"))
 
     def documents(self) -> Documents:
         """The values by document.
@@ -79,7 +89,8 @@ class RunFolder:
 
     def judgements(self) -> list[JudgeFolder]:
         """The judges of the answers, by name."""
-        return judge_folders(self.judgements_folder)
+        found = sorted(self.judgements_folder.glob(f"*/{TABLE}"))
+        return [JudgeFolder(file.parent) for file in found]
 
     def results_files(self) -> list[Path]:
         """lm-eval's results files, wherever they lie below."""

@@ -13,6 +13,8 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from pa_harness.runs.documents import Documents, write_documents
 from pa_harness.runs.samples import DocumentValues
 from pa_harness.runs.tables import read_table, write_table
@@ -26,8 +28,7 @@ ALL = "all"  # the subset of all instructions
 COMPARABLE, NOT_COMPARABLE = "comparable", "not comparable: "
 VERDICTS = "verdicts.sqlite"
 WIN = "win_rate,judge"  # of documents.parquet: the judge's probability that the model is better
-_TABLE = "judgements.parquet"  # last of a judge's files
-_NAN = math.nan
+TABLE = "judgements.parquet"  # last of a judge's files
 
 
 @dataclass(frozen=True)
@@ -50,11 +51,11 @@ class Judgement:
     average_tokens: float
     reference_characters: float
     comparable: str  # `COMPARABLE`, or `NOT_COMPARABLE` and why
-    minus_instruct: float = _NAN  # win rate less that of λ = 1, percentage points
-    low: float = _NAN  # its 95% interval, paired by instruction
-    high: float = _NAN
-    band_low: float = _NAN  # 95% for all λ at once
-    band_high: float = _NAN
+    minus_instruct: float = math.nan  # win rate less that of λ = 1, percentage points
+    low: float = math.nan  # its 95% interval, paired by instruction
+    high: float = math.nan
+    band_low: float = math.nan  # 95% for all λ at once
+    band_high: float = math.nan
     n_paired: int = 0  # instructions with a verdict at every λ
 
     @property
@@ -78,7 +79,7 @@ class JudgeFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.table_file = path / _TABLE
+        self.table_file = path / TABLE
         self.documents_file = path / "documents.parquet"
 
     def write(
@@ -118,12 +119,6 @@ class JudgeFolder:
         return Documents(self.documents_file)
 
 
-def judge_folders(judgements: Path) -> list[JudgeFolder]:
-    """The judges whose folders lie in one, by name."""
-    return [JudgeFolder(file.parent) for file in sorted(judgements.glob(f"*/{_TABLE}"))]
-
-
 def _wins(judged: Judged) -> tuple[list[int], dict[str, list[float]]]:
-    values = [each["preference"] for each in judged.annotations]
-    wins = [_NAN if value is None else value - 1 for value in values]
-    return list(range(len(wins))), {WIN: wins}
+    verdicts = np.array([each["preference"] for each in judged.annotations], dtype=np.float64)
+    return list(range(len(verdicts))), {WIN: (verdicts - 1).tolist()}  # None is NaN

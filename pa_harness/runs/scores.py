@@ -10,15 +10,10 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pa_harness.errors import RunError
-from pa_harness.runs.tables import read_table, write_table
 from pa_harness.tasks.average import JUDGED, counted_as
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from pathlib import Path
-
-_NAN = math.nan
+    from collections.abc import Mapping
 
 
 @dataclass(frozen=True)
@@ -33,11 +28,11 @@ class Score:
     metric: str
     filter: str
     value: float
-    stderr: float = _NAN
+    stderr: float = math.nan
     n: int = 0  # documents
     num_fewshot: int = 0
-    lam: float = _NAN
-    lam_eff: float = _NAN
+    lam: float = math.nan
+    lam_eff: float = math.nan
     base: str = ""
     instruct: str = ""  # or the adapter
     task_version: str = ""
@@ -46,7 +41,7 @@ class Score:
     counts_as: str = ""  # the task that this one is a part of in averages, or itself
     main: bool = False  # the metric that stands for the task in averages
     higher_is_better: bool = True
-    random_baseline: float = _NAN  # the value of guessing
+    random_baseline: float = math.nan  # the value of guessing
     chat_template: str = ""  # its name; empty for a raw prompt
 
     @property
@@ -160,28 +155,5 @@ def _number(value: object) -> float:
         try:
             return float(value)
         except ValueError:
-            return _NAN
-    return float(value) if isinstance(value, (int, float)) else _NAN
-
-
-def write_scores(scores: Sequence[Score], path: Path) -> None:
-    """Write the flat table, atomically; the suffix chooses parquet, csv or jsonl.
-
-    Raises:
-        RunError: another suffix.
-    """
-    write_table(Score, scores, path)
-
-
-def read_scores(path: Path) -> list[Score]:
-    """Read a table that `write_scores` wrote.
-
-    Raises:
-        RunError: it is not there, or not such a table.
-    """
-    if not path.exists():
-        raise RunError(
-            f"{path} does not exist. It is written at the end of a sweep: run `pa-harness sweep` "
-            "with this --output_path, or name the folder of one that was."
-        )
-    return read_table(Score, path, "Name a table that a sweep wrote.")
+            return math.nan
+    return float(value) if isinstance(value, (int, float)) else math.nan

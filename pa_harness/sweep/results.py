@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pa_harness.runs.documents import write_documents
 from pa_harness.runs.folder import read_json
 from pa_harness.runs.samples import DocumentValues
-from pa_harness.runs.scores import from_lm_eval, write_scores
+from pa_harness.runs.scores import from_lm_eval
 from pa_harness.storage import write_json
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def write_results(folder: RunFolder, settings: SweepSettings, workload: Workload
     for lam in settings.lam:
         scores += _finish_lam(folder, settings, workload, lam)
     write_documents(_documents(folder, settings, workload), folder.documents_file)
-    write_scores(scores, folder.scores_file)  # last: where it is, the sweep is complete
+    folder.write_scores(scores)  # last: where it is, the sweep is complete
     return scores
 
 
@@ -91,16 +91,7 @@ def _execution(settings: SweepSettings) -> dict[str, Any]:
 
 
 def _assembled(units: Mapping[str, Unit], workload: Workload) -> dict[str, Any]:
-    """The units of one λ in lm-eval's schema, with the groups' aggregates.
-
-    Args:
-        units: by task, as read from their files.
-        workload: its groups.
-
-    Returns:
-        results, groups, group_subtasks, configs, versions, n-shot, higher_is_better, n-samples,
-        task_hashes.
-    """
+    """The units of one λ in lm-eval's schema, with the groups' aggregates."""
     from lm_eval.evaluator_utils import EvalAcc, aggregate_groups
 
     every = EvalAcc(groups=workload.groups)

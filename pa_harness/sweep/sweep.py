@@ -51,7 +51,7 @@ def sweep(
         RunError: the folder is in use, or holds something else.
     """
     if processes.count() > 1:
-        _check_processes(settings)
+        _check_cache(settings, f"{processes.count()} processes: they")
         processes.start()
     if processes.number() > 0:
         _help(settings, progress)
@@ -81,11 +81,11 @@ def _help(settings: SweepSettings, progress: Progress) -> None:
             _evaluate(folder, settings, load_tasks(settings), missing, progress)
 
 
-def _check_processes(settings: SweepSettings) -> None:
+def _check_cache(settings: SweepSettings, several: str) -> None:
     if settings.use_cache is not None:
         raise SweepError(
-            f"use_cache={settings.use_cache} with {processes.count()} processes: they would write "
-            "to one file. Leave it out: a sweep keeps its finished units itself."
+            f"use_cache={settings.use_cache} with {several} would write to one file. Leave it "
+            "out: a sweep keeps its finished units itself."
         )
 
 
@@ -137,11 +137,7 @@ def _evaluate_on_cluster(
     from pa_harness.sweep.ray_workers import evaluate
 
     settings = cluster.settings
-    if settings.use_cache is not None:
-        raise SweepError(
-            f"use_cache={settings.use_cache} with --executor ray: several workers would write to "
-            "one file. Leave it out: a sweep keeps its finished units itself."
-        )
+    _check_cache(settings, "--executor ray: several workers")
     kept = set(_every(settings, workload)) - set(missing)
     progress.plan(settings.lam, _sizes(settings, workload), kept)
     for done in evaluate(cluster, missing, progress.note):

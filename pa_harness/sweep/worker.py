@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pa_harness import processes
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from pa_harness.runs.settings import SweepSettings
     from pa_harness.sweep.unit import Unit
     from pa_harness.sweep.workload import Workload
+
+_ASKED = ("loglikelihood", "loglikelihood_rolling", "generate_until")  # with a bar, unless told
 
 
 class UnitWorker:
@@ -46,8 +49,23 @@ class UnitWorker:
         self.info: dict[str, Any] = self._lm.get_model_info()
 
     def count_tokens(self) -> Callable[[], int] | None:
-        """Count the model's tokens from now on (`count_tokens`)."""
-        return count_tokens(self._lm)
+        """Count the tokens that go through the model from now on, padding included.
+
+        Returns:
+            What gives the count so far; None for a model that is no torch module.
+        """
+        model = getattr(self._lm, "model", None)
+        register = getattr(model, "register_forward_pre_hook", None)
+        if register is None:
+            return None
+        sizes: list[int] = [0]
+
+        def count(_: Any, given: tuple[Any, ...], named: dict[str, Any]) -> None:
+            tokens = named.get("input_ids", given[0] if given else None)
+            sizes[0] += 0 if tokens is None else tokens.numel()
+
+        register(count, with_kwargs=True)
+        return lambda: sizes[0]
 
     def prompts(self, name: str) -> str:
         """Render a task's prompts, once; the digest of all of them."""
@@ -76,42 +94,12 @@ class QuietModel:
         lm.set_cache_hook(_Counter(getattr(lm, "cache_hook", None), answered))
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._lm, name)
+        found = getattr(self._lm, name)
+        return partial(found, disable_tqdm=True) if name in _ASKED else found
 
     def set_cache_hook(self, hook: Any) -> None:
         """Put lm-eval's answer cache behind the counter."""
         self._lm.set_cache_hook(_Counter(hook, self._lm.cache_hook.answered))
-
-    def loglikelihood(self, requests: list[Any]) -> Any:
-        """As the model's, silently."""
-        return self._lm.loglikelihood(requests, disable_tqdm=True)
-
-    def loglikelihood_rolling(self, requests: list[Any]) -> Any:
-        """As the model's, silently."""
-        return self._lm.loglikelihood_rolling(requests, disable_tqdm=True)
-
-    def generate_until(self, requests: list[Any]) -> Any:
-        """As the model's, silently."""
-        return self._lm.generate_until(requests, disable_tqdm=True)
-
-
-def count_tokens(lm: Any) -> Callable[[], int] | None:
-    """Count the tokens that go through a model from now on, padding included.
-
-    Returns:
-        What gives the count so far; None for a model that is no torch module.
-    """
-    register = getattr(getattr(lm, "model", None), "register_forward_pre_hook", None)
-    if register is None:
-        return None
-    sizes: list[int] = [0]
-
-    def count(_: Any, given: tuple[Any, ...], named: dict[str, Any]) -> None:
-        tokens = named.get("input_ids", given[0] if given else None)
-        sizes[0] += 0 if tokens is None else tokens.numel()
-
-    register(count, with_kwargs=True)
-    return lambda: sizes[0]
 
 
 class _Counter:
