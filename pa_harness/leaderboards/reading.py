@@ -106,7 +106,7 @@ def _judged(run: RunFolder, numbers: Sequence[Reported]) -> list[Reported]:
             if row.subset == ALL and row.lam not in models:
                 raise RunError(
                     f"{judge.table_file} judges λ = {row.lam:g}, of which {run.path} has no "
-                    "results. Judge the run again, or take the judge's folder out of it."
+                    "results of a pair. Judge the run again, or take the judge's folder out of it."
                 )
             if row.subset == ALL:
                 source = str(judge.table_file)

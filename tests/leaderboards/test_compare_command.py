@@ -240,7 +240,7 @@ def test_judgements_of_a_run_are_compared_too(files: Path) -> None:
 
 def test_a_table_of_judgements_that_is_not_the_runs_is_named(files: Path) -> None:
     file = judged(files, 0.0, 0.3).table_file
-    message = r"judgements\.parquet judges λ = 0\.3, of which .* has no results\. Judge the run"
+    message = r"judgements\.parquet judges λ = 0\.3, of which .* has no results of a pair\. Judge"
     with pytest.raises(RunError, match=message):
         read_results([files])
     file.write_bytes(file.read_bytes()[:100])
