@@ -7,12 +7,10 @@ then given its name: a folder of that name is whole.
 from __future__ import annotations
 
 import copy
-import errno
 import json
 import logging
 import os
 import shutil
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -24,11 +22,10 @@ from pa_harness.errors import ExportError, listed
 from pa_harness.export.card import LICENCE_FILES, Facts, Parent, card, read_terms
 from pa_harness.export.shards import Spec, write_checkpoint
 from pa_harness.lam.schedule import Schedule
-from pa_harness.storage import sole_writer
+from pa_harness.storage import new_folder
 from pa_harness.weights.architecture import kept_wide
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from pa_harness.export.evaluated import Evaluated
@@ -80,46 +77,6 @@ def export_model(opened: Opened, folder: Path, shard_size: int, evaluated: Evalu
     return Exported(folder, fingerprint, checked)
 
 
-@contextmanager
-def new_folder(folder: Path) -> Iterator[Path]:
-    """A hidden folder beside, which gets its name when it is whole, and is removed otherwise.
-
-    Raises:
-        ExportError: there is something of that name, or the system does not let it be written.
-        RunError: another process is at it.
-    """
-    folder = folder.resolve()  # "new/.." is a name, too
-    try:
-        _check_free(folder)
-        working = folder.with_name(f".{folder.name}.partial")
-        with sole_writer(working, "an export"):
-            try:
-                _clear(working)
-                yield working
-                _clear(working, only=".lock")
-                if folder.exists():
-                    folder.rmdir()
-                working.replace(folder)
-            except BaseException:
-                shutil.rmtree(working, ignore_errors=True)
-                raise
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise ExportError(
-                f"No space left to write {folder}; nothing was kept of it. Make room, or choose "
-                "another folder or a narrower --dtype."
-            ) from None
-        raise ExportError(
-            f"{folder} could not be written, and nothing was kept of it: {error}. Choose another "
-            "folder as --output_dir, or make that one possible."
-        ) from None
-
-
-def _check_free(folder: Path) -> None:
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise ExportError(f"{folder} is there already. Choose a new folder as --output_dir.")
-
-
 def _specs(opened: Opened) -> dict[str, Spec]:
     weights = opened.weights
     direct, _ = opened.sources
@@ -138,13 +95,6 @@ def _check_space(folder: Path, size: int) -> None:
             f"{folder.parent} has {free / 1e9:.2f} GB free; the model needs {size / 1e9:.2f} GB. "
             "Make room, or choose another folder or a narrower --dtype."
         )
-
-
-def _clear(folder: Path, only: str = "") -> None:
-    """Remove what an export that was killed left, or one file."""
-    for path in folder.iterdir():
-        if path.name == only or (not only and path.name != ".lock"):
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def _write(

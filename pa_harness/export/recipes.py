@@ -6,8 +6,9 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from pa_harness.errors import ExportError, listed
-from pa_harness.export.model import copy_files, new_folder
+from pa_harness.export.model import copy_files
 from pa_harness.lam.schedule import Schedule
+from pa_harness.storage import new_folder
 from pa_harness.weights.methods import angle, arc
 
 if TYPE_CHECKING:
