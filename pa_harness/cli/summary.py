@@ -1,0 +1,46 @@
+"""The verb summary: a run's differences along λ."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pa_harness.cli.verb import add_instruction, add_run_folder, add_seed, add_verb
+from pa_harness.runs.scores import FORMATS, write_scores
+from pa_harness.storage import plain, write_json
+
+if TYPE_CHECKING:
+    import argparse
+
+    from pa_harness.cli.verb import Verbs
+
+
+def add(verbs: Verbs) -> None:
+    """Add the verb to the command's parser."""
+    parser = add_verb(
+        verbs,
+        "summary",
+        summary,
+        "differences to λ = 1 and λ = 0, paired by document, with intervals; writes summary.json",
+        "summary runs/first",
+    )
+    add_run_folder(parser)
+    add_seed(parser)
+    parser.add_argument(
+        "--format", choices=FORMATS, help="write the table of scores in this form, too"
+    )
+    add_instruction(parser)
+
+
+def summary(options: argparse.Namespace) -> int:
+    """Print a run's differences; write them beside it."""
+    from pa_harness.analysis.reading import read_trajectory
+    from pa_harness.analysis.summary import summarise
+    from pa_harness.report.text import summary_text
+
+    trajectory = read_trajectory(options.run_folder, options.instruction)
+    found = summarise(trajectory, seed=options.seed)
+    write_json(options.run_folder / "summary.json", plain(found))
+    if options.format:
+        write_scores(trajectory.scores, options.run_folder / f"scores.{options.format}")
+    print(summary_text(found))
+    return 0
