@@ -15,6 +15,7 @@ from xml.etree import ElementTree
 
 from pa_harness.markdown import number, signed
 from pa_harness.report.figures import all_figures, svg
+from pa_harness.report.plots import TITLES
 from pa_harness.runs.scores import Score
 
 if TYPE_CHECKING:
@@ -30,9 +31,7 @@ if TYPE_CHECKING:
 
 _SVG = "http://www.w3.org/2000/svg"
 _TITLES = {
-    "icl": "ICL against the instruct model",
-    "instruction_following": "Instruction following",
-    "trade_off": "Few-shot learning against instruction following",
+    **TITLES,
     "categories": "Categories",
     "tasks": "Tasks",
     "heat_map": "Tasks and λ",
