@@ -1,4 +1,7 @@
-"""The `pa-harness` command: its verbs, in the order of its help, and how one of them ends."""
+"""The `pa-harness` command: its verbs, in the order of its help, and how one of them ends.
+
+A verb is a module of its name here, but for `run`, which is lm-eval's whole.
+"""
 
 from __future__ import annotations
 
@@ -19,19 +22,19 @@ from pa_harness.cli import (
     new_task,
     plot,
     report,
-    run,
     show_lam,
     summary,
     sweep,
     tasks,
 )
-from pa_harness.errors import PAHarnessError, tell
+from pa_harness.errors import PAHarnessError, install_excepthook, tell
+from pa_harness.registration import install
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 VERBS = (
-    *(run, tasks, new_task, check_task),
+    *(tasks, new_task, check_task),
     *(sweep, summary, choose, plot, report, judge),
     *(compare, export_results, show_lam, export),
 )
@@ -41,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb; return the exit code (2 for an error the user can fix)."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     if arguments[:1] == ["run"]:
-        return run.run(arguments)
+        return run(arguments)
     options = parser().parse_args(arguments)
     try:
         code = int(options.act(options))
@@ -52,6 +55,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at exit
         return 0
     return code
+
+
+def run(arguments: Sequence[str]) -> int:
+    """``lm-eval run ...`` with our model types and tasks, without the startup hook."""
+    install(switchable=False)
+    install_excepthook()
+    from lm_eval.__main__ import cli_evaluate
+
+    sys.argv = ["lm-eval", *arguments]
+    try:
+        cli_evaluate()
+    except PAHarnessError as error:
+        return tell(error)
+    return 0
 
 
 def parser() -> argparse.ArgumentParser:
@@ -67,6 +84,9 @@ def parser() -> argparse.ArgumentParser:
     )
     made.add_argument("--version", action="version", version=version("pa-harness"))
     verbs = made.add_subparsers(dest="verb", metavar="VERB", required=True)
+    verbs.add_parser(
+        "run", help="lm-eval's own command, where the startup hook is off (lm-eval run --help)"
+    )
     for verb in VERBS:
         verb.add(verbs)
     return made
