@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import argparse
 
+from pa_harness.cli.verb import Verbs
 from pa_harness.errors import EXIT_CODE
 from pa_harness.registration import install
-
-if TYPE_CHECKING:
-    import argparse
-
-    from pa_harness.cli.verb import Verbs
 
 
 def add(verbs: Verbs) -> None:

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING
 
-from pa_harness.cli.verb import add_instruction, add_run_folder, add_seed, add_verb
+from pa_harness.cli.verb import Verbs, add_instruction, add_run_folder, add_seed, add_verb
 from pa_harness.storage import plain, write_json
-
-if TYPE_CHECKING:
-    from pa_harness.cli.verb import Verbs
 
 
 def add(verbs: Verbs) -> None:

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from pa_harness.cli.verb import add_verb, unwritable
+from pa_harness.cli.verb import Verbs, add_verb, unwritable
 from pa_harness.leaderboards.boards import NAMES
 from pa_harness.leaderboards.comparison import Names
 from pa_harness.leaderboards.reading import read_results
 from pa_harness.leaderboards.sections import named_references, sections
 from pa_harness.leaderboards.text import FORMATS, as_text
 from pa_harness.storage import write_text
-
-if TYPE_CHECKING:
-    import argparse
-
-    from pa_harness.cli.verb import Verbs
 
 
 def add(verbs: Verbs) -> None:

@@ -9,15 +9,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pa_harness.cli.verb import add_model_args, add_verb, stopped
+from pa_harness.cli.verb import Verbs, add_model_args, add_verb, stopped
 from pa_harness.errors import ExportError
 from pa_harness.runs.settings import read_mapping
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import FrameType
-
-    from pa_harness.cli.verb import Verbs
 
 
 def add(verbs: Verbs) -> None:

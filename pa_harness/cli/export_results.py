@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from pa_harness.cli.verb import add_verb, unwritable
+from pa_harness.cli.verb import Verbs, add_verb, unwritable
 from pa_harness.interchange.records import FORMATS
 from pa_harness.interchange.records import export_results as write_records
-
-if TYPE_CHECKING:
-    import argparse
-
-    from pa_harness.cli.verb import Verbs
 
 
 def add(verbs: Verbs) -> None:

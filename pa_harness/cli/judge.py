@@ -9,14 +9,13 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pa_harness.cli.verb import INTERRUPTED, add_seed, add_verb, stopped
+from pa_harness.cli.verb import INTERRUPTED, Options, Verbs, add_seed, add_verb, stopped
 from pa_harness.errors import JudgeError
 from pa_harness.judging.annotator import OFFICIAL, OPENAI_URL
 from pa_harness.judging.outputs import TASK
 from pa_harness.judging.reference import GPT4
 
 if TYPE_CHECKING:
-    from pa_harness.cli.verb import Options, Verbs
     from pa_harness.judging.asking.session import Tally
     from pa_harness.judging.judge import Plan
 

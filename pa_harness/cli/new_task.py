@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 from dataclasses import fields
 from shlex import quote
-from typing import TYPE_CHECKING
 
-from pa_harness.cli.verb import INTERRUPTED
+from pa_harness.cli.verb import INTERRUPTED, Verbs
 from pa_harness.tasks.authoring.answer_column import KINDS
 from pa_harness.tasks.authoring.prompts import CATEGORIES, OWN, SCORINGS, Request
-
-if TYPE_CHECKING:
-    import argparse
-
-    from pa_harness.cli.verb import Verbs
 
 
 def add(verbs: Verbs) -> None:

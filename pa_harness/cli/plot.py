@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from pa_harness.cli.verb import add_instruction, add_verb
-
-if TYPE_CHECKING:
-    import argparse
-
-    from pa_harness.cli.verb import Verbs
+from pa_harness.cli.verb import Verbs, add_instruction, add_verb
 
 
 def add(verbs: Verbs) -> None:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pa_harness.cli.verb import add_instruction, add_verb
+from pa_harness.cli.verb import Verbs, add_instruction, add_verb
 
 if TYPE_CHECKING:
-    import argparse
     from collections.abc import Sequence
-
-    from pa_harness.cli.verb import Verbs
 
 
 def add(verbs: Verbs) -> None:

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import argparse
 
-from pa_harness.cli.verb import add_model_args, add_verb
+from pa_harness.cli.verb import Verbs, add_model_args, add_verb
 from pa_harness.runs.settings import read_mapping
-
-if TYPE_CHECKING:
-    import argparse
-
-    from pa_harness.cli.verb import Verbs
 
 
 def add(verbs: Verbs) -> None:

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import argparse
 
-from pa_harness.cli.verb import add_instruction, add_run_folder, add_seed, add_verb
+from pa_harness.cli.verb import Verbs, add_instruction, add_run_folder, add_seed, add_verb
 from pa_harness.runs.scores import FORMATS, write_scores
 from pa_harness.storage import plain, write_json
-
-if TYPE_CHECKING:
-    import argparse
-
-    from pa_harness.cli.verb import Verbs
 
 
 def add(verbs: Verbs) -> None:

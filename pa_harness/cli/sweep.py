@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pa_harness.cli.report import published
-from pa_harness.cli.verb import add_verb, stopped
+from pa_harness.cli.verb import Options, Verbs, add_verb, stopped
 from pa_harness.errors import RunError, SweepError
 from pa_harness.registration import install
 from pa_harness.runs.scores import FORMATS, write_scores
 
 if TYPE_CHECKING:
-    from pa_harness.cli.verb import Options, Verbs
     from pa_harness.runs.settings import SweepSettings
     from pa_harness.sweep.cluster import Cluster
 

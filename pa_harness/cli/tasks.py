@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import argparse
 
+from pa_harness.cli.verb import Verbs
 from pa_harness.tasks.shipped import task_table, tasks_folder
-
-if TYPE_CHECKING:
-    import argparse
-
-    from pa_harness.cli.verb import Verbs
 
 
 def add(verbs: Verbs) -> None:
