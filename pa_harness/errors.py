@@ -104,7 +104,7 @@ def missing_extra(extra: str, what: str, error: ImportError) -> ExtraError:
     )
 
 
-def report(error: PAHarnessError) -> int:
+def tell(error: PAHarnessError) -> int:
     """Write the error to standard error as one message and return the exit code (2)."""
     sys.stderr.write(f"\n{type(error).__name__}: {error}\n")
     return EXIT_CODE
@@ -122,7 +122,7 @@ def install_excepthook() -> None:
         if not isinstance(error, PAHarnessError):
             previous(kind, error, trace)
             return
-        code = report(error)
+        code = tell(error)
         if not (hasattr(sys, "ps1") or sys.flags.interactive):  # a prompt must survive it
             raise SystemExit(code)
 

@@ -1,7 +1,8 @@
-"""A table as Markdown, padded so that it reads in a terminal too."""
+"""Numbers and tables as text: Markdown, padded so that it reads in a terminal too."""
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -21,3 +22,18 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
     rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
     return "\n".join([line(header), line(rule), *map(line, rows)])
+
+
+def number(value: float, digits: int = 4) -> str:
+    """The value with so many decimals; a dash for what is undefined (NaN)."""
+    return "–" if math.isnan(value) else f"{value:.{digits}f}"
+
+
+def signed(value: float, digits: int = 4) -> str:
+    """A difference: as `number`, its sign always shown."""
+    return "–" if math.isnan(value) else f"{value:+.{digits}f}"
+
+
+def interval(low: float, high: float, digits: int = 4) -> str:
+    """The two ends of a difference's interval."""
+    return f"[{signed(low, digits)}, {signed(high, digits)}]"

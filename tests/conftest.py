@@ -26,8 +26,6 @@ from families import make_pair
 from lm_eval.tasks import TaskManager
 from suite_data import REAL, all_names, write_hub
 
-from benchmarks.demo.data import demo_tasks
-from benchmarks.demo.pair import demo_pair
 from pa_harness.tasks.shipped import tasks_folder
 
 if TYPE_CHECKING:
@@ -139,5 +137,8 @@ def whole(settings: SweepSettings, tmp_path_factory: pytest.TempPathFactory) -> 
 @pytest.fixture(scope="session")
 def real(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Path]:
     """The demo's pair, made and cached first, and the folder of its tasks. For slow tests."""
+    from benchmarks.demo.data import demo_tasks  # the extra [demo]: not in every environment
+    from benchmarks.demo.pair import demo_pair
+
     pair = demo_pair()
     return pair, demo_tasks(pair, tmp_path_factory.mktemp("tasks"))

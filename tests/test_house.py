@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from collections import Counter
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -58,7 +59,8 @@ def imported(name: str) -> set[str]:
     for node in ast.walk(ast.parse(NAMES[name].read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             found |= {each.name for each in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{name} imports by a relative name, which is not followed here"
             whole = {f"{node.module}.{each.name}" for each in node.names}
             found |= whole & NAMES.keys() or {node.module}
     return found & NAMES.keys()
@@ -78,13 +80,13 @@ def test_imports_go_down_the_stairs(name: str) -> None:
 
 
 def test_there_is_no_circle() -> None:
-    """Neither among the wings nor among the modules; `CycleError` names it."""
+    """Neither among the wings nor among the modules; what is raised, `CycleError`, names it."""
     list(TopologicalSorter(STAIRS).static_order())
     list(TopologicalSorter(GRAPH).static_order())
 
 
 def test_a_wing_says_what_it_is_for_and_holds_no_code() -> None:
-    for wing in sorted(file.parent for file in FILES if file.name == "__init__.py"):
+    for wing in sorted({file.parent for file in FILES}):
         tree = ast.parse((wing / "__init__.py").read_text(encoding="utf-8"))
         assert ast.get_docstring(tree), wing
         assert wing == PACKAGE or len(tree.body) == 1, wing
@@ -100,6 +102,12 @@ def test_the_table_half_starts_without_torch() -> None:
     code = f"import sys, {', '.join(sorted(set(light) - {'pa_harness.__main__'}))}"
     code += "; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+
+
+def test_folders_stay_small() -> None:
+    held = Counter(file.parent for file in FILES)
+    assert held[PACKAGE] <= 8
+    assert {folder.name: count for folder, count in held.items() if count > 16} == {}
 
 
 @pytest.mark.parametrize("file", EVERYTHING, ids=lambda file: str(file.relative_to(ROOT)))

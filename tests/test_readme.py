@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import pa_harness
-from pa_harness.cli.main import _parser, main
+from pa_harness.cli.main import main, parser
 from pa_harness.tasks.authoring.check import check_tasks
 from pa_harness.weights.arguments import ModelArgs
 
@@ -44,7 +44,7 @@ def test_lm_eval_commands_parse(command: str, monkeypatch: pytest.MonkeyPatch) -
 
 @pytest.mark.parametrize("command", [c for c in COMMANDS if c.startswith("pa-harness ")])
 def test_our_commands_parse(command: str) -> None:
-    options = _parser().parse_args(shlex.split(command)[1:])
+    options = parser().parse_args(shlex.split(command)[1:])
     assert callable(options.act)
 
 

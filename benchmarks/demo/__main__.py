@@ -12,7 +12,7 @@ from benchmarks.demo.data import demo_tasks
 from benchmarks.demo.evaluation import evaluate_lams
 from benchmarks.demo.pair import demo_pair
 from benchmarks.demo.table import table
-from pa_harness.errors import PAHarnessError, report
+from pa_harness.errors import PAHarnessError, tell
 
 _EPILOG = """\
 examples:
@@ -86,7 +86,7 @@ def main() -> int:
         tasks = demo_tasks(pair, arguments.output_path / "tasks")
         results, run = evaluate_lams(pair, tasks, arguments)
     except PAHarnessError as error:
-        return report(error)
+        return tell(error)
     seconds = time.monotonic() - started
     sys.stdout.write(
         f"\n{table(results)}\n\n{seconds:.0f} s in all. Report: {run / 'report.html'}\n"

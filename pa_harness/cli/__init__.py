@@ -1,4 +1,5 @@
-"""The command `pa-harness`: a file for each verb, the parser in main, what verbs share in verb.
+"""The command `pa-harness`: a file for each verb, what they share in verb, the parser in main.
 
-May import everything but models, prefixes and checkpoints; weights and export inside functions.
+`run`, which is lm-eval's to parse, is in main as well. May import everything but models, prefixes
+and checkpoints; weights and export inside functions.
 """

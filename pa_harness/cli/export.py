@@ -1,16 +1,15 @@
-"""The verbs about the weights themselves: show-lam, export."""
+"""The verb export: a model to ship."""
 
 from __future__ import annotations
 
 import argparse
 import re
 import signal
-import sys
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pa_harness.cli.verb import INTERRUPTED, Verbs, add_verb
+from pa_harness.cli.verb import Verbs, add_model_args, add_verb, stopped
 from pa_harness.errors import ExportError
 from pa_harness.runs.settings import read_mapping
 
@@ -19,48 +18,15 @@ if TYPE_CHECKING:
     from types import FrameType
 
 
-def add_weight_verbs(verbs: Verbs) -> None:
-    """Add this module's verbs to the command's parser."""
-    _add_show_lam(verbs)
-    _add_export(verbs)
-
-
-def _add_show_lam(verbs: Verbs) -> None:
-    about = "print the λ of every tensor, before anything is read or run"
-    example = "show-lam --model_args pretrained=BASE,instruct=INSTRUCT,lam=schedule.yaml"
-    parser = add_verb(verbs, "show-lam", show_lam, about, example)
-    _add_model_args(parser, required=True)
-
-
-def _add_model_args(parser: argparse.ArgumentParser, *, required: bool) -> None:
-    parser.add_argument(
-        "--model_args",
-        "-a",
-        nargs="+",
-        required=required,
-        metavar="KEY=VALUE,…",
-        help="as for `lm_eval --model partially_adapted`; JSON in braces, too",
-    )
-
-
-def show_lam(options: argparse.Namespace) -> int:
-    """Print λ and name of every tensor."""
-    from pa_harness.weights.opening import open_weights
-
-    opened = open_weights(read_mapping("model_args", options.model_args))
-    for key, lam in opened.weights.per_tensor(opened.args.lam).items():
-        print(f"{lam:<8.6g} {key}")
-    return 0
-
-
-def _add_export(verbs: Verbs) -> None:
+def add(verbs: Verbs) -> None:
+    """Add the verb to the command's parser."""
     about = "write θ_λ as a Hugging Face checkpoint (or its recipe), verified against the run"
     example = "export runs/first --lam 0.6 --output_dir models/mine"
     parser = add_verb(verbs, "export", export, about, example)
     parser.add_argument(
         "run_folder", type=Path, nargs="?", metavar="RUN", help="of a sweep; or give --model_args"
     )
-    _add_model_args(parser, required=False)
+    add_model_args(parser, required=False)
     parser.add_argument("--lam", metavar="λ", help="a number; of a sweep over a knob, the knob's")
     parser.add_argument("--output_dir", "-o", type=Path, required=True, metavar="DIR")
     parser.add_argument(
@@ -115,8 +81,7 @@ def export(options: argparse.Namespace) -> int:
             with _ctrl_c():
                 done = export_model(opened, options.output_dir, options.max_shard_size, evaluated)
         except KeyboardInterrupt:
-            print(f"\nStopped. Nothing was kept of {options.output_dir}.", file=sys.stderr)
-            return INTERRUPTED
+            return stopped(f"Nothing was kept of {options.output_dir}.")
         print(f"{done.checked}\nWeights: {done.fingerprint}")
     else:
         write = write_mergekit if options.format == "mergekit" else write_adapter

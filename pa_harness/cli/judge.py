@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pa_harness.cli.verb import Verbs, add_verb
+from pa_harness.cli.verb import INTERRUPTED, Options, Verbs, add_seed, add_verb, stopped
 from pa_harness.errors import JudgeError
 from pa_harness.judging.annotator import OFFICIAL, OPENAI_URL
 from pa_harness.judging.outputs import TASK
@@ -19,12 +19,11 @@ if TYPE_CHECKING:
     from pa_harness.judging.asking.session import Tally
     from pa_harness.judging.judge import Plan
 
-_INTERRUPTED = 130  # the shell's exit code for Ctrl-C
 INCOMPLETE = 3  # the table is there, but not every verdict
 _KEY = "OPENAI_API_KEY"
 
 
-def add_judge(verbs: Verbs) -> None:
+def add(verbs: Verbs) -> None:
     """Add the verb to the command's parser."""
     about = "win rates of the answers to AlpacaEval at every λ; asks only what is not answered yet"
     example = (
@@ -45,7 +44,7 @@ def add_judge(verbs: Verbs) -> None:
     _add_asking_options(parser.add_argument_group("how it is asked"))
 
 
-def _add_judge_options(group: Any) -> None:
+def _add_judge_options(group: Options) -> None:
     group.add_argument(
         "--annotator",
         default=OFFICIAL,
@@ -61,10 +60,10 @@ def _add_judge_options(group: Any) -> None:
         help="compare with gpt4_1106_preview, with a λ of the run, or with a file",
     )
     group.add_argument("--df_gamed", type=Path, metavar="FILE", help="for length control")
-    group.add_argument("--seed", type=int, default=0, metavar="N", help="of the resampling")
+    add_seed(group)
 
 
-def _add_asking_options(group: Any) -> None:
+def _add_asking_options(group: Options) -> None:
     group.add_argument("--yes", action="store_true", help="ask without asking you first")
     group.add_argument("--max_cost", type=float, metavar="DOLLARS", help="of this session")
     group.add_argument(
@@ -95,8 +94,7 @@ def judge(options: argparse.Namespace) -> int:
     try:
         tally = ask(made, key, AskingProgress(sys.stderr))
     except KeyboardInterrupt:
-        print("\nStopped. Verdicts that came are kept; the same command goes on.", file=sys.stderr)
-        return _INTERRUPTED
+        return stopped("Verdicts that came are kept; the same command goes on.")
     folder, rows = judge(made)
     made.close()
     print(judgements_text(rows))
@@ -159,7 +157,7 @@ def _confirm() -> None:
         reply = ""
     if reply.strip().lower() not in ("y", "yes"):
         print("Nothing was asked.")
-        raise SystemExit(_INTERRUPTED)
+        raise SystemExit(INTERRUPTED)
 
 
 def _key(name: str | None, made: Plan) -> str | None:

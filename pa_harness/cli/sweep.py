@@ -1,4 +1,4 @@
-"""The verb that makes a run: sweep."""
+"""The verb sweep, which makes a run; with --lam auto it searches."""
 
 from __future__ import annotations
 
@@ -6,20 +6,26 @@ import argparse
 import shlex
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pa_harness.cli.cluster_options import OPTIONS, add_cluster_options, wanted_cluster
-from pa_harness.cli.search import STOPPED, search
-from pa_harness.cli.verb import INTERRUPTED, Verbs, add_verb
+from pa_harness.cli.report import published
+from pa_harness.cli.verb import Options, Verbs, add_verb, stopped
 from pa_harness.errors import RunError, SweepError
 from pa_harness.registration import install
 from pa_harness.runs.folder import RunFolder
 from pa_harness.runs.tables import FORMATS
 
-_OURS = ("verb", "act", "no_report", "format", "budget", *OPTIONS)
+if TYPE_CHECKING:
+    from pa_harness.runs.settings import SweepSettings
+    from pa_harness.sweep.cluster import Cluster
+
+_OF_RAY = ("address", "gpus_per_lam", "workers")
+# By their names in a namespace; all others are settings, which can change a number.
+_OURS = ("verb", "act", "no_report", "format", "budget", "executor", *_OF_RAY)
+_LEFT = "Finished units are kept; the same command goes on from there."
 
 
-def add_sweep(verbs: Verbs) -> None:
+def add(verbs: Verbs) -> None:
     """Add the verb to the command's parser."""
     parser = add_verb(
         verbs,
@@ -53,11 +59,23 @@ def add_sweep(verbs: Verbs) -> None:
     )
     new.add_argument("--format", choices=FORMATS, help="write the table of scores so, too")
     new.add_argument("--no_report", action="store_true", help="no figures and page at the end")
-    add_cluster_options(parser.add_argument_group("where (docs/which-way.md)"))
+    _add_cluster_options(parser.add_argument_group("where (docs/which-way.md)"))
     _add_lm_eval_options(parser.add_argument_group("as in lm-eval run"))
 
 
-def _add_lm_eval_options(group: Any) -> None:
+def _add_cluster_options(group: Options) -> None:
+    group.add_argument(
+        "--executor",
+        choices=("local", "ray"),
+        default="local",
+        help="this process, or the workers of a Ray cluster, several λ at a time",
+    )
+    group.add_argument("--address", metavar="HOST:PORT", help="of a running Ray cluster")
+    group.add_argument("--gpus_per_lam", type=float, metavar="N", help="of one Ray worker")
+    group.add_argument("--workers", type=int, metavar="N", help="the most at one time, under Ray")
+
+
+def _add_lm_eval_options(group: Options) -> None:
     """lm-eval's run options by their own names; what is not given stays None."""
     for flags, metavar in (
         (("--model", "-M"), "NAME"),
@@ -108,7 +126,7 @@ def sweep(options: argparse.Namespace) -> int:
 
     given = {name: value for name, value in vars(options).items() if name not in _OURS}
     if str(options.lam).split(":")[0] == "auto":
-        return search(given, options)
+        return _search(given, options)
     if options.budget is not None:
         raise SweepError("--budget belongs to --lam auto. Leave it out, or give that.")
     settings = resolve(given, options.config)
@@ -117,8 +135,7 @@ def sweep(options: argparse.Namespace) -> int:
         cluster = wanted_cluster(settings, options)
         scores = run_sweep(settings, options.output_path, Progress(sys.stderr), command, cluster)
     except KeyboardInterrupt:
-        print(STOPPED, file=sys.stderr)
-        return INTERRUPTED
+        return stopped(_LEFT)
     if not scores:  # a process beside the first
         return 0
     for score in scores:
@@ -132,14 +149,54 @@ def sweep(options: argparse.Namespace) -> int:
     return 0
 
 
+def wanted_cluster(settings: SweepSettings, options: argparse.Namespace) -> Cluster | None:
+    """The cluster that the options ask for; None for this process.
+
+    Raises:
+        SweepError: an option that needs another, or makes no sense.
+    """
+    given = {name: getattr(options, name) for name in _OF_RAY}
+    if options.executor == "ray":
+        from pa_harness.sweep.cluster import Cluster
+
+        for name in ("gpus_per_lam", "workers"):
+            if given[name] is not None and given[name] < (name == "workers"):
+                raise SweepError(
+                    f"--{name} {given[name]:g} is too few. Leave it out, or give more."
+                )
+        return Cluster(settings, **given)
+    for name, value in given.items():
+        if value is not None:
+            raise SweepError(f"--{name} {value} is an option of --executor ray. Add that.")
+    return None
+
+
+def _search(given: dict[str, Any], options: argparse.Namespace) -> int:
+    """Search instead of sweeping all; print what was chosen.
+
+    Args:
+        given: settings of the command line, by name.
+        options: of the verb.
+    """
+    from pa_harness.runs.settings import resolve
+    from pa_harness.sweep.auto import BUDGET, GRID, auto_sweep
+    from pa_harness.sweep.progress import Progress
+
+    settings = resolve({**given, "lam": options.lam.partition(":")[2] or GRID}, options.config)
+    budget = BUDGET if options.budget is None else options.budget
+    try:
+        found = auto_sweep(settings, options.output_path, budget, Progress(sys.stderr))
+    except KeyboardInterrupt:
+        return stopped(_LEFT)
+    for lam, share, mean in zip(found.lams, found.best, found.mean, strict=True):
+        print(f"λ = {lam:<5g} ICL about {mean:.4f}, the best with {share:.0%}")
+    print("\n".join([*found.notes, found.sentence, f"Results: {options.output_path}"]))
+    return 0
+
+
 def _publish(run: Path) -> None:
     """Figures and the report of a run, as far as its tasks allow them."""
-    from pa_harness.report.publish import publish
-
     try:
-        sentences = publish(run)
+        print(f"\n{published(run)}")
     except RunError as error:  # the results are there all the same
         print(f"No report: {error}", file=sys.stderr)
-        return
-    print("\n".join(["", *sentences]))
-    print(f"Report: {run / 'report.html'}")

@@ -1,15 +1,20 @@
-"""A verb of the command."""
+"""What verbs share: description and example, options that mean the same, and how one ends early."""
 
 from __future__ import annotations
 
 import argparse
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from pa_harness.errors import RunError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 INTERRUPTED = 130  # the shell's exit code for Ctrl-C
 Verbs = Any  # argparse has no public name for what add_subparsers returns
+Options = Any  # nor one for a parser or a group of its options, whichever it is
 
 
 def add_verb(
@@ -25,3 +30,48 @@ def add_verb(
     )
     parser.set_defaults(act=act)
     return parser
+
+
+def add_run_folder(parser: Options) -> None:
+    """The folder of a sweep, of the verbs that compute from it."""
+    parser.add_argument("run_folder", type=Path, metavar="RUN", help="--output_path of a sweep")
+
+
+def add_seed(parser: Options) -> None:
+    """The seed of the verbs that resample."""
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the resampling")
+
+
+def add_instruction(parser: Options) -> None:
+    """What IF is the mean of, of the verbs that read a run."""
+    parser.add_argument(
+        "--instruction",
+        nargs="+",
+        default=(),
+        metavar="TASK|JUDGE",
+        help="what IF is the mean of: tasks such as ifeval, or judges (folders in "
+        "RUN/judgements); their beginnings do; default: all such tasks, or the only judge",
+    )
+
+
+def add_model_args(parser: Options, *, required: bool) -> None:
+    """The model arguments, of the verbs that open a pair."""
+    parser.add_argument(
+        "--model_args",
+        "-a",
+        nargs="+",
+        required=required,
+        metavar="KEY=VALUE,…",
+        help="as for `lm_eval --model partially_adapted`; JSON in braces, too",
+    )
+
+
+def stopped(left: str) -> int:
+    """Say what Ctrl-C has left, and return the exit code for it."""
+    print(f"\nStopped. {left}", file=sys.stderr)
+    return INTERRUPTED
+
+
+def unwritable(place: Path, error: OSError) -> RunError:
+    """The error of a place that the user named to be written to."""
+    return RunError(f"{place} cannot be written: {error.strerror}. Name another place.")

@@ -32,7 +32,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
-from pa_harness.errors import JudgeError
+from pa_harness.errors import missing_extra
 from pa_harness.judging.asking.request import make_request, marked, unmarked, verdict_of
 
 if TYPE_CHECKING:
@@ -60,17 +60,14 @@ class AlpacaEval:
     """The imported package.
 
     Raises:
-        JudgeError: it is not installed.
+        ExtraError: it is not installed.
     """
 
     def __init__(self) -> None:
         try:
             self._package = _imported()
         except ImportError as error:
-            raise JudgeError(
-                f"Judging needs alpaca-eval, which cannot be imported ({error}). Install it: "
-                "pip install 'pa-harness[alpaca]'"
-            ) from None
+            raise missing_extra("alpaca", "Judging", error) from None
 
     @property
     def configurations(self) -> Path:

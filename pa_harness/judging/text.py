@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from pa_harness.markdown import table
+from pa_harness.markdown import interval, number, signed, table
 from pa_harness.runs.judgements import ALL
 
 if TYPE_CHECKING:
@@ -42,14 +42,14 @@ def _main_table(rows: Sequence[Judgement]) -> str:
     header += ["verdicts", "characters", "tokens"]
     lines = []
     for row in rows:
-        interval = "–" if math.isnan(row.low) else f"[{row.low:+.2f}, {row.high:+.2f}]"
+        ends = "–" if math.isnan(row.low) else interval(row.low, row.high, 2)
         lines.append(
             [
-                *(_name(row), _cell(row.win_rate), _cell(row.standard_error)),
-                *(_cell(row.length_controlled_winrate), _cell(row.discrete_win_rate)),
-                "–" if math.isnan(row.minus_instruct) else f"{row.minus_instruct:+.2f}",
-                *(interval, f"{row.n_parsed}/{row.n}"),
-                *(_cell(row.average_characters, 0), _cell(row.average_tokens, 0)),
+                *(_name(row), number(row.win_rate, 2), number(row.standard_error, 2)),
+                *(number(row.length_controlled_winrate, 2), number(row.discrete_win_rate, 2)),
+                signed(row.minus_instruct, 2),
+                *(ends, f"{row.n_parsed}/{row.n}"),
+                *(number(row.average_characters, 0), number(row.average_tokens, 0)),
             ]
         )
     return table(header, lines)
@@ -60,8 +60,4 @@ def _name(row: Judgement) -> str:
 
 
 def _rate(row: Judgement | None) -> str:
-    return "–" if row is None else f"{_cell(row.win_rate)} ± {_cell(row.standard_error)}"
-
-
-def _cell(value: float, digits: int = 2) -> str:
-    return "–" if math.isnan(value) else f"{value:.{digits}f}"
+    return "–" if row is None else f"{number(row.win_rate, 2)} ± {number(row.standard_error, 2)}"

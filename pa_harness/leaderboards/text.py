@@ -5,13 +5,12 @@ from __future__ import annotations
 import csv
 import io
 import json
-import math
 from dataclasses import fields
 from typing import TYPE_CHECKING
 
 from pa_harness.leaderboards.comparison import Row
 from pa_harness.leaderboards.ranks import AVERAGE, COMPUTED
-from pa_harness.markdown import table
+from pa_harness.markdown import number, signed, table
 from pa_harness.storage import plain
 
 if TYPE_CHECKING:
@@ -50,10 +49,9 @@ def _section(section: Section, kind: str) -> str:
 
 
 def _cells(row: Row) -> list[str]:
-    z = "–" if math.isnan(row.z) else f"{row.z:+.2f}"
     return [
-        *(row.task, row.contender, _number(row.value), _number(row.stderr)),
-        *(_number(row.published), _number(row.difference, signed=True), z),
+        *(row.task, row.contender, number(row.value), number(row.stderr)),
+        *(number(row.published), signed(row.difference), signed(row.z, 2)),
         row.verdict.replace("|", "\\|"),
     ]
 
@@ -66,7 +64,7 @@ def _ranks(standings: Sequence[Standing], kind: str) -> str:
         title = f"Where it would stand ({COMPUTED}; among the published models of its size)"
         header = ("model", "of", "value", "rank", "published runs", "their size")
         cells = [
-            (s.contender, s.what, _number(s.value), str(s.rank), str(s.of), s.size_class)
+            (s.contender, s.what, number(s.value), str(s.rank), str(s.of), s.size_class)
             for s in ranked
         ]
         parts += [f"### {title}" if kind == "markdown" else title, table(header, cells)]
@@ -91,9 +89,3 @@ def _csv(found: Sequence[Section]) -> str:
             kept = ["" if cell != cell else cell for cell in texts]
             writer.writerow([section.leaderboard or section.title, section.snapshot, *kept])
     return buffer.getvalue().rstrip("\n")
-
-
-def _number(value: float, *, signed: bool = False) -> str:
-    if math.isnan(value):
-        return "–"
-    return f"{value:+.4f}" if signed else f"{value:.4f}"

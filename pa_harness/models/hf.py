@@ -48,8 +48,8 @@ class PartiallyAdaptedLM(AdaptedModel, DataParallelLM, PrefixSharingLM):
 
         Args:
             model_args: `pretrained`, one of `instruct` and `peft`, `lam`, and what else
-                `arguments.ModelArgs` has; `tokenizer` (default: the instruct side's); everything
-                else is HFLM's.
+                `weights.arguments.ModelArgs` has; `tokenizer` (default: the instruct side's);
+                everything else is HFLM's.
 
         Raises:
             ModelArgsError: an argument is missing, unknown or malformed.

@@ -1,7 +1,7 @@
 """Attention over a tree of tokens, in the place of a transformers model's own.
 
 The model computes queries, keys and values of a pass as ever, from explicit positions; this room
-keeps the keys and values in slots (see `packing`) and lets every token see its ancestors only. The
+keeps the keys and values in slots (see `passes`) and lets every token see its ancestors only. The
 arithmetic stays the model's: its own attention function is called, with more keys and another
 mask. Shapes: h key heads, d of a head, n tokens of a pass; a batch is always one row.
 """

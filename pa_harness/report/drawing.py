@@ -14,10 +14,14 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.text import Annotation
 
+from pa_harness.analysis.resampling import Intervals
+
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from matplotlib.axes import Axes
 
-    from pa_harness.analysis.resampling import Intervals
+    from pa_harness.analysis.resampling import Aside
     from pa_harness.analysis.summary import Curve, Summary
 
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -34,36 +38,46 @@ LAM_AXIS = "adaptation strength λ   (0 = base, 1 = instruct)"
 
 @dataclass(frozen=True)
 class Series:
-    """One curve of one run, as the `number`th run of a figure.
+    """Numbers of one run along λ, as the `number`th run of a figure.
 
-    Its markers stand in an SVG group whose id says which numbers they are (`tip_id`).
+    Its markers stand in an SVG group whose id, `gid`, says which numbers they are (`tip_id`).
     """
 
     summary: Summary
-    curve: Curve
-    which: str  # a field of Curve
+    found: Intervals | Aside
     number: int
-
-    @property
-    def found(self) -> Intervals:
-        """The numbers drawn."""
-        found: Intervals = getattr(self.curve, self.which)
-        return found
-
-    @property
-    def gid(self) -> str:
-        """The id of its markers' SVG group."""
-        return tip_id(self.number, self.summary.curves.index(self.curve), self.which)
+    gid: str
 
 
-def tip_id(number: int, curve: int, which: str) -> str:
-    """The id of the SVG group with the markers of a curve: run, place in its summary, field."""
-    return f"tip-{number}-{curve}-{which}"
+def series_of(summaries: Sequence[Summary], name: str, which: str) -> list[Series]:
+    """Of every run that has them, the numbers in the field `which` of its curve of that name."""
+    found = []
+    for number, summary in enumerate(summaries):
+        curve = summary.curve(name)
+        if curve and getattr(curve, which):
+            gid = tip_id(number, summary.curves.index(curve), which)
+            found.append(Series(summary, getattr(curve, which), number, gid))
+    return found
 
 
-def aside_id(number: int, name: str) -> str:
-    """The id of the SVG group with the markers of what stands beside the scores."""
-    return f"tip-{number}-{name}-aside"
+def asides_of(summaries: Sequence[Summary], name: str) -> list[Series]:
+    """Of every run that has it, what stands beside the scores under that name."""
+    return [
+        Series(summary, summary.aside[name], number, tip_id(number, name, "aside"))
+        for number, summary in enumerate(summaries)
+        if name in summary.aside
+    ]
+
+
+def tip_id(number: int, place: int | str, which: str) -> str:
+    """The id of the SVG group with the markers of one run's numbers.
+
+    Args:
+        number: of the run in the figure.
+        place: of a curve in its summary, or the name of what stands beside the scores.
+        which: a field of the curve; ``plane``; or ``aside``.
+    """
+    return f"tip-{number}-{place}-{which}"
 
 
 def one_panel(title: str) -> tuple[Figure, Axes]:
@@ -99,12 +113,7 @@ def draw_line(
     """
     summary, found = series.summary, series.found
     style = style_of(series.number, size)
-    (line,) = axes.plot(
-        summary.lams,
-        factor * found.estimate,
-        **style,
-        label=label_of(summary),
-    )
+    (line,) = axes.plot(summary.lams, factor * found.estimate, **style, label=label_of(summary))
     line.set_gid(series.gid)
     axes.fill_between(
         summary.lams,
@@ -114,7 +123,7 @@ def draw_line(
         alpha=0.18,
         linewidth=0,
     )
-    if band:
+    if band and isinstance(found, Intervals):
         for edge in (found.band_low, found.band_high):
             axes.plot(summary.lams, edge, color=line.get_color(), linestyle=":", linewidth=1)
 
@@ -125,7 +134,7 @@ def draw_plane(axes: Axes, summary: Summary, icl: Curve, followed: Curve, number
     style = style_of(number, 6)
     thin = {**style, "linewidth": 0.8, "alpha": 0.6, "markerfacecolor": "white"}
     (line,) = axes.plot(x, y, **thin)
-    line.set_gid(Series(summary, icl, "plane", number).gid)
+    line.set_gid(tip_id(number, summary.curves.index(icl), "plane"))
     best = [
         not ((x >= a) & (y >= b) & ((x > a) | (y > b))).any() for a, b in zip(x, y, strict=True)
     ]

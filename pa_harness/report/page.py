@@ -13,7 +13,9 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
+from pa_harness.markdown import number, signed
 from pa_harness.report.figures import all_figures, svg
+from pa_harness.report.plots import TITLES
 from pa_harness.runs.scores import Score
 
 if TYPE_CHECKING:
@@ -29,9 +31,7 @@ if TYPE_CHECKING:
 
 _SVG = "http://www.w3.org/2000/svg"
 _TITLES = {
-    "icl": "ICL against the instruct model",
-    "instruction_following": "Instruction following",
-    "trade_off": "Few-shot learning against instruction following",
+    **TITLES,
     "categories": "Categories",
     "tasks": "Tasks",
     "heat_map": "Tasks and λ",
@@ -57,7 +57,7 @@ def report_html(contents: Contents) -> str:
     from jinja2 import Environment, StrictUndefined
 
     environment = Environment(autoescape=True, undefined=StrictUndefined)
-    environment.filters |= {"number": _number, "signed": _signed}
+    environment.filters |= {"number": number, "signed": signed}
     source = resources.files("pa_harness.report").joinpath("page.html.j2")
     template = environment.from_string(source.read_text(encoding="utf-8"))
     summary = contents.summary
@@ -128,11 +128,3 @@ def _facts(provenance: Mapping[str, Any]) -> list[tuple[str, str]]:
             else:
                 facts.append((f"{section}: {name}", str(value)))
     return [(name, value) for name, value in facts if value not in ("", "None", "[]", "{}")]
-
-
-def _number(value: float) -> str:
-    return "–" if math.isnan(value) else f"{value:.4f}"
-
-
-def _signed(value: float) -> str:
-    return "–" if math.isnan(value) else f"{value:+.4f}"

@@ -11,8 +11,7 @@ from pa_harness.report.drawing import (
     GREY,
     LAM_AXIS,
     WIDTH,
-    Series,
-    aside_id,
+    asides_of,
     draw_grid,
     draw_line,
     draw_plane,
@@ -20,8 +19,8 @@ from pa_harness.report.drawing import (
     label_of,
     name_points,
     one_panel,
+    series_of,
     short,
-    style_of,
 )
 
 if TYPE_CHECKING:
@@ -33,20 +32,21 @@ if TYPE_CHECKING:
 
 # Positive is good everywhere: from purple (worse) over white to orange (better).
 _DIVERGING = "PuOr_r"
+TITLES = {  # of figures with one panel; the page says the same above them
+    "icl": "ICL against the instruct model",
+    "instruction_following": "Instruction following",
+    "trade_off": "Few-shot learning against instruction following",
+}
 
 
 def fractional_difference(summaries: Sequence[Summary]) -> Figure | None:
     """ICL's difference to λ = 1 in percent against λ (Figure 1 of İrsoy et al. 2025)."""
-    figure, axes = one_panel("ICL against the instruct model")
-    drawn = False
-    for style, summary in enumerate(summaries):
-        curve = summary.curve("ICL")
-        if curve and curve.fractional:
-            series = Series(summary, curve, "fractional", style)
-            draw_line(axes, series, band=len(summaries) == 1)
-            drawn = True
-    if not drawn:
+    found = series_of(summaries, "ICL", "fractional")
+    if not found:
         return None
+    figure, axes = one_panel(TITLES["icl"])
+    for series in found:
+        draw_line(axes, series, band=len(summaries) == 1)
     axes.axhline(0, color=GREY, linewidth=0.8)
     axes.set_ylabel("100 · (ICL(λ) − ICL(1)) / ICL(1),  %")
     what = "shaded: 95% at each λ"
@@ -56,15 +56,12 @@ def fractional_difference(summaries: Sequence[Summary]) -> Figure | None:
 
 def instruction_following(summaries: Sequence[Summary]) -> Figure | None:
     """The mean of the instruction-following tasks against λ."""
-    figure, axes = one_panel("Instruction following")
-    drawn = False
-    for style, summary in enumerate(summaries):
-        curve = summary.curve("IF")
-        if curve:
-            draw_line(axes, Series(summary, curve, "value", style))
-            drawn = True
-    if not drawn:
+    found = series_of(summaries, "IF", "value")
+    if not found:
         return None
+    figure, axes = one_panel(TITLES["instruction_following"])
+    for series in found:
+        draw_line(axes, series)
     axes.set_ylabel(_if_label(summaries))
     finish(axes, "shaded: 95% at each λ")
     return figure
@@ -72,14 +69,12 @@ def instruction_following(summaries: Sequence[Summary]) -> Figure | None:
 
 def trade_off(summaries: Sequence[Summary]) -> Figure | None:
     """ICL against instruction following; the Pareto front is drawn heavy, λ written beside."""
-    figure, axes = one_panel("Few-shot learning against instruction following")
-    drawn = False
-    for style, summary in enumerate(summaries):
+    figure, axes = one_panel(TITLES["trade_off"])
+    for number, summary in enumerate(summaries):
         icl, followed = summary.curve("ICL"), summary.curve("IF")
         if icl and followed:
-            draw_plane(axes, summary, icl, followed, style)
-            drawn = True
-    if not drawn:
+            draw_plane(axes, summary, icl, followed, number)
+    if not axes.lines:
         return None
     axes.set_xlabel(_if_label(summaries))
     axes.set_ylabel("ICL: mean over few-shot tasks")
@@ -121,10 +116,8 @@ def small_multiples(summaries: Sequence[Summary], kind: str) -> Figure | None:
     figure = Figure(figsize=size, layout="constrained")
     panels = figure.subplots(rows, columns, sharex=True, squeeze=False).ravel()
     for axes, name in zip(panels, names, strict=False):
-        for style, summary in enumerate(summaries):
-            curve = summary.curve(name)
-            if curve and curve.to_instruct:
-                draw_line(axes, Series(summary, curve, "to_instruct", style), factor=100, size=3)
+        for series in series_of(summaries, name, "to_instruct"):
+            draw_line(axes, series, factor=100, size=3)
         axes.axhline(0, color=GREY, linewidth=0.8)
         axes.set_title(short(name.removeprefix("category "), 26), fontsize=8)
         axes.tick_params(labelsize=7, labelbottom=True)
@@ -182,24 +175,15 @@ def heat_map(summary: Summary) -> Figure | None:
 
 def calibration(summaries: Sequence[Summary]) -> Figure | None:
     """Expected calibration error and Brier score against λ, means over multiple-choice tasks."""
-    having = [summary for summary in summaries if "ece" in summary.aside]
-    if not having:
+    if not asides_of(summaries, "ece"):
         return None
     figure = Figure(figsize=(WIDTH * 1.35, 3.4), layout="constrained")
     panels = figure.subplots(1, 2)
     for axes, name, label in zip(
         panels, ("ece", "brier"), ("ECE (15 bins)", "Brier score"), strict=True
     ):
-        for style, summary in enumerate(summaries):
-            if name in summary.aside:
-                found = summary.aside[name]
-                look = style_of(style, 4)
-                (line,) = axes.plot(summary.lams, found.estimate, **look, label=label_of(summary))
-                line.set_gid(aside_id(style, name))
-                edges = (found.low, found.high)
-                axes.fill_between(
-                    summary.lams, *edges, color=look["color"], alpha=0.18, linewidth=0
-                )
+        for series in asides_of(summaries, name):
+            draw_line(axes, series, size=4)
         axes.set_ylabel(f"{label}, less is better")
         axes.set_xlabel("λ")
         draw_grid(axes)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from pa_harness.markdown import table
+from pa_harness.markdown import interval, number, signed, table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -55,10 +55,10 @@ def choices_text(choices: Choices) -> str:
     header = ["rule", "λ", "value", "at λ = 1", "difference", "cross-fitted gain", "IF change"]
     rows = [
         [
-            *(choice.meaning, f"{choice.lam:g}", _number(choice.value)),
-            *(_number(choice.instruct_value), _signed(choice.naive_gain)),
-            f"{_signed(choice.gain.estimate)} {_range(choice.gain.low, choice.gain.high)}",
-            _signed(choice.instruction_change),
+            *(choice.meaning, f"{choice.lam:g}", number(choice.value)),
+            *(number(choice.instruct_value), signed(choice.naive_gain)),
+            f"{signed(choice.gain.estimate)} {interval(choice.gain.low, choice.gain.high)}",
+            signed(choice.instruction_change),
         ]
         for choice in choices.choices
     ]
@@ -71,7 +71,7 @@ def choices_text(choices: Choices) -> str:
 
 def _curve_text(summary: Summary, curve: Curve) -> str:
     header = ["λ", "value"]
-    columns: list[list[str]] = [[_number(value) for value in curve.value.estimate]]
+    columns: list[list[str]] = [[number(value) for value in curve.value.estimate]]
     for name, found in (
         ("λ − 1", curve.to_instruct),
         ("λ − 0", curve.to_base),
@@ -79,11 +79,11 @@ def _curve_text(summary: Summary, curve: Curve) -> str:
     ):
         if found is not None:
             header += [name, "95%"]
-            columns += [[_signed(value) for value in found.estimate], _ranges(found)]
+            columns += [[signed(value) for value in found.estimate], _ranges(found)]
     if curve.to_instruct is not None:
         header.append("95%, all λ at once")
         band = (curve.to_instruct.band_low, curve.to_instruct.band_high)
-        columns.append([_range(*pair) for pair in zip(*band, strict=True)])
+        columns.append([interval(*pair) for pair in zip(*band, strict=True)])
     if curve.over_tasks is not None:
         header.append("95%, over tasks")
         columns.append(_ranges(curve.over_tasks))
@@ -105,7 +105,7 @@ def _tasks_text(summary: Summary, tasks: Sequence[Curve]) -> str:
         if found is not None:
             pairs = zip(found.band_low, found.band_high, strict=True)
             stars = ["*" if low > 0 or high < 0 else "" for low, high in pairs]
-        cells = [_signed(value) + star for value, star in zip(values, stars, strict=True)]
+        cells = [signed(value) + star for value, star in zip(values, stars, strict=True)]
         rows.append([curve.name, str(curve.documents), *cells])
     what = "* = outside the task's simultaneous 95% band"
     return f"{table(header, rows)}\n\n{what}"
@@ -116,21 +116,9 @@ def _ranged(found: Aside) -> bool:
 
 
 def _beside(found: Aside, row: int) -> list[str]:
-    low, high = _number(found.low[row]), _number(found.high[row])
-    return [_number(found.estimate[row]), *([f"[{low}, {high}]"] if _ranged(found) else [])]
+    low, high = number(found.low[row]), number(found.high[row])
+    return [number(found.estimate[row]), *([f"[{low}, {high}]"] if _ranged(found) else [])]
 
 
 def _ranges(found: Intervals) -> list[str]:
-    return [_range(low, high) for low, high in zip(found.low, found.high, strict=True)]
-
-
-def _range(low: float, high: float) -> str:
-    return f"[{_signed(low)}, {_signed(high)}]"
-
-
-def _number(value: float) -> str:
-    return "–" if math.isnan(value) else f"{value:.4f}"
-
-
-def _signed(value: float) -> str:
-    return "–" if math.isnan(value) else f"{value:+.4f}"
+    return [interval(low, high) for low, high in zip(found.low, found.high, strict=True)]

@@ -1,9 +1,9 @@
 """``--lam auto``: find the best λ for ICL with a part of the full grid's work.
 
 The documents of every task are shuffled and cut into blocks. The first is evaluated on the coarse
-grid, each next one at the λ that may still be the best (`search`), until the choice is settled or
-the budget spent. Each phase is a sweep of its own in ``phase-1``, ``phase-2``, … of the run's
-folder, so that a search that was stopped goes on with the same command.
+grid, each next one at the λ that may still be the best (`analysis.search`), until the choice is
+settled or the budget spent. Each phase is a sweep of its own in ``phase-1``, ``phase-2``, … of the
+run's folder, so that a search that was stopped goes on with the same command.
 """
 
 from __future__ import annotations

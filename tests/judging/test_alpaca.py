@@ -247,11 +247,11 @@ FRESH = """
 import getpass, importlib.util, logging, sys
 {before}
 from pa_harness.judging.alpaca import AlpacaEval
-from pa_harness.errors import JudgeError
+from pa_harness.errors import ExtraError
 logging.getLogger().setLevel(logging.WARNING)
 try:
     AlpacaEval()
-except JudgeError as error:
+except ExtraError as error:
     print(error)
 else:
     print(logging.getLogger().level, "pkg_resources" in sys.modules, "torch" in sys.modules)
@@ -270,7 +270,7 @@ else:
         ),
         (
             "sys.modules['alpaca_eval'] = None",
-            "Install it: pip install 'pa-harness[alpaca]'",
+            "Judging needs the extra 'alpaca', which is not installed here (import of alpaca_eval",
         ),
     ],
     ids=["no pkg_resources", "no user name", "not installed"],

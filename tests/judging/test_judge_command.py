@@ -4,32 +4,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pytest
 from fake_judge import FakeJudge, outputs_of, probability
-from judge_data import TASK, ask, numbers, rows, write_run
+from judge_data import COUNT, LAMS, TASK, ask, numbers, rows
 
 from pa_harness.cli.main import main
 from pa_harness.runs.folder import RunFolder
 from pa_harness.runs.judgements import JudgeFolder
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-COUNT, LAMS = 25, (0.0, 0.5, 1.0)
-
-
-@pytest.fixture
-def run(tmp_path: Path) -> Path:
-    return write_run(tmp_path / "run", COUNT, LAMS)
-
-
-@pytest.fixture
-def fake() -> Iterator[FakeJudge]:
-    with FakeJudge() as judge:
-        yield judge
 
 
 def wins(lam: float, reference: list[dict[str, Any]]) -> list[float]:

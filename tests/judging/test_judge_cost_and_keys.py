@@ -7,28 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from fake_judge import FakeJudge, chat_answer
-from judge_data import ask, numbers, write_run
+from judge_data import COUNT, ask, numbers, write_run
 
 from pa_harness.cli.main import main
 from pa_harness.judging import reference
 from pa_harness.runs.folder import RunFolder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
-COUNT, LAMS = 25, (0.0, 0.5, 1.0)
 SECRET = "sk-very-secret-0123456789"
-
-
-@pytest.fixture
-def run(tmp_path: Path) -> Path:
-    return write_run(tmp_path / "run", COUNT, LAMS)
-
-
-@pytest.fixture
-def fake() -> Iterator[FakeJudge]:
-    with FakeJudge() as judge:
-        yield judge
 
 
 def test_the_price_comes_first_and_nobody_says_yes(

@@ -6,6 +6,7 @@ The server is a real one on 127.0.0.1; waiting is made short where it is not wha
 from __future__ import annotations
 
 import io
+import sys
 import threading
 import time
 from email.utils import formatdate
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from fake_judge import FakeJudge, chat_answer
 
-from pa_harness.errors import JudgeError, RunError
+from pa_harness.errors import ExtraError, JudgeError, RunError
 from pa_harness.judging.asking.price import Price
 from pa_harness.judging.asking.request import Request
 from pa_harness.judging.asking.server import JudgeServer, NoAnswer, Patience
@@ -256,3 +257,9 @@ def test_two_processes_may_write(tmp_path: Path) -> None:
     assert second.get("a") == Verdict({"text": "m"}, "fake", 3, 1)
     assert first.get("b") == Verdict({"text": "M"}, "fake", 4, 1)
     assert first.get("c") is None
+
+
+def test_the_client_is_an_extra(fake: FakeJudge, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "openai", None)
+    with pytest.raises(ExtraError, match=r"^Judging needs the extra 'alpaca', .*\[alpaca\]'\.$"):
+        server(fake)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
-from as_published import results_of, run_of
+from as_published import lm_eval_file, results_of, run_of
 
 from pa_harness.errors import RunError
 from pa_harness.leaderboards.boards import BOARDS
@@ -16,12 +15,6 @@ from pa_harness.leaderboards.sections import named_references, sections
 
 V1, V2 = BOARDS[:2]
 GEMMA = run_of(V1, "google/gemma-2b", "bfloat16")
-
-
-def lm_eval_file(folder: Path, name: str = "results_1.json", **config: Any) -> Path:
-    file = folder / name
-    file.write_text(json.dumps(results_of(V1, GEMMA, **config)), encoding="utf-8")
-    return file
 
 
 def test_of_files_in_a_folder_the_newest_number_counts(tmp_path: Path) -> None:

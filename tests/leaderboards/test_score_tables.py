@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
 
 import pytest
-from as_published import results_of, run_of
+from as_published import lm_eval_file, run_of
 
 from pa_harness.errors import DataFileError, PAHarnessError, RunError
 from pa_harness.leaderboards.boards import BOARDS
@@ -21,12 +19,6 @@ model,task,metric,value,unit,source,num_fewshot,leaderboard,precision
 me/mine-2b,hellaswag,acc_norm,71.5,percent,my paper,10,,
 me/mine-2b,winogrande,acc,0.66,fraction,my paper,5,,
 """
-
-
-def lm_eval_file(folder: Path, **config: Any) -> Path:
-    file = folder / "results_1.json"
-    file.write_text(json.dumps(results_of(V1, GEMMA, **config)), encoding="utf-8")
-    return file
 
 
 def test_a_table_is_read_and_compared(tmp_path: Path) -> None:

@@ -8,7 +8,6 @@ import math
 import re
 import shutil
 import subprocess
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -47,32 +46,6 @@ def folder(pair: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) ->
     return place / "run"
 
 
-class _Page(HTMLParser):
-    """Rows of cells, tags and text of a page."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.rows: list[list[str]] = []
-        self._cell = False
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-        if tag == "tr":
-            self.rows.append([])
-        if tag in ("td", "th"):
-            self.rows[-1].append("")
-            self._cell = True
-
-    def handle_endtag(self, tag: str) -> None:
-        self._cell = self._cell and tag not in ("td", "th")
-
-    def handle_data(self, data: str) -> None:
-        if self._cell:
-            self.rows[-1][-1] += data
-
-
 def logged(folder: Path) -> dict[tuple[str, float], list[dict[str, Any]]]:
     """The sample logs by task and λ: all that the independent calculation reads."""
     found = {}
@@ -101,7 +74,7 @@ def test_every_number_again_from_the_sample_logs(folder: Path) -> None:
     values["ICL"] = [(by["toy_colour", lam] + by["toy_kind", lam]) / 2 for lam in lams]
     summary = json.loads((folder / "summary.json").read_text())
     found = {curve["name"]: curve for curve in summary["curves"]}
-    page = _Page((folder / "report.html").read_text())
+    page = Page((folder / "report.html").read_text())
     for name, expected in values.items():
         curve = found[name]
         assert curve["value"]["estimate"] == pytest.approx(expected, abs=1e-12)
@@ -177,7 +150,7 @@ def test_intervals_again_with_another_generator(folder: Path) -> None:
 
 def test_the_page_is_alone_and_says_what_was_run(folder: Path) -> None:
     text = (folder / "report.html").read_text()
-    page = _Page(text)
+    page = Page(text)
     for tag, attributes in page.tags:
         assert tag not in ("link", "iframe", "img")
         for name in ("src", "href", "xlink:href"):
@@ -210,7 +183,7 @@ def hostile() -> str:
 
 
 def test_hostile_text_stays_text() -> None:
-    page = _Page(hostile())
+    page = Page(hostile())
     tags = [tag for tag, _ in page.tags]
     assert tags.count("script") == 1
     assert "img" not in tags

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pa_harness.cli.main import _parser
+from pa_harness.cli.main import parser
 from pa_harness.errors import SweepError
 from pa_harness.runs.settings import SweepSettings, as_yaml, difference, resolve
 
@@ -41,7 +41,7 @@ def test_texts_are_read_as_lm_eval_reads_them() -> None:
 
 
 def test_the_commands_options_arrive() -> None:
-    options = _parser().parse_args(
+    options = parser().parse_args(
         shlex.split(
             "sweep -a pretrained=B,instruct=I --lam 0:1:0.5 -t a,b c -o run --limit 5 --seed 7 "
             "--categories a=instruction b=reading --metrics a=strict,none b=acc_norm,none "

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 from pa_harness.interchange.reported import YES
+from pa_harness.leaderboards.boards import BOARDS
 from pa_harness.leaderboards.published import published
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from pa_harness.interchange.reported import Reported
     from pa_harness.leaderboards.boards import Board, BoardTask, Part
 
@@ -30,6 +34,15 @@ def run_of(board: Board, model: str, precision: str = "") -> Run:
     every = [run for run in runs(board) if run[0].model == model]
     (found,) = [run for run in every if precision in ("", run[0].precision)]
     return found
+
+
+def lm_eval_file(folder: Path, name: str = "results_1.json", **config: Any) -> Path:
+    """A results file with what is published of gemma-2b on the first board."""
+    board = BOARDS[0]
+    content = results_of(board, run_of(board, "google/gemma-2b", "bfloat16"), **config)
+    file = folder / name
+    file.write_text(json.dumps(content), encoding="utf-8")
+    return file
 
 
 def results_of(board: Board, run: Run, **config: Any) -> dict[str, Any]:

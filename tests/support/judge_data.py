@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from fake_judge import FakeJudge
 
 TASK = "pa_alpaca_eval"
+COUNT, LAMS = 25, (0.0, 0.5, 1.0)  # of the run that most tests judge
 SETS = ("helpful_base", "koala", "oasst", "selfinstruct", "vicuna")
 DATE = "2026-11-21T08-43-51.615217"
 

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from pa_harness.cli.main import main
 from pa_harness.tasks.authoring.check import check_tasks
 from pa_harness.tasks.authoring.source import load_tasks
 
 if TYPE_CHECKING:
+    import pytest
+
     from pa_harness.tasks.authoring.material import Finding
 
 Row = dict[str, Any]
@@ -79,6 +83,38 @@ def findings(tokenizers: tuple[str, ...] = (), **options: Any) -> list[Finding]:
 
 def changed(at: int, rows: list[Row] = ROWS, **values: Any) -> list[Row]:
     return [{**row, **values} if n == at else row for n, row in enumerate(rows)]
+
+
+Flaw = tuple[Task, "list[Row] | None", "list[Row] | None", str, str]
+
+
+def assert_flaw(flaw: Flaw, capsys: pytest.CaptureFixture[str]) -> None:
+    """Changes, rows and shots; they are found once, at a level, and the verb prints it."""
+    changes, rows, shots, level, message = flaw
+    write(changes, rows, shots)
+    found = findings()
+    assert [f.level for f in found if re.search(message, f.what)] == [level], found
+    assert found == sorted(found, key=lambda f: ["error", "warning", "note"].index(f.level))
+    failed = any(f.level == "error" for f in found)
+    assert main(["check-task", "odd.yaml"]) == (2 if failed else 0)
+    assert re.search(message.rstrip("$"), capsys.readouterr().out)
+
+
+def at_a_terminal(monkeypatch: pytest.MonkeyPatch, *replies: str | KeyboardInterrupt) -> list[str]:
+    """Somebody sits there, and replies so, or presses Ctrl-C; what is asked, as it comes."""
+    asked: list[str] = []
+    coming = iter(replies)
+
+    def reply(question: str) -> str:
+        asked.append(question)
+        said = next(coming)
+        if isinstance(said, KeyboardInterrupt):
+            raise said
+        return said
+
+    monkeypatch.setattr("builtins.input", reply)
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    return asked
 
 
 # The first answers are shots in most tests. One option is a number, which lm-eval would take for

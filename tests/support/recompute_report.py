@@ -28,7 +28,7 @@ _COLUMNS = {  # of the tables of averages: what, and which of its numbers
 
 
 class Page(HTMLParser):
-    """Tables with their captions, tooltips with the id of their group, quotations."""
+    """Tables with their captions, tooltips with the id of their group, quotations, all tags."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -37,13 +37,20 @@ class Page(HTMLParser):
         self.labels: list[str | None] = []  # of the tips' markers
         self.quotes: list[str] = []
         self.documents: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
         self._groups: list[str] = []
         self._open: list[str] = []
         self._caption = ""
         self.feed(text)
 
+    @property
+    def rows(self) -> list[list[str]]:
+        """Of all tables."""
+        return [row for _, rows in self.tables for row in rows]
+
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         given = dict(attrs)
+        self.tags.append((tag, given))
         self._open.append(tag)
         if tag == "g":
             self._groups.append(given.get("id") or "")

@@ -14,7 +14,7 @@ import pytest
 import torch
 from toy import timeless
 
-from pa_harness.cli.cluster_options import wanted_cluster
+from pa_harness.cli.sweep import wanted_cluster
 from pa_harness.errors import ExtraError, SweepError
 from pa_harness.sweep.cluster import ATTEMPTS, Cluster, Shares
 from pa_harness.sweep.progress import Progress

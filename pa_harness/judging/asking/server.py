@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
-from pa_harness.errors import JudgeError, first_line
+from pa_harness.errors import JudgeError, first_line, missing_extra
 from pa_harness.judging.asking.price import tokens_of
 from pa_harness.judging.asking.request import completion_of
 from pa_harness.judging.asking.verdicts import Verdict
@@ -68,14 +68,14 @@ class JudgeServer:
             key: the API key; None where the server wants none.
             patience: time limit and attempts.
             first_wait: seconds before the second attempt; doubled from one to the next.
+
+        Raises:
+            ExtraError: the package openai is not installed.
         """
         try:
             from openai import OpenAI
         except ImportError as error:
-            raise JudgeError(
-                f"Judging needs the package openai ({error}). Install it: pip install "
-                "'pa-harness[alpaca]'"
-            ) from None
+            raise missing_extra("alpaca", "Judging", error) from None
         self.base_url = base_url
         self.stop = threading.Event()
         self._key = key

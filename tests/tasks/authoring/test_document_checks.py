@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import pytest
@@ -13,15 +12,13 @@ from own_tasks import (
     OWN,
     ROWS,
     SHOTS,
-    Row,
-    Task,
+    Flaw,
+    assert_flaw,
     changed,
-    findings,
-    write,
 )
 
 MORE = [*SHOTS, {"question": "IS  5 odd?", "label": 1}]
-FLAWS: dict[str, tuple[Task, list[Row] | None, list[Row] | None, str, str]] = {
+FLAWS: dict[str, Flaw] = {
     "leak": (
         {},
         None,
@@ -200,7 +197,4 @@ FLAWS: dict[str, tuple[Task, list[Row] | None, list[Row] | None, str, str]] = {
 
 @pytest.mark.parametrize("what", FLAWS)
 def test_a_flaw(what: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    changes, rows, shots, level, message = FLAWS[what]
-    write(changes, rows, shots)
-    found = findings()
-    assert [f.level for f in found if re.search(message, f.what)] == [level], found
+    assert_flaw(FLAWS[what], capsys)

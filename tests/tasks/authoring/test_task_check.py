@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import random
-import re
 from pathlib import Path
 
 import pytest
@@ -15,8 +14,10 @@ from own_tasks import (
     OWN,
     SHOTS,
     TASK,
+    Flaw,
     Row,
     Task,
+    assert_flaw,
     changed,
     findings,
     write,
@@ -53,7 +54,7 @@ def test_a_sound_task(what: str, folder: Path, capsys: pytest.CaptureFixture[str
     assert "errors: 0, warnings: 0, notes: " in capsys.readouterr().out
 
 
-FLAWS: dict[str, tuple[Task, list[Row] | None, list[Row] | None, str, str]] = {
+FLAWS: dict[str, Flaw] = {
     "random": (
         {"fewshot_config": None},
         None,
@@ -138,14 +139,7 @@ FLAWS: dict[str, tuple[Task, list[Row] | None, list[Row] | None, str, str]] = {
 
 @pytest.mark.parametrize("what", FLAWS)
 def test_a_flaw(what: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    changes, rows, shots, level, message = FLAWS[what]
-    write(changes, rows, shots)
-    found = findings()
-    assert [f.level for f in found if re.search(message, f.what)] == [level], found
-    assert found == sorted(found, key=lambda f: ["error", "warning", "note"].index(f.level))
-    failed = any(f.level == "error" for f in found)
-    assert main(["check-task", "odd.yaml"]) == (2 if failed else 0)
-    assert re.search(message.rstrip("$"), capsys.readouterr().out)
+    assert_flaw(FLAWS[what], capsys)
 
 
 def test_prompts_are_shown(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,7 +10,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from own_tasks import ANSWERS, GOLD, OPTIONS, QUESTIONS, rows_of, task_of, write_data
+from own_tasks import ANSWERS, GOLD, OPTIONS, QUESTIONS, at_a_terminal, rows_of, task_of, write_data
 
 from pa_harness.cli.main import main
 
@@ -185,15 +185,7 @@ def test_the_file_says_how_to_run_it(
 def test_asks_on_a_terminal(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = [{"q": q, "o": o, "key": a} for q, o, a in zip(QUESTIONS, OPTIONS, GOLD, strict=True)]
     write_data(folder / "q.jsonl", rows)
-    asked = []
-    replies = iter(["mcf", "q", "o", "key"])
-
-    def reply(question: str) -> str:
-        asked.append(question)
-        return next(replies)
-
-    monkeypatch.setattr("builtins.input", reply)
-    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    asked = at_a_terminal(monkeypatch, "mcf", "q", "o", "key")
     assert main(["new-task", "q.jsonl", "--num_fewshot", "2"]) == 0
     assert [re.split(r",| \(| \[", question)[0] for question in asked] == [
         "Scoring",

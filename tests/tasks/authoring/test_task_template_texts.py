@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from own_tasks import ANSWERS, Row, rows_of, task_of, write_data
+from own_tasks import ANSWERS, Row, at_a_terminal, rows_of, task_of, write_data
 
 from pa_harness.cli.main import main
 
@@ -97,14 +97,7 @@ def test_mistakes(what: str, folder: Path, capsys: pytest.CaptureFixture[str]) -
 
 def test_what_does_not_exist_is_asked_again(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_data(folder / "q.jsonl", [{"text": "q", "key": "a"}, {"text": "r", "key": "b"}])
-    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
-    replies, asked = iter(["letters", "gen", "nope", "text", "key"]), []
-
-    def reply(question: str) -> str:
-        asked.append(question)
-        return next(replies)
-
-    monkeypatch.setattr("builtins.input", reply)
+    asked = at_a_terminal(monkeypatch, "letters", "gen", "nope", "text", "key")
     assert main(["new-task", "q.jsonl", "--num_fewshot", "1"]) == 0
     assert asked[1].startswith("letters is none of cf, mcf, gen. Scoring")
     assert asked[2] == "Column of the question [text, key]: "
@@ -114,12 +107,8 @@ def test_what_does_not_exist_is_asked_again(folder: Path, monkeypatch: pytest.Mo
 def test_an_interrupted_question_ends_quietly(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def interrupt(_question: str) -> str:
-        raise KeyboardInterrupt
-
     write_data(folder / "q.jsonl", TEXTS)
-    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
-    monkeypatch.setattr("builtins.input", interrupt)
+    at_a_terminal(monkeypatch, KeyboardInterrupt())
     with pytest.raises(SystemExit, match="130"):
         main(["new-task", "q.jsonl"])
 

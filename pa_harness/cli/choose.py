@@ -1,0 +1,62 @@
+"""The verb choose: a λ for a run, and what is to be gained by it."""
+
+from __future__ import annotations
+
+import argparse
+
+from pa_harness.cli.verb import Verbs, add_instruction, add_run_folder, add_seed, add_verb
+from pa_harness.storage import plain, write_json
+
+
+def add(verbs: Verbs) -> None:
+    """Add the verb to the command's parser."""
+    parser = add_verb(
+        verbs,
+        "choose",
+        choose,
+        "choose λ, with the gain that is to be expected of it; writes choice.json",
+        "choose runs/first --tolerance 0.02 --weights ICL=0.7 IF=0.3",
+    )
+    add_run_folder(parser)
+    parser.add_argument(
+        "--tolerance",
+        type=float,
+        default=0.02,
+        metavar="ε",
+        help="share of IF(1) that may be lost in the constrained choice (default: 0.02)",
+    )
+    parser.add_argument(
+        "--weights",
+        nargs="+",
+        type=_weight,
+        metavar="NAME=WEIGHT",
+        help="of an average of your own, over tasks, categories, ICL and IF",
+    )
+    add_seed(parser)
+    add_instruction(parser)
+
+
+def _weight(text: str) -> tuple[str, float]:
+    name, _, weight = text.rpartition("=")
+    try:
+        return name, float(weight)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected NAME=WEIGHT, not {text!r}") from None
+
+
+def choose(options: argparse.Namespace) -> int:
+    """Print the choices of a run; write them beside it."""
+    from pa_harness.analysis.choice import choose as choose_lam
+    from pa_harness.analysis.reading import read_trajectory
+    from pa_harness.report.text import choices_text
+
+    trajectory = read_trajectory(options.run_folder, options.instruction)
+    found = choose_lam(
+        trajectory,
+        tolerance=options.tolerance,
+        weights=dict(options.weights or ()),
+        seed=options.seed,
+    )
+    write_json(options.run_folder / "choice.json", plain(found))
+    print(choices_text(found))
+    return 0

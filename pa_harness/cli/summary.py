@@ -1,0 +1,42 @@
+"""The verb summary: a run's differences along λ."""
+
+from __future__ import annotations
+
+import argparse
+
+from pa_harness.cli.verb import Verbs, add_instruction, add_run_folder, add_seed, add_verb
+from pa_harness.runs.folder import RunFolder
+from pa_harness.runs.tables import FORMATS
+from pa_harness.storage import plain, write_json
+
+
+def add(verbs: Verbs) -> None:
+    """Add the verb to the command's parser."""
+    parser = add_verb(
+        verbs,
+        "summary",
+        summary,
+        "differences to λ = 1 and λ = 0, paired by document, with intervals; writes summary.json",
+        "summary runs/first",
+    )
+    add_run_folder(parser)
+    add_seed(parser)
+    parser.add_argument(
+        "--format", choices=FORMATS, help="write the table of scores in this form, too"
+    )
+    add_instruction(parser)
+
+
+def summary(options: argparse.Namespace) -> int:
+    """Print a run's differences; write them beside it."""
+    from pa_harness.analysis.reading import read_trajectory
+    from pa_harness.analysis.summary import summarise
+    from pa_harness.report.text import summary_text
+
+    trajectory = read_trajectory(options.run_folder, options.instruction)
+    found = summarise(trajectory, seed=options.seed)
+    write_json(options.run_folder / "summary.json", plain(found))
+    if options.format:
+        RunFolder(options.run_folder).write_scores(trajectory.scores, options.format)
+    print(summary_text(found))
+    return 0
