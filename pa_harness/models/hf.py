@@ -15,6 +15,7 @@ from pa_harness.models.loading import LoadedWeights
 from pa_harness.models.prefix_sharing import PrefixSharingLM
 from pa_harness.weights.architecture import concrete_class
 from pa_harness.weights.arguments import parse
+from pa_harness.weights.identity import fixed_facts
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -64,7 +65,7 @@ class PartiallyAdaptedLM(AdaptedModel, DataParallelLM, PrefixSharingLM):
         super().__init__(pretrained=args.pretrained, revision=args.revision or "main", **rest)
         self._describe(self.model.get_input_embeddings().weight.shape[0])
         self.model.generation_config = neutral_generation_config(
-            self._stops, self.tokenizer, self._pair.config
+            self._facts["stop_token_ids"], self.tokenizer, self._pair.config
         )
         self.model.name_or_path = args.pretrained
         if args.keep == "memory":
@@ -80,7 +81,8 @@ class PartiallyAdaptedLM(AdaptedModel, DataParallelLM, PrefixSharingLM):
             tokenizer = str(source.folder)
             kwargs |= {"revision": None, "subfolder": ""}  # a resolved folder has neither
         else:
-            self._tokenizer_source = str(tokenizer.name_or_path)
+            source_name = str(tokenizer.name_or_path)
+            self._facts = fixed_facts(self._args, self._weights, tokenizer, source_name)
         super()._create_tokenizer(pretrained, tokenizer, **kwargs)
 
     def _create_model(self, pretrained: str, **kwargs: Any) -> None:
