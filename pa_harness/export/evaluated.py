@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from pa_harness.errors import ExportError
 from pa_harness.lam.reading import read_schedule
-from pa_harness.runs.folder import RunFolder, read_json
+from pa_harness.runs.folder import RunFolder
+from pa_harness.runs.seal import read_sealed
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -64,7 +65,7 @@ def read_evaluated(run: Path, lam: float) -> Evaluated:
     units = folder.units(lam)
     if not units:
         return Evaluated(run.resolve().name)
-    info = read_json(units[0])["model"]
+    info = read_sealed(units[0])["model"]
     scores = folder.scores() if folder.scores_file.exists() else []
     return Evaluated(
         run.resolve().name,

@@ -10,7 +10,6 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import torch
-from lm_eval.models.huggingface import HFLM
 from lm_eval.models.utils import (
     handle_stop_sequences,
     normalize_gen_kwargs,
@@ -18,6 +17,7 @@ from lm_eval.models.utils import (
 )
 from tqdm import tqdm
 
+from pa_harness.models.generated import AnswerLengths, LengthsLM, end_ids, measured
 from pa_harness.prefixes.compatibility import disagreement, longest_possible, obstacle
 from pa_harness.prefixes.generation import PrefixGenerator
 from pa_harness.prefixes.scoring import Counts, PrefixScorer, Request
@@ -43,7 +43,7 @@ class _Greedy:
     limit: int
 
 
-class PrefixSharingLM(HFLM):
+class PrefixSharingLM(LengthsLM):
     """HFLM whose log-likelihoods and greedy texts share prefixes wherever the model allows it.
 
     Attributes:
@@ -98,6 +98,7 @@ class PrefixSharingLM(HFLM):
         """HFLM's, with plain greedy requests sharing prompts and all others left to it."""
         self._count_anew("generate_until")
         self._check_whole()
+        self.answer_lengths = AnswerLengths()
         plain = {n: self._greedy(request.args) for n, request in enumerate(requests)}
         shared = {n: greedy for n, greedy in plain.items() if greedy}
         longest = max((len(g.prompt) + g.limit for g in shared.values()), default=0)
@@ -151,8 +152,7 @@ class PrefixSharingLM(HFLM):
     ) -> dict[int, str]:
         found: dict[int, str] = {}
         scorer, bar = self._counting("generate_until", len(shared), disable_tqdm)
-        ends = self.model.generation_config.eos_token_id
-        ends = frozenset([ends] if isinstance(ends, int) else ends or ())
+        ends = end_ids(self.model)
         rows = _CPU_ROWS if self.device.type == "cpu" else _DEVICE_ROWS
         generator = PrefixGenerator(scorer, ends, rows)
         with self._autocast(), bar:
@@ -163,6 +163,8 @@ class PrefixSharingLM(HFLM):
                 for index, tokens in generator.continuations(prompts, limit, done):
                     text = postprocess_generated_text(self.tok_decode(tokens), list(until), None)
                     found[same[index]] = text
+                    length = measured(tokens, ends, until, self.tokenizer.decode)
+                    self.answer_lengths.add(given[same[index]][0], length)
                     bar.set_postfix_str(_tokens(scorer.counts), refresh=False)
                     self.cache_hook.add_partial("generate_until", given[same[index]], text)
                     bar.update()
