@@ -45,7 +45,7 @@ class TokenTrie:
         keys = [sequence.astype(">u4").tobytes() for sequence in self.sequences]
         last, before = [ROOT], np.empty(0, dtype=np.int32)
         for index in sorted(range(len(keys)), key=keys.__getitem__):
-            self._insert(index, _shared(before, self.sequences[index]), last)
+            self._insert(index, shared(before, self.sequences[index]), last)
             before = self.sequences[index]
         self.size = self._sizes()
 
@@ -53,6 +53,14 @@ class TokenTrie:
     def distinct(self) -> int:
         """Tokens in the trie."""
         return self.size[ROOT]
+
+    @property
+    def trunk(self) -> Tokens:
+        """The tokens that all sequences begin with."""
+        if len(self.children[ROOT]) != 1:
+            return np.empty(0, dtype=np.int32)
+        (only,) = self.children[ROOT]
+        return self.run(only, 0, self.end[only])
 
     @property
     def whole(self) -> int:
@@ -119,7 +127,7 @@ class TokenTrie:
         return size
 
 
-def _shared(left: Tokens, right: Tokens) -> int:
+def shared(left: Tokens, right: Tokens) -> int:
     """How many tokens two sequences begin with in common."""
     length = min(len(left), len(right))
     different = np.flatnonzero(left[:length] != right[:length])

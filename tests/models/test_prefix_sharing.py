@@ -99,19 +99,77 @@ def test_changing_lam_changes_the_answers_and_the_counts_are_of_one_evaluation(p
     assert answers(lm, REQUESTS) == first
 
 
-def test_texts_are_tokenised_once_for_all_lams(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_texts_are_tokenised_once_for_all_lams_and_models(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of several tasks, in other company at the next λ, and by a new model of the same pair."""
     lm = adapted(pair, lam=0)
     others = [(context + "?", rest) for context, rest in REQUESTS]
     first, second = answers(lm, REQUESTS), answers(lm, others)
     lm.set_lam(1)
     expected = answers(adapted(pair, lam=1), others)
+    again = adapted(pair, lam=1)
+    given = lm._texts.given
     monkeypatch.setattr(lm, "tok_encode", None)
     assert answers(lm, others) == expected != second
-    with pytest.raises(TypeError):
-        answers(lm, REQUESTS)
-    monkeypatch.undo()
+    assert_same(answers(lm, REQUESTS[:3] + others[3:]), answers(lm, REQUESTS)[:3] + expected[3:])
+    assert answers(again, others) == expected
     lm.set_lam(0)
     assert answers(lm, REQUESTS) == first
+    assert lm._texts.given == again._texts.given == given
+
+
+@pytest.mark.parametrize("accelerator", [True, False])
+def test_every_distinct_text_is_given_to_the_tokenizer_once(
+    accelerator: bool, pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Contexts less their last spaces, and contexts with continuations; in parts of 3 requests."""
+    monkeypatch.setattr("pa_harness.models.plans._PART", 3)
+    lm, seen = sharing(pair[0]), []
+    tokenizer = type(lm.tokenizer)
+    encode = tokenizer.__call__
+
+    def counted(self: Any, text: Any, **options: Any) -> Any:
+        seen.extend([text] if isinstance(text, str) else text)
+        return encode(self, text, **options)
+
+    monkeypatch.setattr(tokenizer, "__call__", counted)
+    assert_same(answers(lm, REQUESTS), answers(stock(pair[0]), REQUESTS)) if accelerator else None
+    seen.clear()
+    lm = sharing(pair[0])
+    answers(lm, REQUESTS)
+    texts = {context.rstrip() for context, _ in REQUESTS if context}
+    texts |= {context + rest for context, rest in REQUESTS}
+    assert sorted(seen) == sorted(texts)
+
+
+def test_spaces_and_special_tokens_are_split_as_hf_splits_them(pair: Pair) -> None:
+    """Contexts of spaces only, that end in them, that begin with the first token's text."""
+    pieces = ["", " ", "  ", "<s>", "<s> a", "a ", "a\n", " a", "Question: a?\nAnswer:", "</s>"]
+    texts = [(context, rest) for context in pieces for rest in (" b", "b", "<s>b", "\n", "<s> c")]
+    for options in ({}, {"add_bos_token": True}, {"add_bos_token": False}):
+        lm = sharing(pair[0], **options)
+        found = lm._texts.pairs(lm, texts)
+        for (context, rest), (head, tail) in zip(texts, found, strict=True):
+            if context:
+                expected = lm._encode_pair(context, rest)
+            else:
+                tokens = lm.tok_encode(rest, add_special_tokens=False)
+                own = tokens[0] == lm.prefix_token_id
+                expected = (tokens[:1], tokens[1:]) if own else ([lm.prefix_token_id], tokens)
+            assert (head.tolist(), list(tail)) == (list(expected[0]), list(expected[1]))
+        prompts = [text for text in pieces if text]
+        for text, tokens in zip(prompts, lm._texts.prompts(lm, prompts), strict=True):
+            assert tokens.tolist() == lm.tok_batch_encode([text])[0][0].tolist()
+
+
+def test_prefix_sharing_that_is_switched_off_later_is_heeded(pair: Pair) -> None:
+    lm = adapted(pair)
+    answers(lm, REQUESTS)
+    lm.prefix_sharing = False
+    expected = answers(adapted(pair, prefix_sharing=False), REQUESTS)
+    assert answers(lm, REQUESTS) == expected
+    assert lm.sharing_info() == {}
 
 
 def test_weights_without_lam_are_not_used(pair: Pair) -> None:
@@ -215,18 +273,24 @@ def test_what_cannot_be_shared_goes_hfs_way_and_is_said_once(
     }
 
 
-def test_beyond_the_length_from_which_rotary_frequencies_grow_it_is_hfs_way(
+def test_only_requests_beyond_the_length_from_which_frequencies_grow_go_hfs_way(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     rope = {"rope_type": "dynamic", "factor": 4.0, "rope_theta": 10000.0}
     model = make_model("llama", seed=1, rope_parameters=rope, max_position_embeddings=40)
     folder = save(model, tmp_path / "dynamic")
-    lm = sharing(folder, max_length=120)
-    assert_same(answers(lm, REQUESTS[4:7]), answers(stock(folder), REQUESTS[4:7]))
-    assert "not shared" not in caplog.text
-    expected = answers(stock(folder, max_length=120, batch_size=3), REQUESTS)
-    assert answers(lm, REQUESTS) == expected
-    assert "Prefixes are not shared: beyond 40 tokens rotary frequencies grow." in caplog.text
+    lm = PrefixSharingLM(pretrained=str(folder), device="cpu", batch_size=1, max_length=120)
+    reference = stock(folder, max_length=120, batch_size=1)
+    assert_same(answers(lm, REQUESTS[4:7]), answers(reference, REQUESTS[4:7]))
+    assert "way" not in caplog.text
+    assert_same(answers(lm, REQUESTS), answers(reference, REQUESTS))
+    assert "5 requests go hf's way: beyond 40 tokens rotary frequencies grow." in caplog.text
+    alone = sum(len(lm.tok_encode(rest)) for _, rest in REQUESTS[4:7])
+    assert 0 < counts(lm)["computed"] <= alone
+    until = {"until": ["@@"], "max_gen_toks": 5}
+    texts = [Instance("generate_until", {}, (t, until), 0) for t in ("Is", SHOTS, "The quick")]
+    assert lm.generate_until(texts) == reference.generate_until(texts)
+    assert lm.sharing_info()["prefix_sharing"]["generate_until"]["decoded"] <= 2 * 4
 
 
 @pytest.mark.parametrize("family", ["llama-tied", "mixtral", "gemma-3"])
