@@ -77,16 +77,11 @@ def _smaller(config: Any, *, narrow: bool) -> Any:
     layers = _shorten(text)
     for part in {id(each): each for each in (whole, text)}.values():
         for name, value in list(vars(part).items()):
-            if "vocab_size" in name and isinstance(value, int):
-                setattr(part, name, min(value, _VOCABULARY))
-            elif name.endswith("_token_id") and isinstance(value, int) and value >= _VOCABULARY:
-                setattr(part, name, _VOCABULARY - 1)
-            elif name.endswith("_token_id") and isinstance(value, list):
-                setattr(part, name, [each for each in value if each < _VOCABULARY] or None)
-            elif isinstance(value, transformers.PretrainedConfig) and value is not text:
-                value.num_hidden_layers = 1  # towers of other kinds
-            elif "intermediate" in name or name in ("ffn_dim", "n_inner", "ffn_hidden_size"):
-                setattr(part, name, _replaced(value, layers))
+            if isinstance(value, transformers.PretrainedConfig):
+                if value is not text:
+                    value.num_hidden_layers = 1  # towers of other kinds
+            else:
+                setattr(part, name, _shrunk(name, value, layers))
     if getattr(text, "sliding_window", None):
         text.sliding_window = _WINDOW
     if (getattr(text, "max_position_embeddings", None) or _LENGTH) < _LENGTH:
@@ -120,10 +115,20 @@ def _are_kinds(values: list[Any]) -> bool:
     return all(isinstance(value, str | int | bool) for value in values)
 
 
-def _replaced(value: Any, layers: int) -> Any:
-    if isinstance(value, list | tuple):
-        return [_WIDTH] * layers
-    return _WIDTH if isinstance(value, int) and value else value
+def _shrunk(name: str, value: Any, layers: int) -> Any:
+    """A setting of the vocabulary or of a feed-forward block as it is in the small model."""
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    if "vocab_size" in name and whole:
+        return min(value, _VOCABULARY)
+    if name.endswith("_token_id"):
+        if isinstance(value, list):
+            return [each for each in value if each < _VOCABULARY] or None
+        return min(value, _VOCABULARY - 1) if whole else value
+    if "intermediate" in name or name in ("ffn_dim", "n_inner", "ffn_hidden_size"):
+        if isinstance(value, list | tuple):
+            return [_WIDTH] * layers
+        return _WIDTH if whole and value else value
+    return value
 
 
 def _narrow(text: Any) -> None:
