@@ -143,8 +143,8 @@ class Draft:
         return done
 
     def _place(self, subtree: int) -> tuple[int, int]:
-        """Subtrees that hang at one place, and of them those of one size, stand together."""
-        return self._trie.start[subtree], height(self._trie.size[subtree])
+        """Subtrees that hang at one place, and of them those of one depth, stand together."""
+        return self._trie.start[subtree], height(self._trie.depth[subtree])
 
     def _wanted(self, pieces: list[tuple[int, int, int, int]]) -> tuple[Ints, Ints, Ints]:
         found, begin = [], 0

@@ -105,7 +105,9 @@ class Reader:
         for some, logits in forward.logits(work.tokens, work.positions, work.reading, work):
             first, last = np.searchsorted(work.read, [some.start, some.stop]).tolist()
             rows, targets = work.rows[first:last] - some.start, work.targets[first:last]
-            likeliest, chances = logits.argmax(-1), logits.log_softmax(-1, dtype=self.dtype)
+            chances = logits.log_softmax(-1, dtype=self.dtype)
+            wider = chances.dtype.itemsize > logits.dtype.itemsize  # then it tells all apart
+            likeliest = (chances if wider else logits).argmax(-1)
             at = logits.device  # of the head, which may not be that of the tokens
             found[0, first:last] = chances[rows.to(at), targets.to(at)]
             found[1, first:last] = likeliest[rows.to(at)]

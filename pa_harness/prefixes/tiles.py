@@ -9,7 +9,7 @@ token's attention has two parts, which their log-sum-exps join:
                     the ancestors of the first: of all tokens before the tile nobody in it sees
                     others, since the order is depth first
 
-T grows with the subtree, to about an eighth of it. Tiles with as many slots are computed together.
+T grows with the depth of the subtree, to about a twelfth of it. Tiles with as many slots are computed together.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ if TYPE_CHECKING:
 
     Array = np.ndarray[Any, np.dtype[np.int64]]
 
-_LOWEST, _HIGHEST = 32, 512  # tokens of a tile
-_STEPS = 8  # tiles of a subtree, about
+_LOWEST, _HIGHEST = 16, 512  # tokens of a tile
+_STEPS = 12  # tiles from the root of a subtree to its deepest leaf, about
 _RECTANGLES = 8  # per pass; places that are more than these share rectangles, with a mask
 _CAUSAL = 128  # a causal square is computed to the end of a block of so many slots
 
 
-def height(size: int) -> int:
-    """Tokens of a tile of a subtree of so many tokens."""
+def height(depth: int) -> int:
+    """Tokens of a tile of a subtree that is so many tokens deep."""
     tall = _LOWEST
-    while tall < _HIGHEST and tall * _STEPS < size:
+    while tall < _HIGHEST and tall * _STEPS < depth:
         tall *= 2
     return tall
 
@@ -157,9 +157,10 @@ def _tiles(part: Pass, first: int, end: int) -> tuple[list[Tiles], Array]:
 def _regions(part: Pass, first: int, end: int) -> Iterator[tuple[int, int, int]]:
     """Neighbouring subtrees that have tiles of one height, as [low, high) and the height."""
     borders = [*part.subtrees.tolist(), len(part.tokens)]
+    depth = part.positions - part.sees + 1
     low, tall = first, 0
     for start, stop in pairwise(borders):
-        new = height(stop - start)
+        new = height(int(depth[start:stop].max()))
         if new != tall:
             if low < min(start, end):
                 yield low, min(start, end), tall

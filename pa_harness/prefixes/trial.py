@@ -27,7 +27,7 @@ _LENGTH = 128  # tokens, more than any request has
 _LAYERS = 2  # at least; more where the kinds of layers need them
 _PASSES = (24, 256)  # tokens: the path in pieces and small subtrees; one that is tiled
 _CONTINUATION = 6  # tokens
-_GAIN, _LOGITS = 1.2, 2.0  # of random weights; of the head's
+_GAIN = 1.2  # of random weights: attention is sharp, logits are large
 
 
 def shrunken(model: Any) -> Any:
@@ -149,15 +149,12 @@ def _narrow(text: Any) -> None:
 @torch.no_grad()
 def _sharpen(small: Any) -> None:
     """Random weights that keep activations large, and make logits large."""
-    head = small.get_output_embeddings()
     for parameter in small.parameters():
         noise = torch.randn_like(parameter)
         if parameter.dim() < 2:
             parameter.add_(noise * 0.1)
         else:
             parameter.copy_(noise * _GAIN * parameter.shape[-1] ** -0.5)
-    if head is not None:
-        head.weight.mul_(_LOGITS)
 
 
 @torch.no_grad()

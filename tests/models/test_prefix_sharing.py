@@ -18,6 +18,7 @@ from through_lm_eval import stock
 from transformers import BloomConfig, BloomForCausalLM
 
 from pa_harness.errors import PAHarnessError
+from pa_harness.models import texts as texts_module
 from pa_harness.models.prefix_sharing import PrefixSharingLM
 
 if TYPE_CHECKING:
@@ -119,28 +120,42 @@ def test_texts_are_tokenised_once_for_all_lams_and_models(
     assert lm._texts.given == again._texts.given == given
 
 
-@pytest.mark.parametrize("accelerator", [True, False])
 def test_every_distinct_text_is_given_to_the_tokenizer_once(
-    accelerator: bool, pair: Pair, monkeypatch: pytest.MonkeyPatch
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Contexts less their last spaces, and contexts with continuations; in parts of 3 requests."""
     monkeypatch.setattr("pa_harness.models.plans._PART", 3)
-    lm, seen = sharing(pair[0]), []
-    tokenizer = type(lm.tokenizer)
-    encode = tokenizer.__call__
+    encode, seen = texts_module._encoded, []
 
-    def counted(self: Any, text: Any, **options: Any) -> Any:
-        seen.extend([text] if isinstance(text, str) else text)
-        return encode(self, text, **options)
+    def counted(tokenizer: Any, given: list[str], special: bool | None) -> Any:
+        seen.extend(given)
+        return encode(tokenizer, given, special)
 
-    monkeypatch.setattr(tokenizer, "__call__", counted)
-    assert_same(answers(lm, REQUESTS), answers(stock(pair[0]), REQUESTS)) if accelerator else None
-    seen.clear()
+    monkeypatch.setattr(texts_module, "_encoded", counted)
     lm = sharing(pair[0])
-    answers(lm, REQUESTS)
-    texts = {context.rstrip() for context, _ in REQUESTS if context}
-    texts |= {context + rest for context, rest in REQUESTS}
-    assert sorted(seen) == sorted(texts)
+    assert_same(answers(lm, REQUESTS), answers(stock(pair[0]), REQUESTS))
+    expected = {context.rstrip() for context, _ in REQUESTS if context}
+    expected |= {context + rest for context, rest in REQUESTS}
+    assert sorted(seen) == sorted(expected)
+    assert lm._texts.given == len(expected)
+
+
+@pytest.mark.parametrize("plain", [True, False])
+def test_tokenizers_with_ways_of_their_own_are_called_themselves(
+    plain: bool, pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lm = sharing(pair[0])
+    if not plain:
+
+        class Own(type(lm.tokenizer)):  # type: ignore[misc]
+            def __call__(self, text: Any, **options: Any) -> Any:
+                return super().__call__([each.lower() for each in text], **options)
+
+        lm.tokenizer.__class__ = Own
+    given = ["Question", "The QUICK", "brown"]
+    found = list(texts_module._encoded(lm.tokenizer, given, None))
+    expected = given if plain else [each.lower() for each in given]
+    assert found == [sharing(pair[0]).tok_encode(each) for each in expected]
 
 
 def test_spaces_and_special_tokens_are_split_as_hf_splits_them(pair: Pair) -> None:

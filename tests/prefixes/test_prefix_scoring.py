@@ -154,7 +154,8 @@ def test_out_of_memory_halves_a_pass_and_the_next_one_is_whole(
     forward = model.forward
 
     def memory(input_ids: torch.Tensor, **options: Any) -> Any:
-        if input_ids.shape[1] > 12 and lengths == [] and short.pop():
+        if input_ids.shape[1] > 12 and short:
+            short.clear()
             raise error
         lengths.append(input_ids.shape[1])
         return forward(input_ids=input_ids, **options)
@@ -164,7 +165,7 @@ def test_out_of_memory_halves_a_pass_and_the_next_one_is_whole(
     monkeypatch.setattr(model, "forward", memory)
     pairs, counts = scored(model, found, limited(32))
     monkeypatch.undo()
-    assert lengths[:3] == [16, 16, 32] or lengths[:3] == [15, 16, 30]
+    assert lengths[:3] == [16, 16, 30]  # the path with six documents, in halves; the next five
     assert "Out of memory: a pass of" in caplog.text
     assert counts.computed == sum(lengths) == counts.distinct
     for index, answer in pairs:
