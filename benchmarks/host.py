@@ -26,6 +26,7 @@ from benchmarks.support.places import add_data, working_directory
 from benchmarks.support.prefix_tasks import requests_of
 from benchmarks.support.report import publish, table
 from pa_harness.models.hf import PartiallyAdaptedLM
+from pa_harness.models.texts import Texts
 from pa_harness.prefixes.limits import Limits
 from pa_harness.prefixes.reading import Reader
 
@@ -52,7 +53,9 @@ def main(given: argparse.Namespace) -> None:
     """Measure, and publish the tables."""
     logging.getLogger("lm_eval").setLevel(logging.ERROR)
     with working_directory(given.data):
-        asked = {case: requests_of([case[1]], *case[2:], given.documents)[case[1]] for case in CASES}
+        asked = {
+            case: requests_of([case[1]], *case[2:], given.documents)[case[1]] for case in CASES
+        }
     with tempfile.TemporaryDirectory() as place:
         pair = _pair(Path(place), [r.args[0] for each in asked.values() for r in each])
         rows = [_row(case[0], requests, pair, given) for case, requests in asked.items()]
@@ -61,9 +64,9 @@ def main(given: argparse.Namespace) -> None:
         "A random Llama of 2 layers, hidden size 128, 24,000 words, fp32. Counts as on an "
         "accelerator: texts that the tokenizer was given per distinct one; waits for values of "
         "the device per forward pass; shapes that the model met; entries of attention. Times in "
-        "CPU seconds: a second λ against the forward passes, log-softmax and arg-max in it; hf with batch size "
-        f"{given.batch_size} on the first {given.stock_documents} documents, scaled by requests, "
-        f"medians of {given.rounds}.\n\n{table(_HEAD, rows)}\n\n{decoding}"
+        "CPU seconds: a second λ against the forward passes, log-softmax and arg-max in it; hf "
+        f"with batch size {given.batch_size} on the first {given.stock_documents} documents, "
+        f"scaled by requests, medians of {given.rounds}.\n\n{table(_HEAD, rows)}\n\n{decoding}"
     )
     command = f"python -m benchmarks.host --documents {given.documents}"
     if given.publish:
@@ -86,7 +89,12 @@ def _pair(folder: Path, texts: list[str]) -> dict[str, str]:
     shape = {"hidden_size": 128, "intermediate_size": 256, "num_hidden_layers": 2}
     heads = {"num_attention_heads": 4, "num_key_value_heads": 2, "tie_word_embeddings": True}
     config = LlamaConfig(
-        vocab_size=24064, max_position_embeddings=8192, bos_token_id=0, eos_token_id=1, **shape, **heads
+        vocab_size=24064,
+        max_position_embeddings=8192,
+        bos_token_id=0,
+        eos_token_id=1,
+        **shape,
+        **heads,
     )
     for seed, side in enumerate(("base", "instruct")):
         torch.manual_seed(seed)
@@ -99,7 +107,7 @@ def _model(pair: dict[str, str], *, accelerator: bool) -> PartiallyAdaptedLM:
     lm = PartiallyAdaptedLM(**pair, lam=0, dtype="float32", device="cpu", batch_size=1)
     if accelerator:
         limits = Limits.accelerator(lm.model, 80_000_000_000)
-        lm._reader = Reader(lm.model, lm.device, limits)
+        lm.reader = Reader(lm.model, lm.device, limits)
     return lm
 
 
@@ -110,7 +118,7 @@ def _row(
     lm = _model(pair, accelerator=True)
     ask: Callable[..., Any] = getattr(lm, kind)
     ask(requests[:2], disable_tqdm=True)  # the trial
-    known = lm._texts.given
+    known = lm.texts.given
     others = [r for r in requests if r.args[0] != requests[0].args[0]]
     with _waits() as waits:
         ask(others, disable_tqdm=True)
@@ -121,7 +129,7 @@ def _row(
     cells = [
         name,
         str(len(others)),
-        f"{(lm._texts.given - known) / len(texts):.2f}",
+        f"{(lm.texts.given - known) / len(texts):.2f}",
         f"{waits[0] / counts['passes']:.2f}",
         str(counts["shapes"]),
         str(counts["passes"]),
@@ -137,7 +145,7 @@ def _times(requests: list[Any], pair: dict[str, str], given: argparse.Namespace)
     first, second, own, stock = [], [], [], []
     for number in range(given.rounds):
         lm = _model(pair, accelerator=False)
-        lm._known = type(lm._texts)()  # not what the round before knew
+        lm.texts = Texts()  # not what the round before knew
         getattr(lm, kind)(few[:1], disable_tqdm=True)
         first.append(_seconds(lambda lm=lm: getattr(lm, kind)(requests, disable_tqdm=True)))
         lm.set_lam(0.5 + 0.1 * number)

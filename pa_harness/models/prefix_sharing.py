@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -40,12 +41,9 @@ class PrefixSharingLM(HFLM):
     prefix_sharing: bool = True
     _softmax_dtype: torch.dtype | None = None
     _tokenizer_digest: str = ""  # which models with the same one share their tokens
-    _reader: Reader | None = None
     _counts: Mapping[str, Counts] = MappingProxyType({})  # of the last evaluation, by its kind
     _reported: bool = False  # whether that evaluation is over: its counts were asked for
     _reason: str | None = None  # why not; empty if nothing is against it, None before asking
-    _known: Texts | None = None
-    _planner: Planner | None = None
 
     @property
     def softmax_dtype(self) -> torch.dtype:
@@ -68,7 +66,6 @@ class PrefixSharingLM(HFLM):
         texts = tuple(request.args for request in requests)
         found: dict[int, tuple[float, bool]] = {}
         reader, bar = self._counting("loglikelihood", len(texts), disable_tqdm)
-        self._planner = self._planner or Planner(self, self._texts, reader.limits.tokens)
         planned = self._planner.planned(texts)
         with self._autocast(), bar:
             for number, answer in score(reader, planned):
@@ -142,7 +139,7 @@ class PrefixSharingLM(HFLM):
         """Of plain greedy requests the prompts' tokens, by stop sequences and limit."""
         asked = {n: greedy_request(self, each) for n, each in enumerate(arguments)}
         plain: dict[int, Greedy] = {n: each for n, each in asked.items() if each}
-        tokens = self._texts.prompts(self, [each.context for each in plain.values()])
+        tokens = self.texts.prompts(self, [each.context for each in plain.values()])
         most = longest_possible(self.model)
         found: dict[tuple[tuple[str, ...], int], dict[int, list[int]]] = {}
         cut = long = 0
@@ -190,25 +187,25 @@ class PrefixSharingLM(HFLM):
         if self._reported or kind in self._counts:
             self._counts, self._reported = MappingProxyType({}), False
 
-    @property
-    def _the_reader(self) -> Reader:
-        if self._reader is None:
-            self._reader = Reader.of(self.model, self.device)
-        self._reader.dtype = self.softmax_dtype
-        return self._reader
+    @cached_property
+    def reader(self) -> Reader:
+        """What passes go through, with its limits; made when it is first asked for."""
+        return Reader.of(self.model, self.device)
 
-    @property
-    def _texts(self) -> Texts:
+    @cached_property
+    def texts(self) -> Texts:
         """What is known of the tokenizer's texts; of one with a digest by every model."""
-        if self._known is None:
-            name = (self._tokenizer_digest, self.add_bos_token, self.prefix_token_id)
-            self._known = shared_texts(name) if self._tokenizer_digest else Texts()
-        return self._known
+        name = (self._tokenizer_digest, self.add_bos_token, self.prefix_token_id)
+        return shared_texts(name) if self._tokenizer_digest else Texts()
+
+    @cached_property
+    def _planner(self) -> Planner:
+        return Planner(self, self.texts, self.reader.limits.tokens)
 
     def _counting(self, kind: str, total: int, quiet: bool) -> tuple[Reader, Any]:
         """The reader with new counts, and a progress bar like HFLM's."""
-        reader = self._the_reader
-        reader.counts = Counts()
+        reader = self.reader
+        reader.counts, reader.dtype = Counts(), self.softmax_dtype
         self._counts = {**self._counts, kind: reader.counts}
         disabled = quiet or self.rank != 0
         return reader, tqdm(total=total, disable=disabled, desc=f"Running {kind} requests")

@@ -48,7 +48,7 @@ class Forward:
             for first in range(0, len(reading), step):
                 some = slice(first, min(first + step, len(reading)))
                 logits = self._model(
-                    input_ids=tokens,
+                    input_ids=tokens[:, : None if first == 0 else 0],  # nobody counts them twice
                     position_ids=positions,
                     logits_to_keep=reading[some],
                     use_cache=False,

@@ -69,11 +69,19 @@ class Limits:
         step: int = max(_LEAST_SHAPE, 1 << max(0, (tokens - 1).bit_length() - 3))
         return min(self.tokens, -(-tokens // step) * step)
 
+    def pass_bytes(self, model: Any) -> int:
+        """The most that a pass of a model allocates beside keys and values, which stay."""
+        return self.tokens * bytes_per_token(model) + max(self.logits, _row_bytes(model))
+
     def logit_rows(self, model: Any) -> int:
-        """Rows of logits at a time: as the model makes them, in fp32, and their softmax."""
-        vocabulary: int = model.config.get_text_config().vocab_size
-        row: int = vocabulary * (model.dtype.itemsize + 8)
-        return max(1, self.logits // row)
+        """Rows of logits at a time."""
+        return max(1, self.logits // _row_bytes(model))
+
+
+def _row_bytes(model: Any) -> int:
+    """A row of logits as the model makes it, in fp32, and its softmax."""
+    vocabulary: int = model.config.get_text_config().vocab_size
+    return vocabulary * (int(model.dtype.itemsize) + 8)
 
 
 def bytes_per_token(model: Any) -> int:
@@ -87,11 +95,12 @@ def bytes_per_token(model: Any) -> int:
     heads: int = config.num_attention_heads
     size = getattr(config, "head_dim", None) or hidden // heads
     inner = getattr(config, "intermediate_size", None) or 4 * hidden
+    inner = max(inner) if isinstance(inner, list | tuple) else inner  # per layer
     expert = getattr(config, "moe_intermediate_size", None) or inner
     visits = getattr(config, "num_experts_per_tok", None) or 1
-    widest = int(max(inner, expert * visits))
+    block = 4 * inner if visits == 1 else 10 * max(inner, expert * visits)  # sorted and put back
     itemsize: int = model.dtype.itemsize
-    return itemsize * (8 * hidden + 4 * widest + 24 * heads * int(size)) + 12 * hidden
+    return itemsize * (8 * hidden + int(block) + 24 * heads * int(size)) + 12 * hidden
 
 
 def is_out_of_memory(error: BaseException) -> bool:

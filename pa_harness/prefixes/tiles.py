@@ -9,7 +9,8 @@ token's attention has two parts, which their log-sum-exps join:
                     the ancestors of the first: of all tokens before the tile nobody in it sees
                     others, since the order is depth first
 
-T grows with the depth of the subtree, to about a twelfth of it. Tiles with as many slots are computed together.
+T grows with the depth of the subtree, to about a twenty-fourth of it. Tiles with as many slots are
+computed together.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     Array = np.ndarray[Any, np.dtype[np.int64]]
 
 _LOWEST, _HIGHEST = 16, 512  # tokens of a tile
-_STEPS = 12  # tiles from the root of a subtree to its deepest leaf, about
+_STEPS = 24  # tiles from the root of a subtree to its deepest leaf, about
 _RECTANGLES = 8  # per pass; places that are more than these share rectangles, with a mask
 _CAUSAL = 128  # a causal square is computed to the end of a block of so many slots
 
@@ -138,7 +139,7 @@ def _tiles(part: Pass, first: int, end: int) -> tuple[list[Tiles], Array]:
     for low, high, tall in _regions(part, first, end):
         for start in range(low, high, tall):
             chain = part.above(start)
-            wide = -(-len(chain) // tall) * tall + tall
+            wide = _width(len(chain) + tall, tall)
             found.setdefault((tall, wide), []).append((start, min(start + tall, high), chain))
     groups, order = [], []
     for (tall, wide), tiles in sorted(found.items()):
@@ -152,6 +153,12 @@ def _tiles(part: Pass, first: int, end: int) -> tuple[list[Tiles], Array]:
         order.append(queries.ravel())
     _, back = np.unique(np.concatenate(order), return_index=True)
     return groups, back
+
+
+def _width(slots: int, tall: int) -> int:
+    """Slots that a tile is filled up to: an eighth more at most where they are many."""
+    step = max(tall, 1 << max(0, (slots - 1).bit_length() - 3))
+    return -(-slots // step) * step
 
 
 def _regions(part: Pass, first: int, end: int) -> Iterator[tuple[int, int, int]]:

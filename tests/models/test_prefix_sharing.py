@@ -110,14 +110,14 @@ def test_texts_are_tokenised_once_for_all_lams_and_models(
     lm.set_lam(1)
     expected = answers(adapted(pair, lam=1), others)
     again = adapted(pair, lam=1)
-    given = lm._texts.given
+    given = lm.texts.given
     monkeypatch.setattr(lm, "tok_encode", None)
     assert answers(lm, others) == expected != second
     assert_same(answers(lm, REQUESTS[:3] + others[3:]), answers(lm, REQUESTS)[:3] + expected[3:])
     assert answers(again, others) == expected
     lm.set_lam(0)
     assert answers(lm, REQUESTS) == first
-    assert lm._texts.given == again._texts.given == given
+    assert lm.texts.given == again.texts.given == given
 
 
 def test_every_distinct_text_is_given_to_the_tokenizer_once(
@@ -137,7 +137,7 @@ def test_every_distinct_text_is_given_to_the_tokenizer_once(
     expected = {context.rstrip() for context, _ in REQUESTS if context}
     expected |= {context + rest for context, rest in REQUESTS}
     assert sorted(seen) == sorted(expected)
-    assert lm._texts.given == len(expected)
+    assert lm.texts.given == len(expected)
 
 
 @pytest.mark.parametrize("plain", [True, False])
@@ -164,7 +164,7 @@ def test_spaces_and_special_tokens_are_split_as_hf_splits_them(pair: Pair) -> No
     texts = [(context, rest) for context in pieces for rest in (" b", "b", "<s>b", "\n", "<s> c")]
     for options in ({}, {"add_bos_token": True}, {"add_bos_token": False}):
         lm = sharing(pair[0], **options)
-        found = lm._texts.pairs(lm, texts)
+        found = lm.texts.pairs(lm, texts)
         for (context, rest), (head, tail) in zip(texts, found, strict=True):
             if context:
                 expected = lm._encode_pair(context, rest)
@@ -174,7 +174,7 @@ def test_spaces_and_special_tokens_are_split_as_hf_splits_them(pair: Pair) -> No
                 expected = (tokens[:1], tokens[1:]) if own else ([lm.prefix_token_id], tokens)
             assert (head.tolist(), list(tail)) == (list(expected[0]), list(expected[1]))
         prompts = [text for text in pieces if text]
-        for text, tokens in zip(prompts, lm._texts.prompts(lm, prompts), strict=True):
+        for text, tokens in zip(prompts, lm.texts.prompts(lm, prompts), strict=True):
             assert tokens.tolist() == lm.tok_batch_encode([text])[0][0].tolist()
 
 
