@@ -19,11 +19,10 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from lm_eval.models.huggingface import HFLM
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from benchmarks.support.places import add_data, working_directory
 from benchmarks.support.prefix_tasks import requests_of
+from benchmarks.support.random_pair import WORDS, make_pair, tokenizer_for
 from benchmarks.support.report import publish, table
 from pa_harness.models.hf import PartiallyAdaptedLM
 from pa_harness.models.texts import Texts
@@ -46,6 +45,11 @@ _HEAD = (
     "CPU: hf / second λ",
 )
 _WAITS = ("item", "tolist", "numpy", "cpu", "__bool__", "__int__", "__float__", "nonzero")
+_SHAPE = {
+    **{"hidden_size": 128, "intermediate_size": 256, "num_hidden_layers": 2},
+    **{"num_attention_heads": 4, "num_key_value_heads": 2, "tie_word_embeddings": True},
+    "vocab_size": WORDS,
+}
 _DECODING = (64, 512)  # rows and tokens
 
 
@@ -77,30 +81,7 @@ def main(given: argparse.Namespace) -> None:
 
 def _pair(folder: Path, texts: list[str]) -> dict[str, str]:
     """A random pair with a tokenizer of its own; the arguments that name it."""
-    core = Tokenizer(models.BPE())
-    core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    core.decoder = decoders.ByteLevel()
-    special = ["<s>", "</s>", "<pad>"]
-    trainer = trainers.BpeTrainer(vocab_size=24000, special_tokens=special, show_progress=False)
-    core.train_from_iterator(texts, trainer)
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=core, bos_token="<s>", eos_token="</s>", pad_token="<pad>"
-    )
-    shape = {"hidden_size": 128, "intermediate_size": 256, "num_hidden_layers": 2}
-    heads = {"num_attention_heads": 4, "num_key_value_heads": 2, "tie_word_embeddings": True}
-    config = LlamaConfig(
-        vocab_size=24064,
-        max_position_embeddings=8192,
-        bos_token_id=0,
-        eos_token_id=1,
-        **shape,
-        **heads,
-    )
-    for seed, side in enumerate(("base", "instruct")):
-        torch.manual_seed(seed)
-        LlamaForCausalLM(config).save_pretrained(folder / side)
-        tokenizer.save_pretrained(folder / side)
-    return {"pretrained": str(folder / "base"), "instruct": str(folder / "instruct")}
+    return make_pair(folder, _SHAPE, tokenizer_for(texts), torch.float32)
 
 
 def _model(pair: dict[str, str], *, accelerator: bool) -> PartiallyAdaptedLM:
