@@ -124,6 +124,9 @@ class PartiallyAdaptedLM(AdaptedModel, DataParallelLM, PrefixSharingLM):
     def _count_parameters(self) -> int:
         return int(self.model.num_parameters())
 
+    def _fixed_info(self) -> dict[str, Any]:
+        return {**super()._fixed_info(), "softmax_dtype": str(self.softmax_dtype)}
+
     def _cost_info(self) -> dict[str, Any]:
         return self.sharing_info()
 
