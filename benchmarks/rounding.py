@@ -15,15 +15,16 @@ from benchmarks.support.real_pair import add_options, real_pair
 from benchmarks.support.report import publish, table
 from pa_harness.checkpoints.hub import open_checkpoint
 from pa_harness.checkpoints.pair import full_pair
-from pa_harness.checkpoints.slices import TensorSlice
-from pa_harness.weights.interpolation import effective_lam, interpolate_, moments, tensor_seed
+from pa_harness.checkpoints.slices import ComputedSlice, TensorSlice
+from pa_harness.weights.effective_lam import effective_lam, moments
+from pa_harness.weights.interpolation import interpolate_, tensor_seed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from benchmarks.demo.pair import Pair
     from pa_harness.checkpoints.slices import Slice
-    from pa_harness.weights.interpolation import EffectiveLam
+    from pa_harness.weights.effective_lam import EffectiveLam
 
 _LAMS = (0.1, 0.3, 0.5, 0.7, 0.9)
 _RELATIVE_DELTAS = (0.1, 0.03, 0.01, 0.003)
@@ -87,19 +88,13 @@ def _pairs(pair: Pair) -> Iterator[tuple[str, Ends]]:
         )
 
 
-class _Bf16:
+class _Bf16(ComputedSlice):
     """A slice that is rounded to bf16 when it is read: most published checkpoints are bf16."""
 
     dtype = torch.bfloat16
 
-    def __init__(self, source: Slice) -> None:
-        self._source = source
-
-    def get_shape(self) -> list[int]:
-        return self._source.get_shape()
-
     def __getitem__(self, index: object) -> torch.Tensor:
-        return self._source[index].bfloat16()
+        return self._base[index].bfloat16()
 
 
 def _synthetic(relative: float) -> tuple[Slice, Slice]:

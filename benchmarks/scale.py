@@ -20,7 +20,7 @@ from benchmarks.support.report import publish, table
 from pa_harness.runs.documents import write_documents
 from pa_harness.runs.folder import RunFolder
 from pa_harness.runs.samples import DocumentValues
-from pa_harness.runs.scores import Score, write_scores
+from pa_harness.runs.scores import Score
 from pa_harness.storage import write_json
 
 _LAMS = [number / 10 for number in range(11)]
@@ -51,7 +51,7 @@ def make_run(path: Path, documents: int) -> None:
             units.append((lam, task, DocumentValues(list(range(documents)), numbers)))
             _write_log(folder.samples(lam, task), right.tolist())
     write_documents(iter(units), folder.documents_file)
-    write_scores(scores, folder.scores_file)
+    folder.write_scores(scores)
 
 
 def _write_log(path: Path, right: list[bool]) -> None:

@@ -29,7 +29,6 @@ LOADERS = {
     ".tsv": "csv",
     ".parquet": "parquet",
 }
-_NAMED = 8  # places spelled out in one message
 
 
 @dataclass(frozen=True)
@@ -108,10 +107,10 @@ def is_empty(value: object) -> bool:
     return value is None or not_a_number or (isinstance(value, str) and not value.strip())
 
 
-def places(found: list[str]) -> str:
+def places(found: list[str], most: int = 8) -> str:
     """The places, cut after a few with the number left out."""
-    more = len(found) - _NAMED
-    return ", ".join(found[:_NAMED]) + (f" and {more} more" if more > 0 else "")
+    more = len(found) - most
+    return ", ".join(found[:most]) + (f" and {more} more" if more > 0 else "")
 
 
 def read_data_file(path: str | Path) -> DataFile:

@@ -1,29 +1,32 @@
-"""Files that are whole or absent: written beside their place, then renamed into it.
+"""Files and folders that are whole or absent: written beside their place, then renamed into it.
 
 A process that dies at any moment (``kill -9``, a full disk) leaves the old file or the new one,
-and at most a hidden temporary file, which the next write of the same file replaces.
+and at most a hidden temporary one, which the next write to the same place replaces.
 """
 
 from __future__ import annotations
 
 import errno
-import fcntl
 import json
 import math
 import os
+import shutil
 import socket
 from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING, Any
 
-from pa_harness.errors import RunError
+from pa_harness.errors import ExportError, RunError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # of a file system that has none
 
-def write_with(path: Path, write: Callable[[Path], None]) -> None:
+
+def write_with(path: Path, write: Callable[[Path], object]) -> None:
     """Let `write` fill a temporary file, then put it in the place of `path`, atomically.
 
     Args:
@@ -42,7 +45,7 @@ def write_with(path: Path, write: Callable[[Path], None]) -> None:
         temporary.replace(path)
     except OSError as error:
         temporary.unlink(missing_ok=True)
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno not in _FULL:
             raise
         raise RunError(
             f"No space left to write {path}. What was finished before is kept: make room, and run "
@@ -52,7 +55,7 @@ def write_with(path: Path, write: Callable[[Path], None]) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Write a text file atomically, UTF-8, with the line ends as given."""
-    write_with(path, lambda temporary: _write_bytes(temporary, text.encode("utf-8")))
+    write_with(path, lambda temporary: temporary.write_bytes(text.encode("utf-8")))
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -76,6 +79,50 @@ def plain(value: Any) -> Any:
 
 
 @contextmanager
+def new_folder(folder: Path) -> Iterator[Path]:
+    """A hidden folder beside, which gets its name when it is whole, and is removed otherwise.
+
+    Raises:
+        ExportError: there is something of that name, or the system does not let it be written.
+        RunError: another process is at it.
+    """
+    folder = folder.resolve()  # "new/.." is a name, too
+    try:
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise ExportError(f"{folder} is there already. Choose a new folder as --output_dir.")
+        working = folder.with_name(f".{folder.name}.partial")
+        working.mkdir(parents=True, exist_ok=True)
+        with sole_writer(working, "an export"):
+            try:
+                _clear(working)
+                yield working
+                _clear(working, only=".lock")
+                if folder.exists():
+                    folder.rmdir()
+                working.replace(folder)
+            except BaseException:
+                shutil.rmtree(working, ignore_errors=True)
+                raise
+    except OSError as error:
+        if error.errno in _FULL:
+            raise ExportError(
+                f"No space left to write {folder}; nothing was kept of it. Make room, or choose "
+                "another folder or a narrower --dtype."
+            ) from None
+        raise ExportError(
+            f"{folder} could not be written, and nothing was kept of it: {error}. Choose another "
+            "folder as --output_dir, or make that one possible."
+        ) from None
+
+
+def _clear(folder: Path, only: str = "") -> None:
+    """Remove what an export that was killed left, or one file."""
+    for path in folder.iterdir():
+        if path.name == only or (not only and path.name != ".lock"):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+@contextmanager
 def sole_writer(folder: Path, what: str) -> Iterator[None]:
     """Hold the folder's lock; the operating system frees it when the process dies.
 
@@ -84,27 +131,48 @@ def sole_writer(folder: Path, what: str) -> Iterator[None]:
         what: is under way, for the other's message.
 
     Raises:
-        RunError: another process holds the lock.
+        RunError: another process holds the lock, the file system has no locks, or nothing can be
+            written there.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("a+", encoding="utf-8") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            file.seek(0)
-            holder = file.read().strip() or "another process"
+    from filelock import FileLock, Timeout
+
+    file = folder / ".lock"
+    held: list[int] = []
+
+    def sign(descriptor: int) -> None:
+        held.append(descriptor)
+        os.ftruncate(descriptor, 0)  # of a holder that was killed
+        os.write(descriptor, f"{what}, process {os.getpid()} on {socket.gethostname()}".encode())
+
+    lock = FileLock(file, timeout=0, fallback_to_soft=False, on_acquired=sign)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except Timeout:
+        raise RunError(
+            f"{folder} is in use: {_holder(file)}. Two processes cannot write to one folder. Wait "
+            "for the other to end, or choose another folder."
+        ) from None
+    except OSError as error:
+        if error.errno in _NO_LOCKS:
             raise RunError(
-                f"{folder} is in use: {holder}. Two processes cannot write to one folder. Wait "
-                "for the other to end, or choose another folder."
+                f"{folder} is on a file system without locks ({error.strerror}), where two "
+                "processes could write to one folder unnoticed. Choose a folder on another, such "
+                "as a local disk."
             ) from None
-        file.truncate(0)
-        file.write(f"{what}, process {os.getpid()} on {socket.gethostname()}")
-        file.flush()
-        try:
-            yield
-        finally:
-            file.truncate(0)
+        raise RunError(
+            f"{folder} cannot be written: {error.strerror}. Choose another folder, or make that "
+            "one possible."
+        ) from None
+    try:
+        yield
+    finally:
+        os.ftruncate(held[0], 0)
+        lock.release()
 
 
-def _write_bytes(path: Path, content: bytes) -> None:
-    path.write_bytes(content)
+def _holder(lock: Path) -> str:
+    try:
+        return lock.read_text(encoding="utf-8") or "another process"
+    except OSError:  # Windows lets nobody read it
+        return "another process"

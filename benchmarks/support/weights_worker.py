@@ -13,10 +13,10 @@ from benchmarks.support.measure import Phases
 from pa_harness.checkpoints.hub import open_checkpoint
 from pa_harness.checkpoints.pair import full_pair
 from pa_harness.models.hf import PartiallyAdaptedLM
-from pa_harness.weights import adapted as loading
-from pa_harness.weights.adapted import AdaptedWeights
+from pa_harness.models.loading import LoadedWeights
+from pa_harness.weights import adapted as weights_room
+from pa_harness.weights.effective_lam import Moments
 from pa_harness.weights.inspection import Findings
-from pa_harness.weights.interpolation import Moments
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,7 +53,7 @@ def options(base: str, instruct: str, phases: Phases) -> None:
     """What single features cost: one load per variant, each freed before the next."""
     one = mock.patch.object
     # A load without one of its parts: what the part costs is the difference to "default".
-    no_sums: Any = one(loading, "moments", lambda *_args, **_kwargs: _NO_MOMENTS)
+    no_sums: Any = one(weights_room, "moments", lambda *_args, **_kwargs: _NO_MOMENTS)
     no_examination: Any = one(Findings, "examine", lambda *_args: None)
     variants: dict[str, Callable[[], Any]] = {
         "default": lambda: _load(base, instruct),
@@ -112,10 +112,10 @@ def _load(
     lam: float = LAM,
     dtype: torch.dtype = torch.bfloat16,
     **settings: Any,
-) -> tuple[AdaptedWeights, Any]:
+) -> tuple[LoadedWeights, Any]:
     sides = open_checkpoint(base, "base"), open_checkpoint(instruct, "instruct")
-    adapted = AdaptedWeights(full_pair(*sides), dtype, **settings)
-    return adapted, adapted.load(LlamaForCausalLM, lam)
+    adapted = LoadedWeights(full_pair(*sides), dtype, **settings)
+    return adapted, adapted.load(LlamaForCausalLM, lam)[0]
 
 
 def _patched(patch: Any, base: str, instruct: str) -> Any:

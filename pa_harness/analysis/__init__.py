@@ -1,4 +1,4 @@
 """What a run shows, with its uncertainty: numbers in, records out.
 
-May import runs. Used by sweep, judging, report and cli.
+May import tasks (their categories) and runs. Used by sweep, judging, report and cli.
 """

@@ -19,14 +19,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pa_harness.analysis.resampling import LEVEL, Aside, generator, replicate_means
+
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from pa_harness.analysis.resampling import Array
+    from pa_harness.analysis.trajectory import Suite, TaskCurve
 
-    Array = NDArray[np.float64]
 
-BINS = (
-    15  # of equal width from 0 to 1 (Guo et al. 2017, "On Calibration of Modern Neural Networks")
-)
+# Of equal width from 0 to 1 (Guo et al. 2017, "On Calibration of Modern Neural Networks").
+BINS = 15
 
 
 def calibration_gaps(confidence: Array, hit: Array) -> Array:
@@ -44,3 +45,30 @@ def calibration_gaps(confidence: Array, hit: Array) -> Array:
     bins = np.minimum((confidence * BINS).astype(np.int64), BINS - 1)
     inside = bins[:, None, :] == np.arange(BINS)[:, None]
     return np.where(inside, (hit - confidence)[:, None, :], 0.0)
+
+
+def calibration_error(suite: Suite, replicates: int, seed: int) -> Aside:
+    """The expected calibration error of an average, with the interval above.
+
+    Args:
+        suite: whose tasks have options.
+        replicates: bootstrap resamples.
+        seed: same seed, same numbers.
+    """
+
+    def of_task(task: TaskCurve) -> Array:
+        """Shape (1 + replicates, 2, λ): ECE and Σ|g* − g|, first as measured, then resampled."""
+        gaps = calibration_gaps(task.more["confidence,options"], task.more["hit,options"])
+        lams, bins, documents = gaps.shape
+        random = generator(seed, task.name)
+        drawn = replicate_means(gaps.reshape(lams * bins, documents), replicates, random)
+        mean = gaps.mean(axis=2)
+        every = np.concatenate([mean[None], drawn.reshape(replicates, lams, bins)])
+        return np.stack([np.abs(every).sum(axis=2), np.abs(every - mean).sum(axis=2)], axis=1)
+
+    found = suite.combine(of_task)
+    estimate = found[0, 0]
+    tail = (1 - LEVEL) / 2
+    low = estimate - np.quantile(found[1:, 1], 1 - tail, axis=0)
+    high = 2 * estimate - np.quantile(found[1:, 0], tail, axis=0)
+    return Aside(estimate, np.maximum(low, 0.0), np.maximum(high, 0.0))

@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from pa_harness.analysis.resampling import Array
     from pa_harness.analysis.trajectory import Suite, TaskCurve, Trajectory
 
-    Array = NDArray[np.float64]
     Pick = Callable[[Array, Array], NDArray[np.int64]]
 
 SPLITS = 200

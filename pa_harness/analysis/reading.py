@@ -8,24 +8,20 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pa_harness.analysis.trajectory import INSTRUCTION, TaskCurve, Trajectory
+from pa_harness.analysis.trajectory import TaskCurve, Trajectory
 from pa_harness.errors import RunError, listed
-from pa_harness.runs.documents import Documents
-from pa_harness.runs.folder import read_json
-from pa_harness.runs.judgements import WIN, judge_folders, read_judgements
-from pa_harness.runs.scores import read_scores
+from pa_harness.runs.folder import RunFolder
+from pa_harness.runs.judgements import ALL, WIN
+from pa_harness.tasks.shipped import INSTRUCTION
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from numpy.typing import NDArray
-
+    from pa_harness.analysis.resampling import Array
+    from pa_harness.runs.documents import Documents
+    from pa_harness.runs.judgements import JudgeFolder
     from pa_harness.runs.scores import Score
-
-    Array = NDArray[np.float64]
-
-ALL = "all"  # of a judge's subsets
 
 
 def read_trajectory(path: Path, instruction: Sequence[str] = ()) -> Trajectory:
@@ -40,11 +36,11 @@ def read_trajectory(path: Path, instruction: Sequence[str] = ()) -> Trajectory:
     Raises:
         RunError: it is not one, no task can be paired by document, or what IF is cannot be told.
     """
-    scores = read_scores(path / "scores.parquet")
-    documents = Documents(path / "documents.parquet")
+    run = RunFolder(path)
+    scores, documents = run.scores(), run.documents()
     lams = np.unique([score.lam for score in scores])
     tasks: list[TaskCurve] = []
-    notes, waiting = _knob_note(path), []
+    notes, waiting = _knob_note(run), []
     for name in documents.tasks:
         of_task = [score for score in scores if score.task == name]
         main = next((score for score in of_task if score.main), None)
@@ -58,10 +54,10 @@ def read_trajectory(path: Path, instruction: Sequence[str] = ()) -> Trajectory:
         if not found.averaged:
             notes.append(f"{name} is in no average: of {found.metric}, less is better.")
         tasks.append(found)
-    for folder in judge_folders(path):
-        judged = _judged(folder, documents, lams)
+    for judge in run.judgements():
+        judged = _judged(judge, documents, lams)
         if isinstance(judged, str):
-            notes.append(f"The judge {folder.name} is left out: {judged}.")
+            notes.append(f"The judge {judge.path.name} is left out: {judged}.")
         else:
             tasks.append(judged)
     seen = {task.answers for task in tasks}
@@ -94,12 +90,12 @@ def _curve(
     )
 
 
-def _judged(folder: Path, documents: Documents, lams: Array) -> TaskCurve | str:
+def _judged(judge: JudgeFolder, documents: Documents, lams: Array) -> TaskCurve | str:
     """A judge's win rate along λ, on the documents with a verdict at every λ; or why there is none.
 
     Verdicts are numbered as the task's documents are, in their order.
     """
-    verdicts = Documents(folder / "documents.parquet")
+    name, verdicts = judge.path.name, judge.documents()
     answers = next(iter(verdicts.tasks), "")
     found = verdicts.paired(answers, drop=True).get(WIN)
     if found is None or not len(found.ids):
@@ -108,10 +104,10 @@ def _judged(folder: Path, documents: Documents, lams: Array) -> TaskCurve | str:
         return f"it judged λ = {', '.join(f'{lam:g}' for lam in found.lams)}"
     numbers = next(iter(documents.paired(answers).values())).ids
     curve = TaskCurve(
-        *(folder.name, folder.name, INSTRUCTION, WIN, found.values, numbers[found.ids]),
+        *(name, name, INSTRUCTION, WIN, found.values, numbers[found.ids]),
         answers=answers,
     )
-    rows = {row.lam: row for row in read_judgements(folder) if row.subset == ALL}
+    rows = {row.lam: row for row in judge.judgements() if row.subset == ALL}
     rates = np.array([rows[float(lam)].length_controlled_winrate for lam in lams])
     if not np.isnan(rates).all():
         curve.rates["length_controlled_winrate"] = rates
@@ -149,10 +145,9 @@ def _named(asked: str, names: Sequence[str]) -> str:
     return found[0]
 
 
-def _knob_note(path: Path) -> list[str]:
+def _knob_note(run: RunFolder) -> list[str]:
     """What must be said of a sweep whose λ is a knob of a schedule."""
-    file = path / "provenance.json"
-    settings = read_json(file).get("settings", {}) if file.exists() else {}
+    settings = run.provenance().get("settings", {}) if run.provenance_file.exists() else {}
     if not settings.get("knob"):
         return []
     return [

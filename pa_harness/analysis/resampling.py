@@ -38,6 +38,15 @@ class Intervals:
     band_high: Array
 
 
+@dataclass(frozen=True)
+class Aside:
+    """Means over the tasks that have it, each of shape (λ,), with 95% intervals over documents."""
+
+    estimate: Array
+    low: Array
+    high: Array
+
+
 def generator(seed: int, name: str) -> np.random.Generator:
     """A generator of its own for each name, so that no task's numbers depend on the others."""
     return np.random.default_rng([seed, zlib.crc32(name.encode())])
@@ -90,6 +99,11 @@ def intervals(estimate: Array, replicates: Array, level: float = LEVEL) -> Inter
         factor = float(np.quantile(apart.max(axis=1), level))
     half = factor * np.where(moving, spread, 0.0) + np.where(np.isnan(spread), np.nan, 0.0)
     return Intervals(estimate, low, high, estimate - half, estimate + half)
+
+
+def differences(estimate: Array, replicates: Array, row: int) -> Intervals:
+    """Intervals of what every λ has more than that of one row; arguments as `intervals`."""
+    return intervals(estimate - estimate[row], replicates - replicates[:, [row]])
 
 
 def halves(count: int, splits: int, random: np.random.Generator) -> NDArray[np.bool_]:

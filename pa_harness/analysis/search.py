@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from pa_harness.analysis.resampling import Array
     from pa_harness.analysis.trajectory import Suite
 
-    Array = NDArray[np.float64]
 
 TOLERANCE = 0.002  # of the average, a fraction: 0.2 points
 CONFIDENCE = 0.95  # from which the choice is settled

@@ -13,16 +13,22 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pa_harness.analysis.calibration import calibration_gaps
-from pa_harness.analysis.resampling import LEVEL, Intervals, generator, intervals, replicate_means
+from pa_harness.analysis.calibration import calibration_error
+from pa_harness.analysis.resampling import (
+    Aside,
+    Intervals,
+    differences,
+    generator,
+    intervals,
+    replicate_means,
+)
 from pa_harness.analysis.trajectory import ICL, even_suite
+from pa_harness.tasks.shipped import INSTRUCTION
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
+    from pa_harness.analysis.resampling import Array
     from pa_harness.analysis.trajectory import Suite, TaskCurve, Trajectory
 
-    Array = NDArray[np.float64]
 
 REPLICATES = 2000
 _FEWEST = 3  # counted tasks from which an interval over tasks is given
@@ -47,14 +53,10 @@ class Curve:
     fractional: Intervals | None
     over_tasks: Intervals | None  # v(λ) − v(1) again, tasks resampled
 
-
-@dataclass(frozen=True)
-class Aside:
-    """Means over the tasks that have it, each of shape (λ,), with 95% intervals over documents."""
-
-    estimate: Array
-    low: Array
-    high: Array
+    @property
+    def few_shot(self) -> bool:
+        """Whether it measures something else than instruction following."""
+        return self.category != INSTRUCTION
 
 
 @dataclass(frozen=True)
@@ -122,11 +124,10 @@ def against_instruct(
 ) -> Intervals:
     """v(λ) − v(1) of any average; the sweep must have λ = 1."""
     one = int(np.searchsorted(trajectory.lams, 1.0))
-    value = suite.mean()
     drawn = suite.combine(
         lambda task: replicate_means(task.values, replicates, generator(seed, task.name))
     )
-    return intervals(value - value[one], drawn - drawn[:, [one]])
+    return differences(suite.mean(), drawn, one)
 
 
 def _curve(
@@ -139,12 +140,6 @@ def _curve(
     value = suite.mean()
     drawn = suite.combine(lambda task: resampled[task.name])
     one, zero = trajectory.at(1.0), trajectory.at(0.0)
-
-    def against(row: int | None) -> Intervals | None:
-        if row is None:
-            return None
-        return intervals(value - value[row], drawn - drawn[:, [row]])
-
     fractional = None
     if one is not None and value[one] > 0 and (drawn[:, one] > 0).all():
         fractional = intervals(100 * (value / value[one] - 1), 100 * (drawn / drawn[:, [one]] - 1))
@@ -155,8 +150,8 @@ def _curve(
         documents=sum(task.values.shape[1] for task in suite.tasks),
         counted=len(suite.counted),
         value=intervals(value, drawn),
-        to_instruct=against(one),
-        to_base=against(zero),
+        to_instruct=None if one is None else differences(value, drawn, one),
+        to_base=None if zero is None else differences(value, drawn, zero),
         fractional=fractional,
         over_tasks=over,
     )
@@ -173,9 +168,8 @@ def _over_tasks(
     for name in suite.counted:
         mean = even_suite(name, [task for task in suite.tasks if task.counted == name]).mean()
         rows.append(mean - mean[one])
-    differences = np.array(rows).T
-    drawn = replicate_means(differences, replicates, random)
-    return intervals(differences.mean(axis=1), drawn)
+    values = np.array(rows).T
+    return intervals(values.mean(axis=1), replicate_means(values, replicates, random))
 
 
 def _aside(trajectory: Trajectory, replicates: int, seed: int) -> dict[str, Aside]:
@@ -191,7 +185,7 @@ def _aside(trajectory: Trajectory, replicates: int, seed: int) -> dict[str, Asid
         tasks = [task for task in trajectory.tasks if key in task.more]
         if tasks:
             suite = even_suite(name, tasks)
-            make = _calibration if name == "ece" else partial(_mean_aside, key)
+            make = calibration_error if name == "ece" else partial(_mean_aside, key)
             found[name] = make(suite, replicates, seed)
     unknown = np.full(len(trajectory.lams), math.nan)
     for task in trajectory.tasks:
@@ -209,24 +203,3 @@ def _mean_aside(key: str, suite: Suite, replicates: int, seed: int) -> Aside:
     estimate = suite.combine(lambda task: task.more[key].mean(axis=1))
     each = intervals(estimate, suite.combine(drawn))
     return Aside(estimate, each.low, each.high)
-
-
-def _calibration(suite: Suite, replicates: int, seed: int) -> Aside:
-    """The expected calibration error; `calibration` has the formula of its interval."""
-
-    def of_task(task: TaskCurve) -> Array:
-        """Shape (1 + replicates, 2, λ): ECE and Σ|g* − g|, first as measured, then resampled."""
-        gaps = calibration_gaps(task.more["confidence,options"], task.more["hit,options"])
-        lams, bins, documents = gaps.shape
-        random = generator(seed, task.name)
-        drawn = replicate_means(gaps.reshape(lams * bins, documents), replicates, random)
-        mean = gaps.mean(axis=2)
-        every = np.concatenate([mean[None], drawn.reshape(replicates, lams, bins)])
-        return np.stack([np.abs(every).sum(axis=2), np.abs(every - mean).sum(axis=2)], axis=1)
-
-    found = suite.combine(of_task)
-    estimate = found[0, 0]
-    tail = (1 - LEVEL) / 2
-    low = estimate - np.quantile(found[1:, 1], 1 - tail, axis=0)
-    high = 2 * estimate - np.quantile(found[1:, 0], tail, axis=0)
-    return Aside(estimate, np.maximum(low, 0.0), np.maximum(high, 0.0))

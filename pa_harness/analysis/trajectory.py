@@ -14,18 +14,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pa_harness.errors import RunError, listed
+from pa_harness.tasks.shipped import INSTRUCTION
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
+    from pa_harness.analysis.resampling import Array
     from pa_harness.runs.scores import Score
 
-    Array = NDArray[np.float64]
 
 ICL, IF = "ICL", "IF"
-INSTRUCTION = "instruction"
 
 
 @dataclass(frozen=True)

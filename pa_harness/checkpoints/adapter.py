@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from pa_harness.checkpoints.slices import ComputedSlice
 from pa_harness.errors import AdapterError, PairError, listed
 
 if TYPE_CHECKING:
@@ -58,22 +59,15 @@ class LowRank:
         return LowRank(self.right.T, self.left.T, self.scaling)
 
 
-class LoraSlice:
+class LoraSlice(ComputedSlice):
     """The instruct end of a LoRA pair, W + scaling·B·A in fp32, computed for the rows read."""
 
-    dtype = torch.float32
-
     def __init__(self, base: Slice, delta: LowRank) -> None:
-        self._base, self._delta = base, delta
+        super().__init__(base)
+        self._delta = delta
 
-    def get_shape(self) -> list[int]:
-        """The full shape."""
-        return self._base.get_shape()
-
-    def __getitem__(self, index: Any) -> torch.Tensor:
-        """The part asked for, freshly computed."""
-        if index is not ... and not isinstance(index, slice):
-            return self[...][index]
+    def rows(self, index: Any) -> torch.Tensor:
+        """Some rows of W + scaling·B·A."""
         delta = self._delta.left[index].float() @ self._delta.right.float()
         return torch.add(self._base[index].float(), delta, alpha=self._delta.scaling)
 

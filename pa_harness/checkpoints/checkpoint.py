@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from safetensors import SafetensorError, safe_open
 
-from pa_harness.checkpoints.slices import FileSlice
+from pa_harness.checkpoints.slices import FileSlice, TensorSlice
 from pa_harness.errors import CheckpointError, first_line, listed
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class Checkpoint:
 
     Attributes:
         name: the hub id or folder as the user gave it.
-        role: "base", "instruct" or "peft", for messages.
+        role: what it is here, as messages say it: "base", "instruct", "peft" (an adapter), …
         folder: where its files are.
         revision: the revision asked for, None for the default or a local folder.
         commit: the resolved commit hash; None for a local folder.
@@ -185,8 +185,6 @@ def is_finite(tensor: torch.Tensor) -> bool:
 
 
 def _pickled(path: Path) -> dict[str, Slice]:
-    from pa_harness.checkpoints.slices import TensorSlice
-
     try:
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except Exception as error:  # whatever unpickling met, the cure is the same

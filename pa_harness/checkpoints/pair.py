@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
@@ -21,10 +20,8 @@ if TYPE_CHECKING:
     from pa_harness.checkpoints.checkpoint import Checkpoint
     from pa_harness.checkpoints.slices import Slice
 
-_log = logging.getLogger(f"lm_eval.{__name__}")  # so that lm-eval's settings apply
 
-
-@dataclass
+@dataclass(frozen=True)
 class Pair:
     """The two ends of λ.
 
@@ -33,8 +30,7 @@ class Pair:
         instruct: the checkpoint at λ = 1: a full model, or the adapter of a LoRA pair.
         config: the configuration M_λ runs with.
         base_slices: checkpoint key -> θ_base.
-        instruct_slices: checkpoint key -> θ_instruct, same keys and shapes. Equal to `base_slices`
-            until a LoRA's ΔW are added (`pa_harness.weights.adapted` knows the model's modules).
+        instruct_slices: checkpoint key -> θ_instruct, same keys and shapes.
         notes: what to warn of; goes into the results as well.
     """
 
@@ -43,14 +39,22 @@ class Pair:
     config: PretrainedConfig
     base_slices: Mapping[str, Slice]
     instruct_slices: Mapping[str, Slice]
-    notes: list[str] = field(default_factory=list)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def is_lora(self) -> bool:
+        """Whether the instruct side is an adapter on the base."""
+        return self.instruct.role == "peft"
 
     @property
     def dtype(self) -> torch.dtype:
-        """The narrowest dtype in which both ends are exact: theirs, or fp32 when they differ."""
+        """The narrowest dtype in which both ends are exact: theirs, or fp32 when they differ.
+
+        Of a LoRA pair the base's, to which the sum of base and ΔW is rounded.
+        """
         kinds = {
             tensor.dtype
-            for slices in (self.base_slices, self.instruct_slices)
+            for slices in (self.base_slices, {} if self.is_lora else self.instruct_slices)
             for tensor in slices.values()
             if tensor.dtype.is_floating_point and len(tensor.get_shape()) > 1
         }
@@ -87,35 +91,7 @@ def full_pair(
     _check_same_keys(ours, theirs, tied=bool(getattr(config, "tie_word_embeddings", False)))
     notes += _match_shapes(ours, theirs, configs, config, extra_rows)
     notes += check_vocabulary(base, instruct, trust_remote_code=trust_remote_code)
-    return Pair(base, instruct, config, ours, theirs, notes)
-
-
-def lora_pair(base: Checkpoint, adapter: Checkpoint, *, trust_remote_code: bool = False) -> Pair:
-    """A base and the adapter that makes it the instruct model.
-
-    Raises:
-        CheckpointError: the base cannot be read.
-    """
-    config = read_config(base, trust_remote_code=trust_remote_code)
-    return Pair(base, adapter, config, base.slices, base.slices)
-
-
-def check_not_equal(pair: Pair, base: Mapping[str, int], instruct: Mapping[str, int]) -> None:
-    """Refuse a base and an instruct with the same weights.
-
-    Args:
-        pair: the pair, for its names.
-        base: checkpoint key -> checksum.
-        instruct: likewise.
-
-    Raises:
-        PairError: every tensor has the same checksum on both sides.
-    """
-    if base and base == instruct:
-        raise PairError(
-            f"{pair.base} and {pair.instruct} hold the same weights, so λ changes nothing. "
-            "Check the two arguments."
-        )
+    return Pair(base, instruct, config, ours, theirs, tuple(notes))
 
 
 def _check_same_keys(ours: dict[str, Slice], theirs: dict[str, Slice], *, tied: bool) -> None:

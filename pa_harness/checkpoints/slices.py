@@ -58,26 +58,47 @@ class FileSlice:
         return tensor
 
 
-class LongerSlice:
+class ComputedSlice:
+    """A slice made of others, computed for the part read.
+
+    A subclass has `rows`; or, where any part can be computed by itself, its own `__getitem__`.
+    """
+
+    dtype = torch.float32
+
+    def __init__(self, base: Slice) -> None:
+        self._base = base
+
+    def get_shape(self) -> list[int]:
+        """The full shape."""
+        return self._base.get_shape()
+
+    def __getitem__(self, index: Any) -> torch.Tensor:
+        """The part asked for, freshly computed."""
+        if index is ... or isinstance(index, slice):
+            return self.rows(index)
+        return self.rows(...)[index]
+
+    def rows(self, index: Any) -> torch.Tensor:
+        """A range of rows, or all of them (``...``)."""
+        raise NotImplementedError
+
+
+class LongerSlice(ComputedSlice):
     """The shorter embedding, continued by the longer side's extra rows."""
 
     def __init__(self, shorter: Slice, longer: Slice) -> None:
+        super().__init__(longer)
         self._shorter, self._longer = shorter, longer
-        self._rows = shorter.get_shape()[0]
         self.dtype = torch.promote_types(shorter.dtype, longer.dtype)
 
-    def get_shape(self) -> list[int]:
-        """The longer side's shape."""
-        return self._longer.get_shape()
-
-    def __getitem__(self, index: Any) -> torch.Tensor:
-        """The part asked for; a copy."""
-        if index is not ... and not isinstance(index, slice):
-            return self[...][index]
+    def rows(self, index: Any) -> torch.Tensor:
+        """Rows of either side; a copy."""
+        known = self._shorter.get_shape()[0]
         start, stop, _ = (slice(None) if index is ... else index).indices(self.get_shape()[0])
         parts = []
-        if start < self._rows:
-            parts.append(self._shorter[start : min(stop, self._rows)])
-        if stop > self._rows:
-            parts.append(self._longer[max(start, self._rows) : stop])
+        if start < known:
+            parts.append(self._shorter[start : min(stop, known)])
+        if stop > known:
+            parts.append(self._longer[max(start, known) : stop])
         return torch.cat(parts).to(self.dtype)

@@ -19,7 +19,7 @@ from pa_harness.cli.sweep import add_sweep
 from pa_harness.errors import EXIT_CODE, PAHarnessError, install_excepthook, report
 from pa_harness.registration import install
 from pa_harness.tasks.authoring.answer_column import KINDS
-from pa_harness.tasks.authoring.prompts import CATEGORIES, OWN, SCORINGS, Request
+from pa_harness.tasks.authoring.prompts import CATEGORIES, OWN, SCORINGS, NewTask
 from pa_harness.tasks.shipped import task_table, tasks_folder
 
 if TYPE_CHECKING:
@@ -73,9 +73,9 @@ def new_task(options: argparse.Namespace) -> int:
     """Write a task YAML for a data file."""
     from pa_harness.tasks.authoring.template import write_task
 
-    asked = {field.name: getattr(options, field.name) for field in fields(Request)}
+    asked = {field.name: getattr(options, field.name) for field in fields(NewTask)}
     ask = _ask if sys.stdin.isatty() else None
-    file = write_task(Request(**asked), options.output, force=options.force, ask=ask)
+    file = write_task(NewTask(**asked), options.output, force=options.force, ask=ask)
     print(f"Wrote {file}; its first line runs it.")
     print(f"Check it: pa-harness check-task {quote(str(file))}")
     return 0

@@ -8,7 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from pa_harness.cli.verb import Verbs, add_verb
-from pa_harness.runs.scores import FORMATS, write_scores
+from pa_harness.runs.folder import RunFolder
+from pa_harness.runs.tables import FORMATS
 from pa_harness.storage import plain, write_json
 
 
@@ -53,7 +54,7 @@ def summary(options: argparse.Namespace) -> int:
     found = summarise(trajectory, seed=options.seed)
     write_json(options.run_folder / "summary.json", plain(found))
     if options.format:
-        write_scores(trajectory.scores, options.run_folder / f"scores.{options.format}")
+        RunFolder(options.run_folder).write_scores(trajectory.scores, options.format)
     print(summary_text(found))
     return 0
 

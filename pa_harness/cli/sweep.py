@@ -13,7 +13,8 @@ from pa_harness.cli.search import STOPPED, search
 from pa_harness.cli.verb import INTERRUPTED, Verbs, add_verb
 from pa_harness.errors import RunError, SweepError
 from pa_harness.registration import install
-from pa_harness.runs.scores import FORMATS, write_scores
+from pa_harness.runs.folder import RunFolder
+from pa_harness.runs.tables import FORMATS
 
 _OURS = ("verb", "act", "no_report", "format", "budget", *OPTIONS)
 
@@ -124,7 +125,7 @@ def sweep(options: argparse.Namespace) -> int:
         if score.main:
             print(f"λ = {score.lam:<5g} {score.task}  {score.key}  {score.value:.4f}")
     if options.format:
-        write_scores(scores, options.output_path / f"scores.{options.format}")
+        RunFolder(options.output_path).write_scores(scores, options.format)
     if len(settings.lam) > 1 and not options.no_report:
         _publish(options.output_path)
     print(f"Results: {options.output_path}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +15,7 @@ if TYPE_CHECKING:
     from pa_harness.runs.scores import Score
 
 _TERMS = ("license", "license_name", "license_link")
+_ORDER = ["library_name", "pipeline_tag", "tags", "base_model", "base_model_relation", *_TERMS]
 LICENCE_FILES = ("LICENSE*", "LICENCE*", "NOTICE*", "USE_POLICY*", "COPYING*")
 
 
@@ -58,17 +58,14 @@ class Facts:
 def read_terms(folder: Path) -> dict[str, str]:
     """What the model card in a checkpoint folder says of its licence; {} where it says nothing."""
     import yaml
+    from huggingface_hub import metadata_load
 
     try:
-        text = (folder / "README.md").read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError):
-        return {}
-    found = re.match(r"---\s*\n(.*?)\n---\s*(\n|$)", text, re.DOTALL)
-    try:
-        content = yaml.safe_load(found.group(1)) if found else {}
+        content = metadata_load(folder / "README.md") or {}
     except yaml.YAMLError as error:
         return {"license": f"unreadable ({first_line(error)})"}
-    content = content if isinstance(content, dict) else {}
+    except (OSError, ValueError):  # no file, no text, or a list
+        return {}
     return {name: str(content[name]) for name in _TERMS if content.get(name)}
 
 
@@ -104,22 +101,23 @@ def _short(parent: Parent) -> str:
 
 
 def _front_matter(parents: Sequence[Parent]) -> str:
-    import yaml
+    from huggingface_hub import ModelCardData
 
-    terms = [parent.terms for parent in parents]
-    content: dict[str, Any] = {
-        "library_name": "transformers",
-        "pipeline_tag": "text-generation",
-        "tags": ["merge", "partial-adaptation", "pa-harness"],
-    }
     ids = [parent.name for parent in parents if parent.on_hub]
-    if ids:
-        content |= {"base_model": ids, "base_model_relation": "merge"}
-    if terms[0] and all(each == terms[0] for each in terms):
-        content |= terms[0]
-    else:
-        content |= {"license": "other", "license_name": "terms-of-both-parents"}
-    return f"---\n{yaml.safe_dump(content, sort_keys=False, allow_unicode=True)}---"
+    terms = parents[0].terms
+    if not terms or any(parent.terms != terms for parent in parents):
+        terms = {"license": "other", "license_name": "terms-of-both-parents"}
+    data = ModelCardData(
+        library_name="transformers",
+        pipeline_tag="text-generation",
+        tags=["merge", "partial-adaptation", "pa-harness"],
+        base_model=ids or None,
+        base_model_relation="merge" if ids else None,
+        license=terms.get("license"),
+        license_name=terms.get("license_name"),
+        license_link=terms.get("license_link"),
+    )
+    return f"---\n{data.to_yaml(original_order=_ORDER)}\n---"
 
 
 def _parents_table(parents: Sequence[Parent]) -> str:

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pa_harness.errors import ExportError
-from pa_harness.lam.schedule import read_schedule
+from pa_harness.lam.reading import read_schedule
 from pa_harness.runs.folder import RunFolder, read_json
-from pa_harness.runs.scores import Score, read_scores
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from pa_harness.runs.scores import Score
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ def model_args_of(run: Path, lam: float) -> dict[str, Any]:
         RunError: it is no run.
         ExportError: of another model type, whose weights are not a pair's.
     """
-    settings = read_json(RunFolder(run).provenance_file)["settings"]
+    settings = RunFolder(run).provenance()["settings"]
     if settings["model"] != "partially_adapted":
         raise ExportError(
             f"{run} evaluated --model {settings['model']}. Expected a run of partially_adapted; "
@@ -59,18 +60,16 @@ def read_evaluated(run: Path, lam: float) -> Evaluated:
     Raises:
         RunError: a file of the run is broken.
     """
-    name = run.resolve().name
-    units = sorted(path for path in (run / "units").glob("lam=*/*.json"))
-    infos = [read_json(path)["model"] for path in units if _lam_of(path) == lam]
-    scores_file = run / "scores.parquet"
-    scores = read_scores(scores_file) if infos and scores_file.exists() else []
-    shown = tuple(score for score in scores if score.main and score.lam in (lam, 0.0, 1.0))
-    figures = tuple(sorted((run / "figures").glob("*.png"))) if infos else ()
-    info = infos[0] if infos else {}
+    folder = RunFolder(run)
+    units = folder.units(lam)
+    if not units:
+        return Evaluated(run.resolve().name)
+    info = read_json(units[0])["model"]
+    scores = folder.scores() if folder.scores_file.exists() else []
     return Evaluated(
-        name, info.get("weights", ""), info.get("model_dtype", ""), shown if infos else (), figures
+        run.resolve().name,
+        weights=info.get("weights", ""),
+        dtype=info.get("model_dtype", ""),
+        scores=tuple(score for score in scores if score.main and score.lam in (lam, 0.0, 1.0)),
+        figures=tuple(sorted(folder.figures_folder.glob("*.png"))),
     )
-
-
-def _lam_of(unit: Path) -> float:
-    return float(unit.parent.name.removeprefix("lam="))

@@ -6,30 +6,26 @@ then given its name: a folder of that name is whole.
 
 from __future__ import annotations
 
-import errno
+import copy
 import json
 import logging
 import os
 import shutil
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from pa_harness.checkpoints.adapter import adapter_fingerprint
 from pa_harness.checkpoints.checkpoint import Checkpoint, checksum
 from pa_harness.checkpoints.vocabulary import read_tokenizer, stop_ids
 from pa_harness.errors import ExportError, listed
 from pa_harness.export.card import LICENCE_FILES, Facts, Parent, card, read_terms
 from pa_harness.export.shards import Spec, write_checkpoint
 from pa_harness.lam.schedule import Schedule
-from pa_harness.storage import sole_writer
-from pa_harness.weights.architecture import kept_wide, make_shell, parameter_sources
-from pa_harness.weights.inspection import weights_fingerprint
+from pa_harness.storage import new_folder
+from pa_harness.weights.architecture import kept_wide
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from pa_harness.export.evaluated import Evaluated
@@ -81,51 +77,10 @@ def export_model(opened: Opened, folder: Path, shard_size: int, evaluated: Evalu
     return Exported(folder, fingerprint, checked)
 
 
-@contextmanager
-def new_folder(folder: Path) -> Iterator[Path]:
-    """A hidden folder beside, which gets its name when it is whole, and is removed otherwise.
-
-    Raises:
-        ExportError: there is something of that name, or the system does not let it be written.
-        RunError: another process is at it.
-    """
-    folder = folder.resolve()  # "new/.." is a name, too
-    try:
-        _check_free(folder)
-        working = folder.with_name(f".{folder.name}.partial")
-        with sole_writer(working, "an export"):
-            try:
-                _clear(working)
-                yield working
-                _clear(working, only=".lock")
-                if folder.exists():
-                    folder.rmdir()
-                working.replace(folder)
-            except BaseException:
-                shutil.rmtree(working, ignore_errors=True)
-                raise
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise ExportError(
-                f"No space left to write {folder}; nothing was kept of it. Make room, or choose "
-                "another folder or a narrower --dtype."
-            ) from None
-        raise ExportError(
-            f"{folder} could not be written, and nothing was kept of it: {error}. Choose another "
-            "folder as --output_dir, or make that one possible."
-        ) from None
-
-
-def _check_free(folder: Path) -> None:
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise ExportError(f"{folder} is there already. Choose a new folder as --output_dir.")
-
-
 def _specs(opened: Opened) -> dict[str, Spec]:
     weights = opened.weights
-    shell = make_shell(weights.pair, opened.cls)
-    direct, _ = parameter_sources(shell, weights.pair.base_slices)
-    wide = kept_wide(shell, direct, weights.dtype)
+    direct, _ = opened.sources
+    wide = kept_wide(opened.shell, direct, weights.dtype)
     specs = {}
     for key, tensor in sorted(weights.pair.base_slices.items()):
         dtype = wide.get(key, weights.dtype) if tensor.dtype.is_floating_point else tensor.dtype
@@ -140,13 +95,6 @@ def _check_space(folder: Path, size: int) -> None:
             f"{folder.parent} has {free / 1e9:.2f} GB free; the model needs {size / 1e9:.2f} GB. "
             "Make room, or choose another folder or a narrower --dtype."
         )
-
-
-def _clear(folder: Path, only: str = "") -> None:
-    """Remove what an export that was killed left, or one file."""
-    for path in folder.iterdir():
-        if path.name == only or (not only and path.name != ".lock"):
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def _write(
@@ -164,7 +112,7 @@ def _write(
     checked = _compared(opened, fingerprint, evaluated)
     _write_settings(opened, folder)
     copy_files(opened.tokenizer.folder, folder, _TOKENIZER_FILES)
-    parents = tuple(parents_of(opened, weights.findings.checksums))
+    parents = parents_of(opened)
     for parent, side in zip(parents, (weights.pair.base, weights.pair.instruct), strict=True):
         copy_files(side.folder, folder / "licences" / parent.role, LICENCE_FILES)
     lam = opened.args.lam
@@ -199,10 +147,8 @@ def _read_back(opened: Opened, folder: Path, specs: dict[str, Spec]) -> str:
             f"{folder} does not read back as it was written:\n{listed(wrong)}\n"
             "Is the disk sound? Try another folder."
         )
-    shell = make_shell(opened.weights.pair, opened.cls)
-    direct, groups = parameter_sources(shell, opened.weights.pair.base_slices)
-    used = {*direct.values(), *(key for group in groups for key in group)}
-    return weights_fingerprint({key: value for key, value in computed.items() if key in used})
+    direct, groups = opened.sources
+    return opened.weights.fingerprint({*direct.values(), *(key for keys in groups for key in keys)})
 
 
 def _compared(opened: Opened, fingerprint: str, evaluated: Evaluated) -> str:
@@ -224,12 +170,12 @@ def _compared(opened: Opened, fingerprint: str, evaluated: Evaluated) -> str:
 
 def _write_settings(opened: Opened, folder: Path) -> None:
     """config.json, generation_config.json, and the code of models that bring their own."""
-    pair, config = opened.weights.pair, opened.weights.pair.config
+    pair = opened.weights.pair
+    config = copy.deepcopy(pair.config)
     config.dtype = opened.weights.dtype
     config.architectures = [opened.cls.__name__]
     config.save_pretrained(folder)
-    adapter = opened.args.peft is not None
-    sides = (pair.base,) if adapter else (pair.instruct, pair.base)
+    sides = (pair.base,) if pair.is_lora else (pair.instruct, pair.base)
     generation: dict[str, Any] = next(
         filter(None, (side.read_json("generation_config.json") for side in sides)), {}
     )
@@ -250,28 +196,20 @@ def arithmetic(opened: Opened) -> str:
     lam_eff = opened.weights.effective_lam().lam_eff
     effective = "" if lam_eff != lam_eff else f"; λ_eff = {lam_eff:.6g} after rounding"
     method = opened.args.setting
-    numbers = {"rank": method.rank, "energy": method.energy, "density": method.density}
-    given = "".join(f", {name} {value}" for name, value in numbers.items() if value is not None)
+    given = "".join(f", {name} {value}" for name, value in method.numbers.items())
     return (
         f"method {method.name}{given}; one fp32 lerp per element, rounded {rounding} to "
         f"{opened.weights.dtype}{effective} (torch {torch.__version__})"
     )
 
 
-def parents_of(opened: Opened, checksums: dict[str, dict[str, int]]) -> list[Parent]:
+def parents_of(opened: Opened) -> tuple[Parent, ...]:
     """Both ends of the pair, for the card."""
-    pair = opened.weights.pair
-    adapter = opened.args.peft is not None
-    shas = [pair.base.fingerprint(checksums["base"])]
-    shas.append(
-        adapter_fingerprint(pair.instruct)
-        if adapter
-        else pair.instruct.fingerprint(checksums["instruct"])
+    pair, shas = opened.weights.pair, opened.weights.findings.fingerprints()
+    return tuple(
+        Parent(end.role, end.name, shas[end.role], bool(end.commit), read_terms(end.folder))
+        for end in (pair.base, pair.instruct)
     )
-    return [
-        Parent(side.role, side.name, sha, bool(side.commit), read_terms(side.folder))
-        for side, sha in zip((pair.base, pair.instruct), shas, strict=True)
-    ]
 
 
 def copy_files(source: Path, target: Path, patterns: tuple[str, ...]) -> None:

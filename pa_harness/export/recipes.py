@@ -6,19 +6,17 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from pa_harness.errors import ExportError, listed
-from pa_harness.export.model import copy_files, new_folder
+from pa_harness.export.model import copy_files
 from pa_harness.lam.schedule import Schedule
-from pa_harness.weights.architecture import make_shell, parameter_sources
+from pa_harness.storage import new_folder
 from pa_harness.weights.methods import angle, arc
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from pa_harness.checkpoints.checkpoint import Checkpoint
-    from pa_harness.checkpoints.pair import Pair
     from pa_harness.weights.opening import Opened
 
-_DTYPES = {"torch.float32": "float32", "torch.bfloat16": "bfloat16", "torch.float16": "float16"}
+_DTYPES = ("float32", "bfloat16", "float16")  # mergekit's
 
 
 def write_mergekit(opened: Opened, folder: Path) -> str:
@@ -44,8 +42,8 @@ def write_mergekit(opened: Opened, folder: Path) -> str:
             "method=low_rank, rounding=stochastic and extra_rows=copy). Export the model itself, "
             "--format hf."
         )
-    dtype = _DTYPES.get(str(weights.dtype))
-    if dtype is None:
+    dtype = str(weights.dtype).removeprefix("torch.")
+    if dtype not in _DTYPES:
         raise ExportError(f"mergekit has no dtype {weights.dtype}. Pass --dtype float32.")
     content = {**_merge(opened), "dtype": dtype}
     text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
@@ -56,7 +54,8 @@ def write_mergekit(opened: Opened, folder: Path) -> str:
 
 def _merge(opened: Opened) -> dict[str, Any]:
     """Settings for mergekit; the first model gives it configuration and tokenizer."""
-    instruct, base = (str(side.folder) for side in _sides(opened))
+    pair = opened.weights.pair
+    instruct, base = str(pair.instruct.folder), str(pair.base.folder)
     weights = _weights(opened)
     if opened.args.method == "trim":
         numbers = {"weight": weights[0], "density": opened.args.density}
@@ -73,17 +72,12 @@ def _merge(opened: Opened) -> dict[str, Any]:
     }
 
 
-def _sides(opened: Opened) -> tuple[Checkpoint, Checkpoint]:
-    return opened.weights.pair.instruct, opened.weights.pair.base
-
-
 def _weights(opened: Opened) -> tuple[Any, Any]:
     """Of instruct and base: a number, or one per tensor by its full name (the first match wins)."""
     lam, slerp = opened.args.lam, opened.args.method == "slerp"
     if not slerp and not isinstance(lam, Schedule):
         return lam, 1 - lam
-    pair = opened.weights.pair
-    _, groups = parameter_sources(make_shell(pair, opened.cls), pair.base_slices)
+    _, groups = opened.sources
     if groups:
         raise ExportError(
             "--format mergekit: mergekit fuses tensors before it merges them, so a schedule on "
@@ -91,15 +85,12 @@ def _weights(opened: Opened) -> tuple[Any, Any]:
             "Export the model itself, --format hf."
         )
     lams = opened.weights.per_tensor(lam)
-    shares = {key: arc(_angle(pair, key) if slerp else 0.0, lams[key]) for key in lams}
+    ends = opened.weights.ends
+    shares = {key: arc(angle(*ends(key)) if slerp else 0.0, lams[key]) for key in lams}
     # A filter matches the names that contain it: the longest come first.
     ordered = sorted(lams, key=lambda key: (-len(key), key))
     base, instruct = ([{"filter": k, "value": shares[k][side]} for k in ordered] for side in (0, 1))
     return instruct, base
-
-
-def _angle(pair: Pair, key: str) -> float:
-    return angle(pair.base_slices[key], pair.instruct_slices[key])
 
 
 def write_adapter(opened: Opened, folder: Path) -> str:
@@ -138,12 +129,11 @@ def _alphas(opened: Opened, settings: dict[str, Any]) -> dict[str, float]:
     """α·λ of every adapted module, by its full name."""
     from pa_harness.checkpoints.adapter import read_adapter
 
-    pair = opened.weights.pair
-    direct, _ = parameter_sources(make_shell(pair, opened.cls), pair.base_slices)
+    direct, _ = opened.sources
     lams = opened.weights.per_tensor(opened.args.lam)
     rank_stabilised = settings.get("use_rslora")
     alphas = {}
-    for module, delta in read_adapter(pair.instruct).deltas.items():
+    for module, delta in read_adapter(opened.weights.pair.instruct).deltas.items():
         rank = delta.right.shape[0]
         alpha = delta.scaling * (rank**0.5 if rank_stabilised else rank)
         alphas[module] = alpha * lams[direct[f"{module}.weight"]]

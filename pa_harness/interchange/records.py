@@ -23,6 +23,7 @@ from pa_harness.errors import RunError
 from pa_harness.interchange.every_eval_ever import record, source_data
 from pa_harness.interchange.lm_eval_files import from_results, is_lm_eval, read_json_file
 from pa_harness.interchange.names import short
+from pa_harness.runs.folder import RunFolder
 from pa_harness.storage import write_json, write_text
 
 if TYPE_CHECKING:
@@ -86,7 +87,9 @@ def export_results(path: Path, kind: str, output: Path, name: str = "") -> list[
         "model_index": _model_index,
         "eval_results": _eval_results,
     }[kind]
-    files = [write(each, output / each.folder, each.identifier(name)) for each in measured(path)]
+    files = [
+        write(each, output / each.folder, each.identifier(name)) for each in read_measurements(path)
+    ]
     written = [file for file in files if file is not None]
     if not written:
         raise RunError(
@@ -96,13 +99,13 @@ def export_results(path: Path, kind: str, output: Path, name: str = "") -> list[
     return written
 
 
-def measured(path: Path) -> list[Measurements]:
+def read_measurements(path: Path) -> list[Measurements]:
     """What lm-eval's results files below a path hold, by model; newer numbers replace older."""
     if path.is_file() and path.suffix.lower() != ".json":
         raise RunError(
             f"{path} is no JSON file. Expected lm-eval's results: a file, a folder, a sweep."
         )
-    files = sorted(path.rglob("results*.json")) if path.is_dir() else [path]
+    files = RunFolder(path).results_files() if path.is_dir() else [path]
     found: dict[tuple[str, str, str], Measurements] = {}
     for file in sorted(files, key=lambda file: file.name):
         content = read_json_file(file)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-_NAN = math.nan
 YES, NO, UNKNOWN = "yes", "no", ""  # whether a chat template was applied
 
 
@@ -48,7 +47,7 @@ class Reported:
     task: str
     metric: str
     value: float
-    stderr: float = _NAN
+    stderr: float = math.nan
     unit: str = "fraction"
     scale: str = "raw"
     role: str = ""
@@ -63,11 +62,11 @@ class Reported:
     n: int = 0
     limit: float = 0.0
     departures: tuple[str, ...] = ()
-    lam: float = _NAN
+    lam: float = math.nan
     way: str = ""
     base: str = ""
     instruct: str = ""
-    parameters: float = _NAN
+    parameters: float = math.nan
     main: bool = True
     higher_is_better: bool = True
     date: str = ""

@@ -1,4 +1,4 @@
 """AlpacaEval's win rates of a run's answers.
 
-May import lam, runs and analysis. Used by cli.
+May import lam, tasks (AlpacaEval's file), runs and analysis. Used by cli.
 """

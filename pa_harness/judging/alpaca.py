@@ -48,7 +48,7 @@ _SKLEARN = (1, 10)  # the first release without LogisticRegressionCV(penalty=…
 
 
 @dataclass(frozen=True)
-class Pair:
+class Compared:
     """An instruction and two outputs."""
 
     instruction: str
@@ -73,11 +73,6 @@ class AlpacaEval:
             ) from None
 
     @property
-    def version(self) -> str:
-        """Of the package."""
-        return version("alpaca-eval")
-
-    @property
     def configurations(self) -> Path:
         """Its folder of annotator configurations."""
         folder: Path = self._package.constants.EVALUATORS_CONFIG_DIR
@@ -86,7 +81,7 @@ class AlpacaEval:
     def annotate(
         self,
         annotator: Annotator,
-        pairs: Sequence[Pair],
+        pairs: Sequence[Compared],
         answer: Callable[[Request], Mapping[str, Any] | None],
     ) -> list[float | None]:
         """The preference for each pair: 1 for output_1, 2 for output_2, between where unsure.
@@ -140,7 +135,7 @@ class AlpacaEval:
         return is_verdict
 
     def length_controlled(
-        self, preferences: Sequence[float], pairs: Sequence[Pair], gamed: Path
+        self, preferences: Sequence[float], pairs: Sequence[Compared], gamed: Path
     ) -> tuple[float, float]:
         """The length-controlled win rate and its standard error, percent, by upstream's own code.
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from pa_harness.judging.annotator import OFFICIAL, OFFICIAL_MODEL, OPENAI_URL
 from pa_harness.judging.published import BASELINE, INSTRUCTIONS
+from pa_harness.runs.judgements import COMPARABLE, NOT_COMPARABLE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
     from pa_harness.judging.outputs import Outputs
     from pa_harness.judging.reference import Reference
 
-COMPARABLE, NOT_COMPARABLE = "comparable", "not comparable: "
 _TOKENS, _TEMPERATURE = 2048, 0.7  # of the leaderboard's configurations of open models
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from pa_harness import __version__
 from pa_harness.errors import JudgeError
-from pa_harness.judging.alpaca import AlpacaEval, Pair
+from pa_harness.judging.alpaca import AlpacaEval, Compared
 from pa_harness.judging.annotator import OFFICIAL, OPENAI_URL, find_annotator
 from pa_harness.judging.asking.price import Price, estimate, find_price
 from pa_harness.judging.asking.server import JudgeServer, Patience
@@ -24,10 +24,11 @@ from pa_harness.judging.outputs import TASK, read_outputs
 from pa_harness.judging.published import check_gamed
 from pa_harness.judging.reference import GPT4, find_reference
 from pa_harness.judging.rows import Judge, judgement_rows
-from pa_harness.runs.judgements import Judged, Judgement, write_judgements
+from pa_harness.runs.folder import RunFolder
+from pa_harness.runs.judgements import VERDICTS, Judged, JudgeFolder, Judgement
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from pa_harness.judging.annotator import Annotator
     from pa_harness.judging.asking.price import Estimate
@@ -60,7 +61,7 @@ class JudgeSettings:
     def folder(self) -> Path:
         """Where judgements are kept."""
         beside = self.run.parent if self.run.is_file() else self.run
-        return self.output_path or beside / "judgements"
+        return self.output_path or RunFolder(beside).judgements_folder
 
 
 @dataclass
@@ -120,14 +121,17 @@ def plan(settings: JudgeSettings) -> Plan:
     annotator = find_annotator(
         settings.annotator, package.configurations, settings.base_url, settings.judge_model
     )
-    price = find_price(annotator, settings.price, annotator.base_url == OPENAI_URL)
+    at_openai = annotator.base_url == OPENAI_URL
+    price = find_price(
+        annotator.model, annotator.price_per_token, settings.price, at_openai=at_openai
+    )
     if settings.max_cost is not None and price.prompt is None:
         raise JudgeError(
             f"--max_cost {settings.max_cost:g}: the price of {annotator.model} is not known. Give "
             "it by --price PROMPT,COMPLETION, dollars per million tokens."
         )
     reference = find_reference(settings.reference, outputs)
-    kept = Verdicts(settings.cache or settings.folder / "verdicts.sqlite")
+    kept = Verdicts(settings.cache or settings.folder / VERDICTS)
     made = Plan(settings, outputs, reference, annotator, price, kept)
     asked: set[str] = set()
     for each in outputs:
@@ -136,10 +140,10 @@ def plan(settings: JudgeSettings) -> Plan:
     return made
 
 
-def pairs(outputs: Outputs, reference: Reference) -> list[Pair]:
+def pairs(outputs: Outputs, reference: Reference) -> list[Compared]:
     """The reference's output and the model's, in the order of its documents."""
     return [
-        Pair(answer.instruction, reference.outputs[answer.instruction], answer.output)
+        Compared(answer.instruction, reference.outputs[answer.instruction], answer.output)
         for answer in outputs.answers
     ]
 
@@ -205,7 +209,7 @@ def judge(made: Plan) -> tuple[Path, list[Judgement]]:
     rows, gamed = judgement_rows(judge_, made.outputs, judged)
     folder = made.settings.folder / made.name
     record = {**_record(made), "answered_by": sorted(answered_by), "length_control": gamed}
-    write_judgements(folder, record, rows, judged, made.settings.task)
+    JudgeFolder(folder).write(record, rows, judged, made.settings.task)
     return folder, rows
 
 
@@ -251,6 +255,7 @@ def _judged(made: Plan, outputs: Outputs, answered_by: set[str]) -> Judged:
 def _record(made: Plan) -> dict[str, Any]:
     """What judge.json says, but for what only the verdicts tell."""
     annotator, reference = made.annotator, made.reference
+    packages = ("alpaca-eval", "openai", "scikit-learn") if annotator else ()
     known = annotator and {
         "name": annotator.name,
         "model": annotator.model,
@@ -269,13 +274,8 @@ def _record(made: Plan) -> dict[str, Any]:
         "task": made.settings.task,
         "price_per_million_tokens": [made.price.prompt, made.price.completion],
         "seed": made.settings.seed,
-        "versions": {"pa_harness": __version__, **_versions(annotator is not None)},
+        "versions": {"pa_harness": __version__, **{name: version(name) for name in packages}},
     }
-
-
-def _versions(asked: bool) -> dict[str, str]:
-    names: Sequence[str] = ("alpaca-eval", "openai", "scikit-learn") if asked else ()
-    return {name: version(name) for name in names}
 
 
 def _fit(text: str) -> str:

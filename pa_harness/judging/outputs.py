@@ -10,21 +10,19 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import dataclass, replace
-from glob import escape
 from typing import TYPE_CHECKING, Any
 
 from pa_harness.errors import RunError, first_line, listed
 from pa_harness.judging.asking.request import verdict_of
 from pa_harness.lam.grid import lam_name
-from pa_harness.runs.documents import Documents
-from pa_harness.runs.scores import from_lm_eval, task_facts
+from pa_harness.runs.folder import RunFolder
+from pa_harness.runs.scores import lam_of, task_facts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
 TASK = "pa_alpaca_eval"  # the task whose sample logs are read
-_DATE = "[0-9][0-9][0-9][0-9]-"  # what follows a task's whole name in a log's
 ANSWER_TOKENS = "length,answer"  # of a sweep's documents.parquet
 
 
@@ -74,27 +72,24 @@ def read_outputs(run: Path, task: str = TASK) -> list[Outputs]:
         return [_from_json(run)]
     if not run.exists():
         raise RunError(f"{run} does not exist. Expected the folder of a run, or a JSON file.")
-    logs: dict[Path, Path] = {}
-    for log in sorted(
-        run.rglob(f"samples_{escape(task)}_{_DATE}*.jsonl")
-    ):  # a folder's newest is last
-        logs[log.parent] = log
+    folder = RunFolder(run)
+    logs = folder.sample_logs(task)
     if not logs:
         raise RunError(
             f"{run} has no sample logs of {task} (samples_{task}_….jsonl). Make them with "
             f"`pa-harness sweep --tasks {task} …`, or `lm_eval --tasks {task} --log_samples "
             "--output_path …`; or name a JSON file of model outputs."
         )
-    found = [_from_log(log, task) for log in logs.values()]
+    found = [_from_log(log, results_file, task) for log, results_file in logs]
     found.sort(key=lambda outputs: (math.isnan(outputs.lam), outputs.lam, outputs.generator))
     names = [outputs.name for outputs in found]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise RunError(
-            f"{run} has more than one model for {', '.join(twice)}:\n{listed(logs.values())}\n"
-            "Name the folder of one run."
+            f"{run} has more than one model for {', '.join(twice)}:\n"
+            f"{listed(log for log, _ in logs)}\nName the folder of one run."
         )
-    return _with_tokens(found, run, task)
+    return _with_tokens(found, folder, task)
 
 
 def read_reference(path: Path) -> Outputs:
@@ -106,9 +101,7 @@ def read_reference(path: Path) -> Outputs:
     return _from_json(path)
 
 
-def _from_log(log: Path, task: str) -> Outputs:
-    date = log.stem.removeprefix(f"samples_{task}_")
-    results_file = log.with_name(f"results_{date}.json")
+def _from_log(log: Path, results_file: Path, task: str) -> Outputs:
     try:
         results = json.loads(results_file.read_text(encoding="utf-8"))
         with log.open(encoding="utf-8") as file:
@@ -128,8 +121,7 @@ def _from_log(log: Path, task: str) -> Outputs:
             f"{first_line(error)}). Its documents must have an instruction, and each sample its "
             "text in filtered_resps."
         ) from None
-    scores = from_lm_eval(results)
-    lam = next((score.lam for score in scores if score.task == task), _lam(results))
+    lam = lam_of(results)
     name = str(results.get("model_name") or results["config"].get("model") or log.parent.name)
     facts = task_facts(task, results)
     template = facts.get("chat_template") or results.get("chat_template")
@@ -141,14 +133,6 @@ def _from_log(log: Path, task: str) -> Outputs:
         chat_template=bool(template),
         decoding=_decoding(first),
     )
-
-
-def _lam(results: Mapping[str, Any]) -> float:
-    """λ of results without a number for the task (``--predict_only``)."""
-    config = results.get("config") or {}
-    arguments = config.get("model_args")
-    lam = config.get("lam", arguments.get("lam") if isinstance(arguments, dict) else None)
-    return float(lam) if isinstance(lam, (int, float, str)) else math.nan
 
 
 def _answer(sample: Mapping[str, Any]) -> Answer:
@@ -215,11 +199,11 @@ def _judged_answer(row: Mapping[str, Any]) -> Answer:
     )
 
 
-def _with_tokens(found: list[Outputs], run: Path, task: str) -> list[Outputs]:
+def _with_tokens(found: list[Outputs], run: RunFolder, task: str) -> list[Outputs]:
     """The answers' tokens, where the run is a sweep that counted them."""
-    if not (run / "documents.parquet").exists():
+    if not run.documents_file.exists():
         return found
-    paired = Documents(run / "documents.parquet").paired(task).get(ANSWER_TOKENS)
+    paired = run.documents().paired(task).get(ANSWER_TOKENS)
     if paired is None:
         return found
     counted = dict(zip(paired.lams.tolist(), paired.values.tolist(), strict=True))

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pa_harness.errors import JudgeError, first_line
+from pa_harness.tasks.alpaca_eval import find_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from pathlib import Path
 
 REPOSITORY = "tatsu-lab/alpaca_eval"
 REVISION = "2edc6fad8be6b14ea7230aabfd08188da6b8b814"
@@ -57,22 +58,9 @@ def is_baseline(outputs: Iterable[str]) -> bool:
     return text_digest(outputs) == _BASELINE_DIGEST
 
 
-def find_file(name: str) -> Path:
-    """A file of the data set: under the working directory, in the hub's cache, or downloaded.
-
-    Raises:
-        OSError: none of them.
-    """
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
-
-    local = Path(REPOSITORY) / name  # as `datasets` finds a mirror
-    if local.is_file():
-        return local
-    try:
-        return Path(hf_hub_download(REPOSITORY, name, repo_type="dataset", revision=REVISION))
-    except (HfHubHTTPError, LocalEntryNotFoundError, ValueError, OSError) as error:
-        raise FileNotFoundError(first_line(error)) from None
+def published_file(name: str) -> Path:
+    """A file of the data set; raises OSError as `find_file`."""
+    return find_file(REPOSITORY, name, REVISION)
 
 
 def check_gamed(given: Path | None) -> None:
@@ -95,11 +83,11 @@ def find_gamed(given: Path | None) -> Gamed:
         given: the user's own; its content need not be the published one.
     """
     try:
-        path = given or find_file(GAMED_FILE)
+        path = given or published_file(GAMED_FILE)
     except OSError as error:
         reason = (
-            f"{GAMED_FILE} of {REPOSITORY} is not there ({error}); `hf download {REPOSITORY} "
-            f"{GAMED_FILE} --repo-type dataset` once, or give --df_gamed FILE"
+            f"{GAMED_FILE} of {REPOSITORY} is not there ({first_line(error)}); `hf download "
+            f"{REPOSITORY} {GAMED_FILE} --repo-type dataset` once, or give --df_gamed FILE"
         )
         return Gamed(None, reason=reason)
     published = hashlib.sha256(path.read_bytes()).hexdigest() == GAMED_SHA256

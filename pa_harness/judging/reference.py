@@ -7,16 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pa_harness.errors import JudgeError, RunError, listed
+from pa_harness.errors import JudgeError, RunError, first_line, listed
 from pa_harness.judging.outputs import read_reference
 from pa_harness.judging.published import (
     BASELINE,
     BASELINE_FILE,
     INSTRUCTIONS,
     are_published,
-    find_file,
     is_baseline,
     is_published_order,
+    published_file,
     text_digest,
 )
 
@@ -115,11 +115,11 @@ def _number(text: str) -> float | None:
 
 def _baseline_file() -> Path:
     try:
-        return find_file(BASELINE_FILE)
+        return published_file(BASELINE_FILE)
     except OSError as error:
         raise JudgeError(
             f"The reference outputs {BASELINE_FILE} of tatsu-lab/alpaca_eval are not there "
-            f"({error}). Give --reference FILE.json, or a λ of the run."
+            f"({first_line(error)}). Give --reference FILE.json, or a λ of the run."
         ) from None
 
 
@@ -141,7 +141,7 @@ def _published_order(candidates: Sequence[Sequence[str]]) -> list[str] | None:
     if not are_published(candidates[0]):  # so the hub need not be asked
         return None
     try:
-        rows = json.loads(find_file(BASELINE_FILE).read_text(encoding="utf-8"))
+        rows = json.loads(published_file(BASELINE_FILE).read_text(encoding="utf-8"))
         instructions = [row["instruction"] for row in rows]
     except (OSError, ValueError, KeyError, TypeError):
         return None

@@ -8,17 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pa_harness.judging.alpaca import AlpacaEval, Pair, length_control_refusal
-from pa_harness.judging.comparable import COMPARABLE, NOT_COMPARABLE, comparable
+from pa_harness.judging.alpaca import AlpacaEval, Compared, length_control_refusal
+from pa_harness.judging.comparable import comparable
 from pa_harness.judging.published import BASELINE, INSTRUCTIONS, find_gamed
-from pa_harness.judging.win_rate import ALL, against_instruct, win_rate
-from pa_harness.runs.judgements import Judgement
+from pa_harness.judging.win_rate import against_instruct, win_rate
+from pa_harness.runs.judgements import ALL, COMPARABLE, NOT_COMPARABLE, Judgement
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
-
-    from numpy.typing import NDArray
 
     from pa_harness.judging.annotator import Annotator
     from pa_harness.judging.outputs import Outputs
@@ -26,10 +24,6 @@ if TYPE_CHECKING:
     from pa_harness.judging.reference import Reference
     from pa_harness.judging.win_rate import Differences
     from pa_harness.runs.judgements import Judged
-
-    Array = NDArray[np.float64]
-
-_NAN = math.nan
 
 
 @dataclass(frozen=True)
@@ -87,8 +81,8 @@ def _row(
         win_rate=found.win_rate,
         standard_error=found.standard_error,
         discrete_win_rate=found.discrete_win_rate,
-        length_controlled_winrate=_NAN,
-        lc_standard_error=_NAN,
+        length_controlled_winrate=math.nan,
+        lc_standard_error=math.nan,
         lc_absent="" if subset == ALL else "is of all instructions only",
         average_characters=_mean([len(note["output_2"]) for note, _ in chosen]),
         average_tokens=_mean([answer.tokens for _, answer in chosen]),
@@ -111,7 +105,7 @@ def _length_controlled(
         return replace(row, lc_absent=reason)
     positions = judge.reference.positions
     ordered = sorted(annotations, key=lambda each: positions[each["instruction"]])
-    pairs = [Pair(each["instruction"], each["output_1"], each["output_2"]) for each in ordered]
+    pairs = [Compared(each["instruction"], each["output_1"], each["output_2"]) for each in ordered]
     preferences = [float(each["preference"]) for each in ordered]
     if len({len(pair.output_1) - len(pair.output_2) for pair in pairs}) == 1:
         return replace(row, lc_absent="all answers differ in length by the same")
@@ -147,7 +141,7 @@ def _with_differences(
     found = {}
     for subset in {row.subset for row in rows}:
         chosen = [t for t in shared if subset in (ALL, texts[0][t]["dataset"])]
-        values = [[_value(each[text]["preference"]) for text in chosen] for each in texts]
+        values = [[each[text]["preference"] for text in chosen] for each in texts]
         found[subset] = against_instruct(lams, np.array(values, dtype=np.float64), seed=seed)
     return [_with_difference(row, found[row.subset], lams) for row in rows]
 
@@ -168,8 +162,4 @@ def _with_difference(row: Judgement, found: Differences | None, lams: Sequence[f
 
 
 def _mean(values: Sequence[float]) -> float:
-    return float(np.mean(values)) if values else _NAN
-
-
-def _value(verdict: float | None) -> float:
-    return _NAN if verdict is None else verdict
+    return float(np.mean(values)) if values else math.nan

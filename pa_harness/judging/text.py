@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from pa_harness.judging.win_rate import ALL
 from pa_harness.markdown import table
+from pa_harness.runs.judgements import ALL
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -17,19 +17,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pa_harness.analysis.resampling import generator, intervals, replicate_means
+from pa_harness.analysis.resampling import differences, generator, replicate_means
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from numpy.typing import NDArray
+    from pa_harness.analysis.resampling import Array, Intervals
 
-    from pa_harness.analysis.resampling import Intervals
-
-    Array = NDArray[np.float64]
 
 REPLICATES = 2000
-ALL = "all"  # the subset of all instructions
 
 
 @dataclass(frozen=True)
@@ -56,7 +52,7 @@ def win_rate(verdicts: Sequence[float | None] | Array) -> WinRate:
     Args:
         verdicts: in [1, 2]; None or NaN where lost.
     """
-    all_of_them = np.array([math.nan if v is None else v for v in verdicts], dtype=np.float64)
+    all_of_them = np.array(verdicts, dtype=np.float64)  # None is NaN
     wins = all_of_them[~np.isnan(all_of_them)] - 1
     count = len(wins)
     if not count:
@@ -86,7 +82,5 @@ def against_instruct(
     if common.shape[1] < 2:
         return None
     one = list(lams).index(1.0)
-    estimate = common.mean(axis=1)
     drawn = replicate_means(common, replicates, generator(seed, "win rate"))
-    found = intervals(estimate - estimate[one], drawn - drawn[:, [one]])
-    return Differences(found, common.shape[1])
+    return Differences(differences(common.mean(axis=1), drawn, one), common.shape[1])

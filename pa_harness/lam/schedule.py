@@ -18,29 +18,37 @@ layer (embeddings, the last norm, the head) follows no such form.
 
 from __future__ import annotations
 
-import difflib
 import json
-import math
 import re
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pa_harness.errors import ModelArgsError, first_line, listed
-from pa_harness.lam.tensor_names import MODULES, layer_of, modules_of
+from pa_harness.errors import ModelArgsError, listed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
-_FORMS = ("linear", "blocks", "list")
-_MOST = 3.4028234663852886e38  # the arithmetic is fp32
+MODULES = {  # name in a rule: parts of a tensor's name, one of which must be there
+    "attn": r"self_attn|attn|attention|self_attention",
+    "q": r"q_proj|wq",
+    "k": r"k_proj|wk",
+    "v": r"v_proj|wv",
+    "o": r"o_proj|out_proj|wo",
+    "mlp": r"mlp|feed_forward|ffn|block_sparse_moe",
+    "embed": r"embed_tokens|embed_in|embed_positions|wte|wpe|embeddings|word_embeddings",
+    "norm": r".*norm|ln_\w+|.*layernorm\w*|layer_norm\w*",
+    "lm_head": r"lm_head|embed_out",
+    "experts": r"experts",
+}
+_ATTENTION_OUT = r"(attn|attention)\.(c_proj|dense)\."  # gpt-2 and gpt-neox have no o_proj
 
+FORMS = ("linear", "blocks", "list")
 Number = float | str  # a str names a knob
 
 
 @dataclass(frozen=True)
 class ByLayer:
-    """A λ that depends on the layer; `form` is one of linear, blocks and list."""
+    """A λ that depends on the layer; `form` is one of `FORMS`."""
 
     form: str
     numbers: tuple[Number, ...]
@@ -65,9 +73,20 @@ class Rule:
             and re.search(self.pattern, key) is not None
         )
 
+    def as_dict(self) -> dict[str, Any]:
+        """As JSON and YAML hold it."""
+        lam = self.lam
+        found = {
+            "module": list(self.modules),
+            "layers": list(self.layers),
+            "pattern": self.pattern,
+            "lam": {lam.form: list(lam.numbers)} if isinstance(lam, ByLayer) else lam,
+        }
+        return {name: value for name, value in found.items() if value not in ([], "")}
+
     def __str__(self) -> str:
         """As it was written, on one line."""
-        return json.dumps(_rule_dict(self))
+        return json.dumps(self.as_dict())
 
 
 @dataclass(frozen=True)
@@ -84,7 +103,7 @@ class Schedule:
         if self.knobs:
             found["knobs"] = dict(self.knobs)
         if self.rules:
-            found["rules"] = [_rule_dict(rule) for rule in self.rules]
+            found["rules"] = [rule.as_dict() for rule in self.rules]
         return found
 
     def with_knob(self, name: str, value: float) -> Schedule:
@@ -140,143 +159,7 @@ class Schedule:
         return dict(self.knobs)[number] if isinstance(number, str) else number
 
 
-def read_schedule(given: object) -> Schedule:
-    """A schedule from a mapping, its JSON text, or the name of a YAML (or JSON) file of it.
-
-    Raises:
-        ModelArgsError: not readable, or not as described above.
-    """
-    if isinstance(given, Schedule):
-        return given
-    parsed = _parsed(given) if isinstance(given, str) else given
-    content = _checked(parsed, ("base", "knobs", "rules"), "lam")
-    knobs = _knobs(content.get("knobs", {}))
-    if "base" not in content:
-        raise ModelArgsError(
-            "lam: a schedule needs base, the λ where no rule matches. Example: "
-            '{"base": 0.5, "rules": [{"module": "mlp", "lam": 0.8}]}'
-        )
-    base = _number(content["base"], knobs, "base")
-    rules = content.get("rules", [])
-    if not isinstance(rules, list):
-        raise ModelArgsError(f"lam: rules={rules!r} should be a list of rules.")
-    read = tuple(_rule(rule, knobs) for rule in rules)
-    lams = [part for lam in (base, *(rule.lam for rule in read)) for part in _numbers(lam)]
-    if idle := [name for name in knobs if name not in lams]:
-        raise ModelArgsError(
-            f"lam: the knob {idle[0]} is not used. Write its name in a rule, or as base, in the "
-            "place of the number."
-        )
-    return Schedule(base, read, tuple(knobs.items()))
-
-
-def _numbers(lam: Number | ByLayer) -> tuple[Number, ...]:
-    return lam.numbers if isinstance(lam, ByLayer) else (lam,)
-
-
-def _parsed(text: str) -> object:
-    import yaml
-
-    if text.lstrip().startswith("{"):
-        where = "lam"
-    else:
-        where = f"lam={text}"
-        try:
-            text = Path(text).expanduser().read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError, ValueError) as error:
-            raise ModelArgsError(
-                f"lam={text!r} is neither a number nor a schedule that can be read "
-                f"({first_line(error)}). Expected a number, JSON in braces, or a YAML file."
-            ) from None
-    try:
-        return yaml.safe_load(text)  # JSON is YAML
-    except yaml.YAMLError as error:
-        raise ModelArgsError(f"{where}: not YAML or JSON: {first_line(error)}") from None
-
-
-def _checked(content: object, known: tuple[str, ...], what: str) -> dict[str, Any]:
-    if not isinstance(content, dict):
-        raise ModelArgsError(f"{what}: {content!r} should be a mapping of {', '.join(known)}.")
-    for name in content:
-        if name not in known:
-            close = difflib.get_close_matches(str(name), known, 1)
-            hint = f"Did you mean {close[0]}?" if close else f"Expected {', '.join(known)}."
-            raise ModelArgsError(f"{what}: unknown {name!r}. {hint}")
-    return content
-
-
-def _knobs(given: object) -> dict[str, float]:
-    if not isinstance(given, dict):
-        raise ModelArgsError(f"lam: knobs={given!r} should be numbers by name: {{mlp: 0.8}}.")
-    return {str(name): float(_number(value, {}, f"knobs.{name}")) for name, value in given.items()}
-
-
-def _number(value: object, knobs: Mapping[str, float], what: str) -> Number:
-    if isinstance(value, str) and value in knobs:
-        return value
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not number or not math.isfinite(value) or abs(value) > _MOST:  # type: ignore[arg-type]
-        named = f" or a knob ({', '.join(knobs)})" if knobs else ""
-        raise ModelArgsError(f"lam: {what}={value!r} should be a finite number{named}.")
-    return float(value)  # type: ignore[arg-type]
-
-
-def _rule(given: object, knobs: Mapping[str, float]) -> Rule:
-    content = _checked(given, ("module", "layers", "pattern", "lam"), "a rule of lam")
-    if "lam" not in content:
-        raise ModelArgsError(f"lam: the rule {content} has no lam. Give the λ that it sets.")
-    pattern = content.get("pattern", "")
-    try:
-        re.compile(pattern)
-    except (re.error, TypeError) as error:
-        raise ModelArgsError(
-            f"lam: pattern={pattern!r} is not a regular expression: {error}."
-        ) from None
-    names = content.get("module", [])
-    modules = tuple(names if isinstance(names, list) else [names])
-    for name in modules:
-        if name not in MODULES:
-            raise ModelArgsError(
-                f"lam: module={name!r} is unknown. Expected {', '.join(MODULES)}; for anything "
-                "else use pattern, a regular expression on the tensors' names."
-            )
-    return Rule(_lam(content["lam"], knobs), modules, _layers(content.get("layers")), pattern)
-
-
-def _lam(given: object, knobs: Mapping[str, float]) -> Number | ByLayer:
-    if not isinstance(given, dict):
-        return _number(given, knobs, "lam")
-    ((form, numbers),) = list(_checked(given, _FORMS, "lam of a rule").items())[:1] or [("", None)]
-    if len(given) != 1 or not isinstance(numbers, list) or not numbers:
-        raise ModelArgsError(
-            f"lam: {given!r} should be one of linear: [α, β], blocks: [λ, …] and list: [λ, …]."
-        )
-    if form == "linear" and len(numbers) != 2:
-        raise ModelArgsError(f"lam: linear={numbers} should be two numbers, α and β.")
-    return ByLayer(str(form), tuple(_number(number, knobs, str(form)) for number in numbers))
-
-
-def _layers(given: object) -> tuple[int, ...]:
-    """Layer numbers from 0: 3, [0, 1, 5], 0-11 or a list of these."""
-    found: set[int] = set()
-    for part in [] if given is None else given if isinstance(given, list) else [given]:
-        ends = re.fullmatch(r"(\d+)(?:-(\d+))?", str(part))
-        last = int(ends.group(2) or ends.group(1)) if ends else -1
-        if not ends or isinstance(part, bool) or last < int(ends.group(1)):
-            raise ModelArgsError(f"lam: layers={part!r} should be layers from 0: 3, or 0-11.")
-        found |= set(range(int(ends.group(1)), last + 1))
-    return tuple(sorted(found))
-
-
-def _rule_dict(rule: Rule) -> dict[str, Any]:
-    lam = rule.lam
-    found = {
-        "module": list(rule.modules),
-        "layers": list(rule.layers),
-        "pattern": rule.pattern,
-        "lam": {lam.form: list(lam.numbers)} if isinstance(lam, ByLayer) else lam,
-    }
-    return {name: value for name, value in found.items() if value not in ([], "")}
+Lam = float | Schedule
 
 
 def _no_match(rule: Rule, names: list[str], layers: int) -> str:
@@ -290,3 +173,16 @@ def _no_match(rule: Rule, names: list[str], layers: int) -> str:
         f"(0 to {layers - 1}), the modules {', '.join(present)}, and tensors such as\n"
         f"{listed(names[:5])}\n`pa-harness show-lam` without this rule prints them all."
     )
+
+
+def layer_of(key: str) -> int | None:
+    """The layer (from 0) that a tensor's name puts it in; None outside the layers."""
+    found = re.search(r"(?:^|\.)(\d+)\.", key)
+    return int(found.group(1)) if found else None
+
+
+def modules_of(key: str) -> set[str]:
+    """The names of `MODULES` that a tensor belongs to; a norm of the attention has two."""
+    parts = key.split(".")
+    found = {name for name, form in MODULES.items() if any(re.fullmatch(form, p) for p in parts)}
+    return found | {"o"} if re.search(_ATTENTION_OUT, key) else found

@@ -14,8 +14,14 @@ Documents are those of the published splits.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from pa_harness.interchange.reported import NO, UNKNOWN
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from pa_harness.interchange.reported import Reported
 
 # Where our few-shot suite asks the same documents in another way: said, not hidden.
 _SAME_SHOTS = "demonstrations: the same for every document, the leaderboard drew them for each"
@@ -72,6 +78,12 @@ class BoardTask:
             return [pattern]
         return [pattern.format(part.name) for part in self.parts]
 
+    def rows(self, published: Iterable[Reported]) -> list[Reported]:
+        """Those of the rows that are of this column."""
+        metrics = self.metrics[:1] if self.shared else ()
+        found = (row for row in published if row.task == self.name)
+        return [row for row in found if not metrics or row.metric in metrics]
+
 
 @dataclass(frozen=True)
 class Board:
@@ -92,6 +104,11 @@ class Board:
     chat_template: str = UNKNOWN
     normalized: bool = False
     averaged: bool = True
+
+    def rows(self, published: Iterable[Reported]) -> list[Reported]:
+        """Those of the rows that are of this leaderboard, in this snapshot."""
+        of_board = (row for row in published if row.leaderboard == self.name)
+        return [row for row in of_board if row.snapshot in (self.snapshot, "")]
 
 
 def _and_lite(near: dict[str, str]) -> dict[str, str]:

@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING
 from pa_harness.errors import RunError
 from pa_harness.interchange.names import matching, short, suggestions
 from pa_harness.interchange.reported import UNKNOWN, YES, Reported
-from pa_harness.leaderboards.scores import BoardScore, board_scores
+from pa_harness.leaderboards.published import published_runs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pa_harness.leaderboards.boards import Board
+    from pa_harness.leaderboards.scores import BoardScore
 
 COMPARABLE = "comparable"
 TEMPLATE = "chat template"
@@ -141,58 +142,45 @@ def _contender(group: list[Reported], names: Names, *, several: bool) -> Contend
     return Contender(label, first.lam, reference, tuple(group))
 
 
-def compare(board: Board, contender: Contender, published: Sequence[Reported]) -> list[Row]:
+def compare(
+    board: Board,
+    contender: Contender,
+    scores: Sequence[BoardScore],
+    published: Sequence[Reported],
+) -> list[Row]:
     """The contender's tasks of a leaderboard beside the published numbers of its reference.
 
     Args:
         board: its rules.
         contender: ours.
+        scores: the contender's, of `board_scores`.
         published: of any leaderboards and models.
     """
-    run = published_run(board, contender, published)
-    rows = []
-    for score in board_scores(board, contender.numbers):
-        same = [row for row in run if row.task == score.task.name]
-        if score.task.shared:
-            same = [row for row in same if row.metric == score.task.metrics[0]]
-        rows.append(_row(score, contender, same[0] if same else None))
-    return rows
+    run = _run_of(board, contender, published)
+    return [_row(score, contender, next(iter(score.task.rows(run)), None)) for score in scores]
 
 
-def published_run(
-    board: Board, contender: Contender, published: Sequence[Reported]
-) -> list[Reported]:
+def _run_of(board: Board, contender: Contender, published: Sequence[Reported]) -> list[Reported]:
     """The published run of the reference that is most like ours, of those there are.
 
     The official before others, then that of our precision and template, then the latest.
     """
-    rows = [row for row in published if on_board(row, board)]
+    rows = board.rows(published)
     names = matching(contender.reference, [row.model for row in rows])
-    if not names:
-        return []
     ours = contender.numbers[0]
-    runs: dict[tuple[str, str, str, str], list[Reported]] = {}
-    for row in rows:
-        if row.model in names:
-            key = (row.run, row.precision, row.chat_template, row.date)
-            runs.setdefault(key, []).append(row)
 
     def likeness(run: list[Reported]) -> tuple[bool, int, str]:
         first = run[0]
         agreeing = (first.precision == ours.precision) + (first.chat_template == ours.chat_template)
         return first.official, agreeing, first.date
 
-    return max(runs.values(), key=likeness)
-
-
-def on_board(row: Reported, board: Board) -> bool:
-    """Whether a published row is of the leaderboard in its snapshot."""
-    return row.leaderboard == board.name and row.snapshot in (board.snapshot, "")
+    runs = published_runs(row for row in rows if row.model in names)
+    return max(runs, key=likeness, default=[])
 
 
 def missing(board: Board, contender: Contender, published: Sequence[Reported]) -> str:
     """A sentence where the reference has no published number; empty where it has."""
-    known = [row.model for row in published if on_board(row, board)]
+    known = [row.model for row in board.rows(published)]
     if not contender.endpoint or matching(contender.reference, known):
         return ""  # between the ends it is the instruct model, of which λ = 1 speaks
     near = suggestions(contender.reference, known)
@@ -206,27 +194,47 @@ def missing(board: Board, contender: Contender, published: Sequence[Reported]) -
 
 def _row(score: BoardScore, contender: Contender, row: Reported | None) -> Row:
     reasons, unknown = list(score.reasons), list(score.unknown)
-    published = math.nan
     if row is not None:
-        published = row.value
         more, less = differing(score.example, row)
         if any(reason.startswith(TEMPLATE) for reason in reasons):
             more = [reason for reason in more if not reason.startswith(TEMPLATE)]
         reasons += more
         unknown = list(dict.fromkeys([*unknown, *less]))
-    difference = round(score.value - published, 12)
-    certain = score.stderr > 0 and not math.isnan(difference)
+    return beside(score.task.title, score, contender, row, reasons, unknown)
+
+
+def beside(
+    task: str,
+    number: BoardScore | Reported,
+    contender: Contender,
+    row: Reported | None,
+    reasons: Sequence[str],
+    unknown: Sequence[str],
+) -> Row:
+    """The row of our number beside a published one, or beside none.
+
+    Args:
+        task: its title.
+        number: ours.
+        contender: whose.
+        row: the published one.
+        reasons: why the two are not comparable.
+        unknown: settings that only one of them states.
+    """
+    published = row.value if row else math.nan
+    difference = round(number.value - published, 12)
+    certain = number.stderr > 0 and not math.isnan(difference)
     return Row(
-        task=score.task.title,
+        task=task,
         contender=contender.label,
         lam=contender.lam,
-        value=score.value,
-        stderr=score.stderr,
+        value=number.value,
+        stderr=number.stderr,
         model=row.model if row else "",
         published=published,
         difference=difference,
-        z=difference / score.stderr if certain else math.nan,
-        verdict=verdict(reasons, unknown, row is not None),
+        z=difference / number.stderr if certain else math.nan,
+        verdict=_verdict(reasons, unknown, row is not None),
         reasons=tuple(reasons),
         unknown=tuple(unknown),
         source=row.source if row else "",
@@ -251,7 +259,7 @@ def differing(ours: Reported, row: Reported) -> tuple[list[str], list[str]]:
     return reasons, unknown
 
 
-def verdict(reasons: Sequence[str], unknown: Sequence[str], there: bool) -> str:
+def _verdict(reasons: Sequence[str], unknown: Sequence[str], there: bool) -> str:
     """One text for the verdict column."""
     if reasons:
         return f"not comparable: {'; '.join(reasons)}"

@@ -19,11 +19,6 @@ from pa_harness.interchange.reported import Reported
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-COLUMNS = (
-    *("leaderboard", "snapshot", "model", "role", "task", "num_fewshot", "metric", "scale"),
-    *("unit", "value", "precision", "chat_template", "run", "official", "date", "source"),
-)
-
 
 @cache
 def published() -> tuple[Reported, ...]:
@@ -33,18 +28,13 @@ def published() -> tuple[Reported, ...]:
     return tuple(_row(row) for row in rows)
 
 
-def to_csv(rows: Iterable[Reported]) -> str:
-    """The rows as the file holds them."""
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(COLUMNS)
+def published_runs(rows: Iterable[Reported]) -> list[list[Reported]]:
+    """The rows by the run that made them; models can have been submitted more than once."""
+    runs: dict[tuple[str, ...], list[Reported]] = {}
     for row in rows:
-        cells = {name: getattr(row, name) for name in COLUMNS}
-        cells["num_fewshot"] = "" if row.num_fewshot is None else row.num_fewshot
-        cells["official"] = "yes" if row.official else "no"
-        cells["value"] = f"{row.value:.10g}"
-        writer.writerow(cells.values())
-    return buffer.getvalue()
+        key = (row.model, row.run, row.precision, row.chat_template, row.date)
+        runs.setdefault(key, []).append(row)
+    return list(runs.values())
 
 
 def _row(row: dict[str, str]) -> Reported:

@@ -18,8 +18,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pa_harness.interchange.names import billions, size_class
-from pa_harness.leaderboards.comparison import on_board
-from pa_harness.leaderboards.scores import BoardScore, board_scores
+from pa_harness.leaderboards.published import published_runs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from pa_harness.interchange.reported import Reported
     from pa_harness.leaderboards.boards import Board
     from pa_harness.leaderboards.comparison import Contender
+    from pa_harness.leaderboards.scores import BoardScore
 
 COMPUTED = "computed, not submitted"
 AVERAGE = "average"
@@ -54,30 +54,31 @@ class Standing:
     note: str
 
 
-def standings(board: Board, contender: Contender, published: Sequence[Reported]) -> list[Standing]:
+def standings(
+    board: Board,
+    contender: Contender,
+    scores: Sequence[BoardScore],
+    published: Sequence[Reported],
+) -> list[Standing]:
     """The ranks of a contender on a leaderboard: its average's first, then its tasks'.
 
     Precision and a row's own chat template do not matter here, as on the leaderboards themselves,
-    which mix them; shots, metric, version and documents do.
+    which mix them; shots, metric, version and documents do. Arguments as of `comparison.compare`.
     """
-    scores = board_scores(board, contender.numbers)
-    if not scores:
-        return []
     parameters = max(
         (n.parameters for n in contender.numbers if n.parameters > 0), default=math.nan
     )
     size = size_class(billions(contender.reference, parameters))
     rows = [
         row
-        for row in published
-        if on_board(row, board) and row.official and size_class(billions(row.model)) == size
+        for row in board.rows(published)
+        if row.official and size_class(billions(row.model)) == size
     ]
     found = []
     if board.averaged:
         found.append(_average(board, contender, scores, rows, size))
     for score in scores:
-        metric = score.task.metrics[0] if score.task.shared else ""
-        values = _values(rows, score.task.name, metric)
+        values = [row.value for row in score.task.rows(rows)]
         problem = "; ".join(score.reasons)
         what = score.task.title
         found.append(_standing(contender, what, score.value, values, (size, problem)))
@@ -103,7 +104,7 @@ def _average(
     unfair = [score.task.title for score in scores if score.reasons]
     problems = [f"not measured: {', '.join(absent)}"] if absent else []
     problems += [f"not comparable: {', '.join(unfair)}"] if unfair else []
-    values = _values(rows, *board.headline)
+    values = [row.value for row in rows if (row.task, row.metric) == board.headline]
     value = _printed_average(board, scores, rows)
     return _standing(contender, AVERAGE, value, values, (size, "; ".join(problems)))
 
@@ -112,19 +113,12 @@ def _printed_average(board: Board, scores: Sequence[BoardScore], rows: Sequence[
     """The mean of the tasks, but where a published run has the same ones the average of that."""
     mean = average(board, scores)
     ours = {score.task.name: round(score.value, _DECIMALS) for score in scores}
-    runs: dict[tuple[str, ...], dict[str, float]] = {}
-    for row in rows:
-        key = (row.model, row.run, row.precision, row.chat_template, row.date)
-        runs.setdefault(key, {})[row.task] = round(row.value, _DECIMALS)
-    for run in runs.values():
-        printed = run.pop(board.headline[0], mean)
-        if run == ours:
+    for run in published_runs(rows):
+        theirs = {row.task: round(row.value, _DECIMALS) for row in run}
+        printed = theirs.pop(board.headline[0], mean)
+        if theirs == ours:
             return printed
     return mean
-
-
-def _values(rows: Sequence[Reported], task: str, metric: str) -> list[float]:
-    return [r.value for r in rows if r.task == task and (not metric or r.metric == metric)]
 
 
 def _standing(

@@ -1,4 +1,8 @@
-"""Results that a user names, whatever wrote them: a file, a folder, a sweep, a table."""
+"""Results that a user names, whatever wrote them: a file, a folder, a sweep, a table.
+
+A run's judgements are read with it. Whether a win rate may stand beside the leaderboard its table
+says: judge, reference and decoding decide that.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +11,21 @@ from typing import TYPE_CHECKING
 from pa_harness.errors import RunError
 from pa_harness.interchange.every_eval_ever import is_every_eval_ever, read_record
 from pa_harness.interchange.lm_eval_files import from_results, is_lm_eval, read_json_file
-from pa_harness.leaderboards.judgement_files import read_judgement_files
+from pa_harness.interchange.reported import Reported
 from pa_harness.leaderboards.user_tables import SUFFIXES, read_table
+from pa_harness.runs.folder import RunFolder
+from pa_harness.runs.judgements import ALL
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from pa_harness.interchange.reported import Reported
+    from pa_harness.runs.judgements import Judgement
 
+_RATES = {  # metric -> its standard error
+    "length_controlled_winrate": "lc_standard_error",
+    "win_rate": "standard_error",
+}
 _KINDS = (
     "a results file of lm-eval, a folder of them, the folder of a sweep, an Every Eval Ever record "
     "(JSON), or a table (.csv, .yaml)"
@@ -78,16 +88,45 @@ def _file(path: Path) -> list[Reported]:
 
 def _folder(path: Path) -> list[Reported]:
     """All results of lm-eval below, with a run's judgements; without any, all records below."""
-    files = sorted(path.rglob("*.json"))
-    own = [file for file in files if file.name.startswith("results")]
-    found = [number for file in own for number in _file(file)]
-    if found:
-        found += read_judgement_files(path, found)
-    else:
-        found = [number for file in files for number in _record(file)]
+    run = RunFolder(path)
+    found = [number for file in run.results_files() for number in _file(file)]
+    found += _judged(run, found)
+    found = found or [number for file in sorted(path.rglob("*.json")) for number in _record(file)]
     if not found:
         raise RunError(f"{path} holds no results. Expected {_KINDS}.")
     return found
+
+
+def _judged(run: RunFolder, numbers: Sequence[Reported]) -> list[Reported]:
+    """The win rates of a run's judges on all instructions; `numbers` tell which model each λ is."""
+    models = {number.lam: number for number in numbers if number.adapted}
+    found: list[Reported] = []
+    for judge in run.judgements() if numbers else ():
+        for row in judge.judgements():
+            if row.subset == ALL and row.lam not in models:
+                raise RunError(
+                    f"{judge.table_file} judges λ = {row.lam:g}, of which {run.path} has no "
+                    "results of a pair. Judge the run again, or take the judge's folder out of it."
+                )
+            if row.subset == ALL:
+                source = str(judge.table_file)
+                found += [_win_rate(row, metric, models[row.lam], source) for metric in _RATES]
+    return found
+
+
+def _win_rate(row: Judgement, metric: str, model: Reported, source: str) -> Reported:
+    same = {name: getattr(model, name) for name in ("model", "base", "instruct", "lam", "way")}
+    return Reported(
+        **same,
+        task="alpaca_eval",
+        metric=metric,
+        value=getattr(row, metric) / 100,
+        stderr=getattr(row, _RATES[metric]) / 100,
+        num_fewshot=0,
+        n=row.n_parsed,
+        departures=row.reasons,
+        source=source,
+    )
 
 
 def _record(file: Path) -> list[Reported]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pa_harness.data_file import places
 from pa_harness.errors import RunError, listed
 from pa_harness.interchange.names import matching, suggestions
 from pa_harness.leaderboards.boards import BOARDS, NAMES
@@ -14,17 +14,18 @@ from pa_harness.leaderboards.comparison import (
     Contender,
     Names,
     Row,
+    beside,
     check_names,
     compare,
     contenders,
     differing,
     endpoint_sentence,
     missing,
-    verdict,
 )
 from pa_harness.leaderboards.published import published
 from pa_harness.leaderboards.ranks import Standing, standings
 from pa_harness.leaderboards.reading import read_results
+from pa_harness.leaderboards.scores import board_scores
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from pa_harness.interchange.reported import Reported
     from pa_harness.leaderboards.boards import Board
 
-_NAMED = 3  # sources spelled out in a title
 RUNNABLE = {"open_llm_v1": "pa_open_llm_v1", "open_llm_v2": "leaderboard"}  # lm-eval groups
 
 
@@ -107,11 +107,12 @@ def named_references(to: Sequence[str]) -> tuple[list[str], list[Reported]]:
 def _board_section(board: Board, ours: Sequence[Contender], known: Sequence[Reported]) -> Section:
     rows, sentences, ranks = [], [], []
     for contender in ours:
-        mine = compare(board, contender, known)
-        if not mine:
+        scores = board_scores(board, contender.numbers)
+        if not scores:
             continue
+        mine = compare(board, contender, scores, known)
         rows += mine
-        ranks += standings(board, contender, known)
+        ranks += standings(board, contender, scores, known)
         sentence = missing(board, contender, known) or endpoint_sentence(contender, mine)
         sentences += [sentence] if sentence else []
     order = [task.title for task in board.tasks]
@@ -134,7 +135,7 @@ def _file_section(ours: Sequence[Contender], others: Sequence[Reported]) -> Sect
         alone = models if len(models) == 1 else []
         names = itself or matching(contender.reference, models) or alone
         mine = [
-            _beside(number, contender, row)
+            _compared(number, contender, row)
             for number in contender.numbers
             for row in others
             if row.model in names[:1] and _same_number(number, row)
@@ -143,8 +144,7 @@ def _file_section(ours: Sequence[Contender], others: Sequence[Reported]) -> Sect
         sentence = endpoint_sentence(contender, mine)
         sentences += [sentence] if sentence else []
     sources = list(dict.fromkeys(row.source for row in others))
-    more = f" and {len(sources) - _NAMED} more" if len(sources) > _NAMED else ""
-    source = f"{', '.join(sources[:_NAMED])}{more}"
+    source = places(sources, most=3)
     if not rows:
         raise RunError(
             f"{source} shares no model and task with the results. It has the models:\n"
@@ -161,7 +161,7 @@ def _same_number(number: Reported, row: Reported) -> bool:
     return row.task == number.task and same
 
 
-def _beside(number: Reported, contender: Contender, row: Reported) -> Row:
+def _compared(number: Reported, contender: Contender, row: Reported) -> Row:
     reasons, unknown = differing(number, row)
     for name, mine, theirs in (
         ("shots", number.num_fewshot, row.num_fewshot),
@@ -180,23 +180,7 @@ def _beside(number: Reported, contender: Contender, row: Reported) -> Row:
         reasons += [f"only {whose}: {each}" for each in only]
     if number.scale != row.scale:
         reasons.append(f"scale: {number.scale}, not {row.scale}")
-    difference = round(number.value - row.value, 12)
-    certain = number.stderr > 0 and not math.isnan(difference)
-    return Row(
-        task=f"{number.task} {number.metric}",
-        contender=contender.label,
-        lam=contender.lam,
-        value=number.value,
-        stderr=number.stderr,
-        model=row.model,
-        published=row.value,
-        difference=difference,
-        z=difference / number.stderr if certain else math.nan,
-        verdict=verdict(reasons, unknown, there=True),
-        reasons=tuple(reasons),
-        unknown=tuple(unknown),
-        source=row.source,
-    )
+    return beside(f"{number.task} {number.metric}", number, contender, row, reasons, unknown)
 
 
 def _nothing(numbers: Sequence[Reported], wanted: Iterable[str]) -> str:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import logging
 from dataclasses import asdict
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
+from lm_eval.api.model import LM
 from lm_eval.utils import simple_parse_args_string
 
 from pa_harness import __version__
-from pa_harness.checkpoints.adapter import adapter_fingerprint
 from pa_harness.checkpoints.vocabulary import (
     check_vocabulary,
     ids_without_rows,
@@ -19,23 +21,25 @@ from pa_harness.checkpoints.vocabulary import (
     tokenizer_digest,
 )
 from pa_harness.errors import PAHarnessError
+from pa_harness.lam.reading import read_lam
 from pa_harness.lam.schedule import Schedule
-from pa_harness.models.provenance import digest, doubts, measured, separate_cache, side
-from pa_harness.weights.opening import tokenizer_source
+from pa_harness.weights.opening import adapted_weights, tokenizer_source
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from typing_extensions import Self
 
     from pa_harness.checkpoints.checkpoint import Checkpoint
     from pa_harness.checkpoints.pair import Pair
-    from pa_harness.weights.adapted import AdaptedWeights, Lam
+    from pa_harness.lam.schedule import Lam
+    from pa_harness.weights.adapted import AdaptedWeights
     from pa_harness.weights.arguments import ModelArgs
-    from pa_harness.weights.interpolation import EffectiveLam
 
 _log = logging.getLogger(f"lm_eval.{__name__}")  # so that lm-eval's settings apply
 
 
-class AdaptedModel:
+class AdaptedModel(LM):
     """λ, identity, metadata and answer cache of a model. A subclass has it do the answering.
 
     Attributes:
@@ -50,6 +54,7 @@ class AdaptedModel:
     _given: dict[str, Any]  # model arguments that can change an answer
     _pair: Pair
     _weights: AdaptedWeights
+    _notes: list[str]  # what was warned of
     _trust: bool
     _hook: Any = None
 
@@ -71,8 +76,46 @@ class AdaptedModel:
     def set_cache_hook(self, cache_hook: Any) -> None:
         """Give every pair and λ a table of its own in a --use_cache file."""
         self._hook = cache_hook
-        separate_cache(cache_hook, self.identity)
-        super().set_cache_hook(cache_hook)  # type: ignore[misc] # lm-eval's model has it
+        _separate_cache(cache_hook, self.identity)
+        super().set_cache_hook(cache_hook)
+
+    def set_lam(self, lam: Lam | dict[str, Any] | str) -> None:
+        """Change λ in place, from the originals; neither model nor tokenizer is loaded again.
+
+        Args:
+            lam: any finite number, or a schedule in any form that the model argument has.
+
+        Raises:
+            ModelArgsError: not a finite number or schedule.
+            PAHarnessError: weights are off-loaded to disk, λ takes some out of the dtype's range,
+                or an engine did not take them.
+        """
+        try:
+            self._change(read_lam(lam))
+        finally:  # an interrupted change has a table of its own, which nothing is written to
+            _separate_cache(self._hook, self.identity)
+        self._warn_of_rounding()
+
+    def loglikelihood(self, requests: list[Any], disable_tqdm: bool = False) -> list[Any]:
+        """lm-eval's, of weights that have a λ."""
+        self._check_whole()
+        return list(super().loglikelihood(requests, disable_tqdm))
+
+    def loglikelihood_rolling(self, requests: list[Any], disable_tqdm: bool = False) -> list[Any]:
+        """lm-eval's, of weights that have a λ."""
+        self._check_whole()
+        return list(super().loglikelihood_rolling(requests, disable_tqdm))
+
+    def generate_until(self, requests: list[Any], disable_tqdm: bool = False) -> list[Any]:
+        """lm-eval's, of weights that have a λ."""
+        self._check_whole()
+        return list(super().generate_until(requests, disable_tqdm))
+
+    def _check_whole(self) -> None:
+        if self.lam is None:
+            raise PAHarnessError(
+                "The last change of λ did not finish, so the weights have no λ. Call set_lam again."
+            )
 
     def get_model_info(self) -> dict[str, Any]:
         """What was run, for the results file.
@@ -93,20 +136,20 @@ class AdaptedModel:
             "model_sha": self._sides["base"]["sha"],
             "lam": None if isinstance(self.lam, Schedule) else self.lam,
             "weights": self._weights.fingerprint(),
-            **measured(self.effective_lam()),
+            **self._weights.effective_lam().as_dict(),
             **self._sides,
             **self._fixed_info(),
             "identity": self.identity,
             **self._cost_info(),
-            "notes": list(self._pair.notes),
+            "notes": list(self._notes),
             "versions": {
                 "pa_harness": __version__,
                 **{name: version(name) for name in self.LIBRARIES},
             },
         }
         if self._args.lam_eff == "tensors":
-            each = self.effective_lam_per_tensor()
-            info["lam_eff_tensors"] = {key: measured(value) for key, value in each.items()}
+            each = self._weights.effective_lam_per_tensor()
+            info["lam_eff_tensors"] = {key: value.as_dict() for key, value in each.items()}
         return info
 
     @property
@@ -118,19 +161,29 @@ class AdaptedModel:
     def identity(self) -> str:
         """A digest of what can change an answer: pair, λ, arithmetic, configuration, arguments."""
         arguments = {name: value for name, value in self._given.items() if name != "lam"}
-        length: int = self.max_length  # type: ignore[attr-defined] # lm-eval's model has it
-        return digest([self._plain_lam(), arguments, self._sides, self._fixed_info(), length])
+        fixed = self._fixed_info()
+        return _digest([self._plain_lam(), arguments, self._sides, fixed, self.max_length])
 
     def _plain_lam(self) -> float | dict[str, Any] | None:
         return self.lam.as_dict() if isinstance(self.lam, Schedule) else self.lam
 
-    def effective_lam(self) -> EffectiveLam:
-        """λ_eff, rounding noise and relative delta of the whole model."""
-        return self._weights.effective_lam()
+    def _open(self, args: ModelArgs, rest: Mapping[str, Any], kind: type[AdaptedWeights]) -> None:
+        """The pair and its θ_λ, unread.
 
-    def effective_lam_per_tensor(self) -> dict[str, EffectiveLam]:
-        """The same per checkpoint tensor."""
-        return self._weights.effective_lam_per_tensor()
+        Args:
+            args: the arguments that are ours.
+            rest: lm-eval's.
+            kind: the class that brings θ_λ into the model.
+        """
+        self._args, self._trust = args, bool(rest.get("trust_remote_code"))
+        dtype = rest.get("dtype")
+        self._weights = adapted_weights(args, dtype, kind, trust_remote_code=self._trust)
+        self._pair = self._weights.pair
+        self._notes = list(self._pair.notes)
+
+    def _change(self, lam: Lam) -> None:
+        """Bring θ_λ into the model."""
+        raise NotImplementedError
 
     def _count_parameters(self) -> int:
         raise NotImplementedError
@@ -139,19 +192,13 @@ class AdaptedModel:
         """What the last evaluation took, for the results."""
         return {}
 
-    def _check_whole(self) -> None:
-        if self.lam is None:
-            raise PAHarnessError(
-                "The last change of λ did not finish, so the weights have no λ. Call set_lam again."
-            )
-
     def _tokenizer_checkpoint(self, tokenizer: str | None) -> Checkpoint:
         """Where the tokenizer of every λ is, after its checks; the instruct side's by default."""
         pair = self._pair
         source = tokenizer_source(tokenizer, pair)
         read_tokenizer(source, trust_remote_code=self._trust)  # for its clear error
-        if source is not pair.base and (tokenizer or self._args.peft):
-            pair.notes += check_vocabulary(pair.base, source, trust_remote_code=self._trust)
+        if source is not pair.base and (tokenizer or pair.is_lora):
+            self._notes += check_vocabulary(pair.base, source, trust_remote_code=self._trust)
         self._tokenizer_source = source.name
         return source
 
@@ -161,19 +208,14 @@ class AdaptedModel:
         Args:
             rows: of the embedding.
         """
-        args, pair, sums = self._args, self._pair, self._weights.findings.checksums
+        pair, shas = self._pair, self._weights.findings.fingerprints()
         self._stops = stop_ids(pair.base, pair.instruct, self.tokenizer)
         self._tokenizer_digest = tokenizer_digest(self.tokenizer)
         settings = {k: v for k, v in pair.config.to_dict().items() if k != "_name_or_path"}
-        self._config_digest = digest(settings)
-        pair.notes += ids_without_rows(self.tokenizer, rows)
-        self._sides = {"base": side(pair.base, pair.base.fingerprint(sums["base"]))}
-        if args.peft:
-            self._sides["peft"] = side(pair.instruct, adapter_fingerprint(pair.instruct))
-        else:
-            fingerprint = pair.instruct.fingerprint(sums["instruct"])
-            self._sides["instruct"] = side(pair.instruct, fingerprint)
-        for note in pair.notes:
+        self._config_digest = _digest(settings)
+        self._notes += ids_without_rows(self.tokenizer, rows)
+        self._sides = {end.role: _side(end, shas[end.role]) for end in (pair.base, pair.instruct)}
+        for note in self._notes:
             _log.warning("%s", note)
         self._warn_of_rounding()
 
@@ -186,7 +228,7 @@ class AdaptedModel:
             "tokenizer_source": self._tokenizer_source,
             "tokenizer_digest": self._tokenizer_digest,
             "config_digest": self._config_digest,
-            "chat_template_digest": digest(template) if template else "",
+            "chat_template_digest": _digest(template) if template else "",
             "method": asdict(self._args.setting),
             "config_from": self._args.config_from or "instruct",
             "extra_rows": self._args.extra_rows,
@@ -196,5 +238,49 @@ class AdaptedModel:
     def _warn_of_rounding(self) -> None:
         if self.lam is not None:
             asked = self._weights.asked_lam()
-            for line in doubts(self.effective_lam(), asked, self._weights.dtype):
+            for line in self._weights.effective_lam().doubts(asked, self._weights.dtype):
                 _log.warning("%s", line)
+
+
+def _side(checkpoint: Checkpoint, sha: str) -> dict[str, str]:
+    """One end of the pair, as results name it."""
+    return {
+        "name": checkpoint.name,
+        "revision": checkpoint.revision or "",
+        "subfolder": checkpoint.subfolder,
+        "sha": sha,
+    }
+
+
+def _digest(value: Any) -> str:
+    """Sixteen hex digits that change with the value (JSON, or what `str` tells apart)."""
+    content = json.dumps(value, sort_keys=True, default=str)
+    return hashlib.sha256(content.encode()).hexdigest()[:16]
+
+
+def _separate_cache(hook: Any, identity: str) -> None:
+    """Point a --use_cache file at the table of one model identity.
+
+    lm-eval's cache key holds no model: one file across a sweep would answer λ = 1 with the
+    log-likelihoods of λ = 0.
+
+    Args:
+        hook: lm-eval's cache hook, or None where there is no cache.
+        identity: of the model that will answer.
+
+    Raises:
+        PAHarnessError: this lm-eval keeps its answers in another way than a SqliteDict.
+    """
+    answers = getattr(hook, "dbdict", None)
+    if answers is None:
+        return
+    if not hasattr(answers, "tablename") or not hasattr(answers, "conn"):
+        raise PAHarnessError(
+            "This lm-eval keeps its --use_cache answers in a way that cannot be separated by λ; "
+            "answers of one λ would be given for another. Leave out --use_cache."
+        )
+    answers.tablename = f"pa_{identity}"
+    answers.conn.execute(
+        f'CREATE TABLE IF NOT EXISTS "{answers.tablename}" (key TEXT PRIMARY KEY, value BLOB)'
+    )
+    answers.conn.commit()

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from pa_harness.analysis.choice import Choices
-    from pa_harness.analysis.resampling import Intervals
-    from pa_harness.analysis.summary import Aside, Summary
+    from pa_harness.analysis.resampling import Aside, Intervals
+    from pa_harness.analysis.summary import Summary
     from pa_harness.leaderboards.sections import Section
     from pa_harness.report.changes import ChangedDocument
 

@@ -157,7 +157,7 @@ def heat_map(summary: Summary) -> Figure | None:
     found = [curve.to_instruct for curve in curves if curve.to_instruct]
     values = 100 * np.array([each.estimate for each in found])
     apart = np.array([(each.band_low > 0) | (each.band_high < 0) for each in found])
-    few_shot = [curve.category != "instruction" for curve in curves]
+    few_shot = [curve.few_shot for curve in curves]
     # The few-shot tasks set the scale: instruction following moves by tens of points.
     most = max(float(np.abs(values[few_shot] if any(few_shot) else values).max()), 1e-9)
     size = (1.9 + 0.48 * len(summary.lams) + 0.9, 1.2 + 0.27 * len(curves))

@@ -14,7 +14,8 @@ from pa_harness.report.changes import changed_documents
 from pa_harness.report.figures import all_figures, write_figures
 from pa_harness.report.page import Contents, report_html
 from pa_harness.runs.folder import RunFolder
-from pa_harness.runs.scores import scores_csv
+from pa_harness.runs.scores import Score
+from pa_harness.runs.tables import as_csv
 from pa_harness.storage import plain, write_json, write_text
 
 if TYPE_CHECKING:
@@ -42,11 +43,11 @@ def publish(path: Path, instruction: Sequence[str] = ()) -> list[str]:
     try:
         choices = choose(trajectory)
         sentences = [choice.sentence for choice in choices.choices]
-        write_json(path / "choice.json", plain(choices))
+        write_json(folder.choice_file, plain(choices))
     except RunError as error:
         sentences = [str(error)]
-    write_json(path / "summary.json", plain(summary))
-    write_figures(all_figures([summary]), path / "figures")
+    write_json(folder.summary_file, plain(summary))
+    write_figures(all_figures([summary]), folder.figures_folder)
     logs = [
         {
             task.name: folder.samples(float(lam), task.answers or task.name)
@@ -56,13 +57,13 @@ def publish(path: Path, instruction: Sequence[str] = ()) -> list[str]:
     ]
     beside = _comparisons(path)
     if beside:
-        write_json(path / "comparison.json", plain(beside))
+        write_json(folder.comparison_file, plain(beside))
     contents = Contents(
         *(summary, choices, trajectory.scores, changed_documents(trajectory, logs)),
-        *(folder.provenance(), scores_csv(trajectory.scores)),
+        *(folder.provenance(), as_csv(Score, trajectory.scores)),
         comparisons=beside,
     )
-    write_text(path / "report.html", report_html(contents))
+    write_text(folder.report_file, report_html(contents))
     return sentences
 
 

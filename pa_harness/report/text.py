@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pa_harness.analysis.choice import Choices
-    from pa_harness.analysis.resampling import Intervals
-    from pa_harness.analysis.summary import Aside, Curve, Summary
+    from pa_harness.analysis.resampling import Aside, Intervals
+    from pa_harness.analysis.summary import Curve, Summary
 
 _ASIDE = {
     "ece": "ECE",

@@ -25,10 +25,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Paired:
-    """One metric of one task: `values[l, d]` of document `ids[d]` at `lams[l]`; no NaN."""
+    """One metric of a task: `values[l, d]` of document `ids[d]` at `lams[l]`; no NaN."""
 
-    task: str
-    metric: str  # metric,filter
     lams: NDArray[np.float64]  # shape (λ,), ascending
     ids: NDArray[np.int64]  # shape (documents,)
     values: NDArray[np.float64]  # shape (λ, documents)
@@ -116,5 +114,5 @@ class Documents:
                 whole = ~np.isnan(values).any(axis=0)
                 ids, values = ids[whole], values[:, whole]
             if not np.isnan(values).any():
-                found[name] = Paired(task, name, lams, ids, values)
+                found[name] = Paired(lams, ids, values)
         return found

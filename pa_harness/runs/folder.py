@@ -7,6 +7,9 @@
     lam=0.5/samples_TASK_DATE.jsonl  lm-eval's own sample log
     scores.parquet                   a row per λ, task and metric
     documents.parquet                a row per λ, task, metric and document
+    judgements/JUDGE/                what a judge said of the answers (`judgements`)
+    summary.json, choice.json, comparison.json, figures/, report.html    derived from them
+    auto.json, phase-1/, phase-2/    of ``--lam auto``: the search, and its sweeps
 
 DATE is the sweep's start, in all names the same. A unit is done when its file is there; every file
 is written whole, so a sweep that was killed goes on after its last finished unit.
@@ -16,19 +19,25 @@ from __future__ import annotations
 
 import json
 from datetime import datetime, timezone
+from glob import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pa_harness.errors import RunError, first_line, listed
 from pa_harness.lam.grid import lam_name
+from pa_harness.runs.documents import Documents
+from pa_harness.runs.judgements import TABLE, JudgeFolder
+from pa_harness.runs.scores import Score
 from pa_harness.runs.settings import as_yaml, difference
+from pa_harness.runs.tables import read_table, write_table
 from pa_harness.storage import write_json, write_text
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from pa_harness.runs.settings import SweepSettings
 
+_DATE = "[0-9][0-9][0-9][0-9]-*"  # what follows a task's whole name in a log's
 # Of lm-eval's model information: what is not the same at every λ.
 _BY_LAM = {
     *("lam", "lam_eff", "lam_eff_tensors", "rounding_noise", "relative_delta"),
@@ -37,7 +46,7 @@ _BY_LAM = {
 
 
 class RunFolder:
-    """Paths and records of one sweep."""
+    """Paths and records of one sweep; lm-eval's own files also of a folder that lm-eval wrote."""
 
     def __init__(self, path: Path) -> None:
         self.path = Path(path)
@@ -45,10 +54,66 @@ class RunFolder:
         self.provenance_file = self.path / "provenance.json"
         self.scores_file = self.path / "scores.parquet"
         self.documents_file = self.path / "documents.parquet"
+        self.judgements_folder = self.path / "judgements"
+        self.summary_file = self.path / "summary.json"
+        self.choice_file = self.path / "choice.json"
+        self.comparison_file = self.path / "comparison.json"
+        self.figures_folder = self.path / "figures"
+        self.report_file = self.path / "report.html"
+        self.search_file = self.path / "auto.json"
+
+    def scores(self) -> list[Score]:
+        """The table of scores.
+
+        Raises:
+            RunError: the sweep has not come to its end, or the file is no such table.
+        """
+        if not self.scores_file.exists():
+            raise RunError(
+                f"{self.scores_file} does not exist. It is written at the end of a sweep: run "
+                "`pa-harness sweep` with this --output_path, or name the folder of one that was."
+            )
+        return read_table(Score, self.scores_file, "Name a table that a sweep wrote.")
+
+    def write_scores(self, scores: Sequence[Score], form: str = "parquet") -> None:
+        """Write the table of scores, in one of `tables.FORMATS`."""
+        write_table(Score, scores, self.scores_file.with_suffix(f".{form}"))
+
+    def documents(self) -> Documents:
+        """The values by document.
+
+        Raises:
+            RunError: as `scores`.
+        """
+        return Documents(self.documents_file)
+
+    def judgements(self) -> list[JudgeFolder]:
+        """The judges of the answers, by name."""
+        found = sorted(self.judgements_folder.glob(f"*/{TABLE}"))
+        return [JudgeFolder(file.parent) for file in found]
+
+    def results_files(self) -> list[Path]:
+        """lm-eval's results files, wherever they lie below."""
+        return sorted(self.path.rglob("results*.json"))
+
+    def sample_logs(self, task: str) -> list[tuple[Path, Path]]:
+        """The newest of lm-eval's logs of a task in each folder below, and its results file."""
+        start = f"samples_{_quoted(task)}_"
+        newest = {
+            log.parent: log for log in sorted(self.path.rglob(f"{escape(start)}{_DATE}.jsonl"))
+        }
+        return [
+            (log, log.with_name(f"results_{log.stem.removeprefix(start)}.json"))
+            for log in newest.values()
+        ]
 
     def unit(self, lam: float, task: str) -> Path:
         """The file of one task at one λ."""
         return self.path / "units" / lam_name(lam) / f"{_quoted(task)}.json"
+
+    def units(self, lam: float) -> list[Path]:
+        """The files of the tasks that are done at one λ."""
+        return sorted(self.unit(lam, "").parent.glob("*.json"))
 
     def results(self, lam: float) -> Path:
         """lm-eval's results file of one λ."""

@@ -10,20 +10,25 @@ RUN/judgements/JUDGE/annotations_lam=0.5.json  every verdict, in AlpacaEval's ow
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pa_harness.errors import RunError, first_line
-from pa_harness.runs.documents import write_documents
+import numpy as np
+
+from pa_harness.runs.documents import Documents, write_documents
 from pa_harness.runs.samples import DocumentValues
-from pa_harness.storage import write_json, write_with
+from pa_harness.runs.tables import read_table, write_table
+from pa_harness.storage import write_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+ALL = "all"  # the subset of all instructions
+COMPARABLE, NOT_COMPARABLE = "comparable", "not comparable: "
+VERDICTS = "verdicts.sqlite"
 WIN = "win_rate,judge"  # of documents.parquet: the judge's probability that the model is better
-_NAN = math.nan
+TABLE = "judgements.parquet"  # last of a judge's files
 
 
 @dataclass(frozen=True)
@@ -45,13 +50,19 @@ class Judgement:
     average_characters: float
     average_tokens: float
     reference_characters: float
-    comparable: str  # comparable, or not comparable: and why
-    minus_instruct: float = _NAN  # win rate less that of λ = 1, percentage points
-    low: float = _NAN  # its 95% interval, paired by instruction
-    high: float = _NAN
-    band_low: float = _NAN  # 95% for all λ at once
-    band_high: float = _NAN
+    comparable: str  # `COMPARABLE`, or `NOT_COMPARABLE` and why
+    minus_instruct: float = math.nan  # win rate less that of λ = 1, percentage points
+    low: float = math.nan  # its 95% interval, paired by instruction
+    high: float = math.nan
+    band_low: float = math.nan  # 95% for all λ at once
+    band_high: float = math.nan
     n_paired: int = 0  # instructions with a verdict at every λ
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Why it must not stand beside the leaderboard; none if it may."""
+        _, _, reasons = self.comparable.partition(NOT_COMPARABLE)
+        return tuple(reasons.split("; ")) if reasons else ()
 
 
 @dataclass(frozen=True)
@@ -63,66 +74,51 @@ class Judged:
     annotations: Sequence[Mapping[str, Any]]  # in AlpacaEval's form
 
 
-def write_judgements(
-    folder: Path,
-    record: Mapping[str, Any],
-    rows: Sequence[Judgement],
-    judged: Sequence[Judged],
-    task: str,
-) -> None:
-    """Write a judge's folder; each file whole.
+class JudgeFolder:
+    """Paths and tables of one judge."""
 
-    Args:
-        folder: of one judge.
-        record: judge.json.
-        rows: the table.
-        judged: every verdict.
-        task: the name that the verdicts' table gives them.
-    """
-    write_json(folder / "judge.json", record)
-    for each in judged:
-        write_json(folder / f"annotations_{each.name}.json", list(each.annotations))
-    known = [each for each in judged if not math.isnan(each.lam)]
-    if known:
-        units = [(each.lam, task, DocumentValues(*_wins(each))) for each in known]
-        write_documents(units, folder / "documents.parquet")
-    write_with(folder / "judgements.parquet", lambda temporary: _write(rows, temporary))
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.table_file = path / TABLE
+        self.documents_file = path / "documents.parquet"
 
+    def write(
+        self,
+        record: Mapping[str, Any],
+        rows: Sequence[Judgement],
+        judged: Sequence[Judged],
+        task: str,
+    ) -> None:
+        """Write everything; each file whole.
 
-def read_judgements(folder: Path) -> list[Judgement]:
-    """The table that `write_judgements` wrote.
+        Args:
+            record: judge.json.
+            rows: the table.
+            judged: every verdict.
+            task: the name that the verdicts' table gives them.
+        """
+        write_json(self.path / "judge.json", record)
+        for each in judged:
+            write_json(self.path / f"annotations_{each.name}.json", list(each.annotations))
+        known = [each for each in judged if not math.isnan(each.lam)]
+        if known:
+            units = [(each.lam, task, DocumentValues(*_wins(each))) for each in known]
+            write_documents(units, self.documents_file)
+        write_table(Judgement, rows, self.table_file)
 
-    Raises:
-        RunError: it is not there, or not such a table.
-    """
-    import pyarrow.parquet as pq
+    def judgements(self) -> list[Judgement]:
+        """The rows that `write` wrote.
 
-    path = folder / "judgements.parquet"
-    try:
-        return [Judgement(**row) for row in pq.read_table(path).to_pylist()]
-    except (OSError, TypeError, ValueError) as error:
-        raise RunError(
-            f"{path} is not a table of judgements ({first_line(error)}). `pa-harness judge RUN` "
-            "makes one."
-        ) from None
+        Raises:
+            RunError: they are not there, or no such table.
+        """
+        return read_table(Judgement, self.table_file, "`pa-harness judge RUN` makes one.")
 
-
-def judge_folders(run: Path) -> list[Path]:
-    """The folders of the judges that a run has, by name."""
-    return sorted(path.parent for path in run.glob("judgements/*/judgements.parquet"))
+    def documents(self) -> Documents:
+        """Each instruction's win; numbered as the task's documents are, in their order."""
+        return Documents(self.documents_file)
 
 
 def _wins(judged: Judged) -> tuple[list[int], dict[str, list[float]]]:
-    values = [each["preference"] for each in judged.annotations]
-    wins = [_NAN if value is None else value - 1 for value in values]
-    return list(range(len(wins))), {WIN: wins}
-
-
-def _write(rows: Sequence[Judgement], path: Path) -> None:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    kinds = {"float": pa.float64(), "int": pa.int64(), "str": pa.string()}
-    schema = pa.schema([(each.name, kinds[str(each.type)]) for each in fields(Judgement)])
-    columns = {name: [getattr(row, name) for row in rows] for name in schema.names}
-    pq.write_table(pa.table(columns, schema=schema), path)
+    verdicts = np.array([each["preference"] for each in judged.annotations], dtype=np.float64)
+    return list(range(len(verdicts))), {WIN: (verdicts - 1).tolist()}  # None is NaN

@@ -11,6 +11,8 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from pa_harness.tasks.f1 import entity_f1_values
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
@@ -59,7 +61,7 @@ def document_values(
         generation: None leaves out `length` and `ended`.
     """
     found: dict[int, dict[str, float]] = {}
-    counts: dict[str, dict[int, list[float]]] = {}
+    counts: dict[str, dict[int, tuple[float, float, float]]] = {}
     for sample in samples:
         numbers = found.setdefault(int(sample["doc_id"]), {})
         name = sample.get("filter", "none")
@@ -68,44 +70,22 @@ def document_values(
             if isinstance(value, (bool, int, float)) or hasattr(value, "__float__"):
                 numbers[f"{metric},{name}"] = float(value)  # type: ignore[arg-type]
             elif metric.endswith("f1") and isinstance(value, (list, tuple)) and len(value) == 3:
-                each = [float(part) for part in value]
-                counts.setdefault(f"{metric},{name}", {})[int(sample["doc_id"])] = each
+                true, extra, missed = map(float, value)
+                of_document = counts.setdefault(f"{metric},{name}", {})
+                of_document[int(sample["doc_id"])] = (true, extra, missed)
         if f"hit,{OPTIONS}" not in numbers:
             numbers.update(_options(sample))
         if generation and f"length,{ANSWER}" not in numbers:
             numbers.update(_answer(sample, generation))
     for key, of_document in counts.items():
-        for number, value in linear_f1(of_document).items():
+        values = entity_f1_values([*of_document.values()])
+        for number, value in zip(of_document, values.tolist(), strict=True):
             found[number][key] = value
     ids = sorted(found)
     keys = list(dict.fromkeys(key for number in ids for key in found[number]))
-    values = {key: [found[number].get(key, math.nan) for number in ids] for key in keys}
-    return DocumentValues(ids, values)
-
-
-def linear_f1(counts: dict[int, list[float]]) -> dict[int, float]:
-    """Per document a number whose mean is the micro-averaged F1 of all documents.
-
-    F1 = r = Σa / Σb, a = 2 TP and b = 2 TP + FP + FN, is no mean over documents. To first order
-    document i moves it by (a_i − r b_i) / mean(b) (Cochran 1977, section 2.11), so that
-
-        r + (a_i − r b_i) / mean(b)
-
-    has the mean r, and the standard error of that mean is F1's by the delta method.
-
-    Args:
-        counts: true positives, false positives, false negatives by document.
-
-    Returns:
-        By document; NaN where there is nothing to find and nothing was found in any.
-    """
-    twice = {number: 2 * each[0] for number, each in counts.items()}
-    total = {number: 2 * each[0] + each[1] + each[2] for number, each in counts.items()}
-    whole = sum(total.values())
-    if not whole:
-        return dict.fromkeys(counts, math.nan)
-    ratio, mean = sum(twice.values()) / whole, whole / len(total)
-    return {number: ratio + (twice[number] - ratio * total[number]) / mean for number in counts}
+    return DocumentValues(
+        ids, {key: [found[number].get(key, math.nan) for number in ids] for key in keys}
+    )
 
 
 def option_log_likelihoods(sample: Sample) -> tuple[list[float], int] | None:

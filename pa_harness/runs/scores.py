@@ -6,23 +6,14 @@ and everything that compares, plots or reports reads only those rows.
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 import math
-from dataclasses import asdict, dataclass, fields
-from typing import TYPE_CHECKING, Any, TextIO
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-from pa_harness.errors import RunError, first_line
-from pa_harness.storage import plain, write_text, write_with
 from pa_harness.tasks.average import JUDGED, counted_as
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
-    from pathlib import Path
-
-_NAN = math.nan
-FORMATS = ("parquet", "csv", "jsonl")
+    from collections.abc import Mapping
 
 
 @dataclass(frozen=True)
@@ -37,11 +28,11 @@ class Score:
     metric: str
     filter: str
     value: float
-    stderr: float = _NAN
+    stderr: float = math.nan
     n: int = 0  # documents
     num_fewshot: int = 0
-    lam: float = _NAN
-    lam_eff: float = _NAN
+    lam: float = math.nan
+    lam_eff: float = math.nan
     base: str = ""
     instruct: str = ""  # or the adapter
     task_version: str = ""
@@ -50,16 +41,13 @@ class Score:
     counts_as: str = ""  # the task that this one is a part of in averages, or itself
     main: bool = False  # the metric that stands for the task in averages
     higher_is_better: bool = True
-    random_baseline: float = _NAN  # the value of guessing
+    random_baseline: float = math.nan  # the value of guessing
     chat_template: str = ""  # its name; empty for a raw prompt
 
     @property
     def key(self) -> str:
         """The metric as lm-eval writes it: ``metric,filter``."""
         return f"{self.metric},{self.filter}"
-
-
-_TYPES = {field.name: str(field.type) for field in fields(Score)}
 
 
 def from_lm_eval(results: Mapping[str, Any]) -> list[Score]:
@@ -70,13 +58,9 @@ def from_lm_eval(results: Mapping[str, Any]) -> list[Score]:
             arguments, never from a file name; task facts from the key ``pa_harness`` that a sweep
             adds, else from each task's ``metadata``.
     """
-    config = results.get("config") or {}
-    model_args = config.get("model_args")
-    if not isinstance(model_args, dict):
-        model_args = {}
-    lam = config.get("lam", model_args.get("lam"))
+    config, model_args = _config(results)
     common = {
-        "lam": _number(lam),
+        "lam": lam_of(results),
         "lam_eff": _number(config.get("lam_eff")),
         "base": _side(config, "base") or str(model_args.get("pretrained", "")),
         "instruct": _side(config, "instruct")
@@ -90,6 +74,37 @@ def from_lm_eval(results: Mapping[str, Any]) -> list[Score]:
     return scores
 
 
+def lam_of(results: Mapping[str, Any]) -> float:
+    """λ of a results dict of lm-eval; NaN where it has none, or a schedule."""
+    config, model_args = _config(results)
+    return _number(config.get("lam", model_args.get("lam")))
+
+
+def _config(results: Mapping[str, Any]) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """What was run, and the model arguments, where they are kept by name."""
+    config = results.get("config") or {}
+    model_args = config.get("model_args")
+    return config, model_args if isinstance(model_args, dict) else {}
+
+
+def main_metric(values: Mapping[str, Any], facts: Mapping[str, Any]) -> str:
+    """The metric that stands for a task: the one that is named, else its first.
+
+    Args:
+        values: lm-eval's results of the task.
+        facts: of `task_facts`.
+
+    Returns:
+        ``metric,filter``; `JUDGED` where none of its own does; empty where it has no number.
+    """
+    keys, chosen = _metrics(values), facts.get("metric")
+    return str(chosen) if chosen in (*keys, JUDGED) else next(iter(keys), "")
+
+
+def _metrics(values: Mapping[str, Any]) -> list[str]:
+    return [key for key in values if "," in key and "_stderr," not in key]
+
+
 def task_facts(task: str, results: Mapping[str, Any]) -> dict[str, Any]:
     """What is known of a task beside its numbers: metadata, and over it what the sweep decided."""
     metadata = results["configs"][task].get("metadata")
@@ -100,13 +115,11 @@ def task_facts(task: str, results: Mapping[str, Any]) -> dict[str, Any]:
 def _of_task(task: str, results: Mapping[str, Any], common: dict[str, Any]) -> list[Score]:
     values = results["results"].get(task) or {}
     facts = task_facts(task, results)
-    keys = [key for key in values if "," in key and "_stderr," not in key]
-    chosen = facts.get("metric")
-    main = chosen if chosen in keys or chosen == JUDGED else next(iter(keys), "")
+    main = main_metric(values, facts)
     up = (results.get("higher_is_better") or {}).get(task) or {}
     count = ((results.get("n-samples") or {}).get(task) or {}).get("effective")
     scores = []
-    for key in keys:
+    for key in _metrics(values):
         metric, _, name = key.partition(",")
         scores.append(
             Score(
@@ -142,95 +155,5 @@ def _number(value: object) -> float:
         try:
             return float(value)
         except ValueError:
-            return _NAN
-    return float(value) if isinstance(value, (int, float)) else _NAN
-
-
-def write_scores(scores: Sequence[Score], path: Path) -> None:
-    """Write the flat table, atomically; the suffix chooses parquet, csv or jsonl.
-
-    Raises:
-        RunError: another suffix.
-    """
-    kind = path.suffix.removeprefix(".")
-    if kind == "parquet":
-        write_with(path, lambda temporary: _write_parquet(scores, temporary))
-    elif kind == "jsonl":
-        lines = [json.dumps(plain(score), ensure_ascii=False) for score in scores]
-        write_text(path, "".join(f"{line}\n" for line in lines))
-    elif kind == "csv":
-        write_text(path, scores_csv(scores))
-    else:
-        raise RunError(
-            f"{path}: a table of scores is written as one of .{', .'.join(FORMATS)}, not {kind!r}."
-        )
-
-
-def scores_csv(scores: Sequence[Score]) -> str:
-    """The table as CSV text."""
-    buffer = io.StringIO()
-    _to_csv(scores, buffer)
-    return buffer.getvalue()
-
-
-def read_scores(path: Path) -> list[Score]:
-    """Read a table that `write_scores` wrote.
-
-    Raises:
-        RunError: it is not there, or not such a table.
-    """
-    try:
-        rows = _rows(path)
-        return [Score(**{name: _typed(name, row[name]) for name in _TYPES}) for row in rows]
-    except FileNotFoundError:
-        raise RunError(
-            f"{path} does not exist. It is written at the end of a sweep: run `pa-harness sweep` "
-            "with this --output_path, or name the folder of one that was."
-        ) from None
-    except (OSError, KeyError, ValueError, TypeError) as error:
-        raise RunError(
-            f"{path} is not a table of scores ({type(error).__name__}: {first_line(error)}). Name "
-            "a table that a sweep wrote."
-        ) from None
-
-
-def _typed(name: str, value: Any) -> Any:
-    """A cell in the field's own type; csv has texts only, jsonl null for NaN."""
-    kind = _TYPES[name]
-    if kind == "float":
-        return _NAN if value in (None, "") else float(value)
-    if kind == "int":
-        return int(value)
-    if kind == "bool":
-        return value if isinstance(value, bool) else str(value) == "True"
-    return str(value)
-
-
-def _write_parquet(scores: Sequence[Score], path: Path) -> None:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    kinds = {"float": pa.float64(), "int": pa.int64(), "bool": pa.bool_(), "str": pa.string()}
-    schema = pa.schema([(name, kinds[kind]) for name, kind in _TYPES.items()])
-    columns = {name: [getattr(score, name) for score in scores] for name in _TYPES}
-    pq.write_table(pa.table(columns, schema=schema), path)
-
-
-def _to_csv(scores: Sequence[Score], file: TextIO) -> None:
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(_TYPES)
-    for score in scores:
-        values = asdict(score).values()
-        writer.writerow("" if value != value else value for value in values)
-
-
-def _rows(path: Path) -> Iterable[Mapping[str, Any]]:
-    if path.suffix == ".parquet":
-        import pyarrow.parquet as pq
-
-        rows: list[dict[str, Any]] = pq.read_table(path).to_pylist()
-        return rows
-    with path.open(newline="", encoding="utf-8") as file:
-        if path.suffix == ".jsonl":
-            return [json.loads(line) for line in file]
-        return list(csv.DictReader(file))
+            return math.nan
+    return float(value) if isinstance(value, (int, float)) else math.nan

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from pa_harness.errors import SweepError, first_line, listed
 from pa_harness.lam.grid import parse_lams
-from pa_harness.lam.schedule import Schedule, read_schedule
+from pa_harness.lam.reading import read_schedule
+from pa_harness.lam.schedule import Schedule
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

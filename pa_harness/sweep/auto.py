@@ -27,6 +27,7 @@ from pa_harness.analysis.search import (
 )
 from pa_harness.analysis.trajectory import ICL
 from pa_harness.errors import SweepError
+from pa_harness.runs.folder import RunFolder
 from pa_harness.storage import plain, write_json
 from pa_harness.sweep.sweep import sweep
 from pa_harness.sweep.workload import load_tasks
@@ -140,7 +141,7 @@ def auto_sweep(settings: SweepSettings, path: Path, budget: float, progress: Pro
         why=why,
         notes=notes,
     )
-    write_json(path / "auto.json", plain(result))
+    write_json(RunFolder(path).search_file, plain(result))
     return result
 
 

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pa_harness.runs.settings import SweepSettings
+    from pa_harness.sweep.unit import Place
 
-Unit = tuple[float, str]  # λ and task
 ATTEMPTS = 4  # at one unit, before its workers' deaths are taken to be its fault
 
 
@@ -57,10 +57,10 @@ class Cluster:
         return count, max(1.0, cpus // count), each
 
 
-class Plan:
+class Shares:
     """The units that are still to do, in shares: every worker walks its own λ values."""
 
-    def __init__(self, missing: Sequence[Unit], workers: int) -> None:
+    def __init__(self, missing: Sequence[Place], workers: int) -> None:
         """Deal the units out.
 
         Args:
@@ -68,16 +68,16 @@ class Plan:
             workers: how many shares.
         """
         lams = list(dict.fromkeys(lam for lam, _ in missing))
-        self._shares: list[deque[Unit]] = [deque() for _ in range(workers)]
+        self._shares: list[deque[Place]] = [deque() for _ in range(workers)]
         for number, unit in enumerate(missing):
             if len(lams) >= workers:
                 share = lams.index(unit[0]) * workers // len(lams)
             else:  # fewer λ than workers: their tasks are divided
                 share = number * workers // len(missing)
             self._shares[share].append(unit)
-        self._attempts: Counter[Unit] = Counter()
+        self._attempts: Counter[Place] = Counter()
 
-    def take(self, worker: int) -> Unit | None:
+    def take(self, worker: int) -> Place | None:
         """The worker's next unit; where its share is done, the last of the longest other one."""
         own = self._shares[worker]
         if not own:
@@ -85,7 +85,7 @@ class Plan:
             return self._begun(longest.pop()) if longest else None
         return self._begun(own.popleft())
 
-    def put_back(self, worker: int, unit: Unit, why: str) -> None:
+    def put_back(self, worker: int, unit: Place, why: str) -> None:
         """The worker was lost with this unit: it is next, for whoever comes first.
 
         Raises:
@@ -99,6 +99,6 @@ class Plan:
             )
         self._shares[worker].appendleft(unit)
 
-    def _begun(self, unit: Unit) -> Unit:
+    def _begun(self, unit: Place) -> Place:
         self._attempts[unit] += 1
         return unit

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ _ROWS = 30  # tasks that the grid shows; of more, those near the one at work
 
 
 @dataclass
-class _Unit:
+class _AtWork:
     """The unit at work."""
 
     lam: float
@@ -43,7 +44,7 @@ class Progress:
         self._cells: dict[tuple[float, str], str] = {}
         self._drawn = time.monotonic()
         self._height = 0
-        self._now: _Unit | None = None
+        self._now: _AtWork | None = None
         self._tokens: Callable[[], int] = lambda: 0
         self._rate = ""  # tokens per second of the unit at work, else of the last one
         self._finished: dict[str, list[float]] = {}  # seconds of units of this session, by task
@@ -77,7 +78,7 @@ class Progress:
 
     def start_unit(self, lam: float, task: str, requests: int) -> None:
         """One task at one λ begins."""
-        self._now = _Unit(lam, task, max(requests, 1), time.monotonic(), self._tokens())
+        self._now = _AtWork(lam, task, max(requests, 1), time.monotonic(), self._tokens())
         self._draw()
 
     def answered(self) -> None:
@@ -106,7 +107,7 @@ class Progress:
         self._draw()
         self._height = 0
 
-    def _measure(self, unit: _Unit) -> None:
+    def _measure(self, unit: _AtWork) -> None:
         """Tokens per second of the unit so far."""
         seconds, tokens = time.monotonic() - unit.began, self._tokens() - unit.tokens
         if tokens and seconds > 0:
@@ -122,7 +123,7 @@ class Progress:
         every = len(self._lams) * sum(self._sizes.values())
         text = f"{units}/{len(self._cells)} units, {documents}/{every} documents{self._rate}"
         left = self._seconds_left()
-        return text if left is None else f"{text}, {_clock(left)} left"
+        return text if left is None else f"{text}, {timedelta(seconds=round(left))} left"
 
     def _seconds_left(self) -> float | None:
         """By what the task took at another λ, else by the documents; None if nothing is known."""
@@ -172,8 +173,3 @@ class Progress:
         if self._height:
             self._stream.write(f"\x1b[{self._height}F\x1b[J")  # up, and erase to the end
             self._height = 0
-
-
-def _clock(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes // 60}:{minutes % 60:02}:{rest:02}"

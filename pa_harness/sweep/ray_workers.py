@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING, Any
 
 from pa_harness.errors import PAHarnessError, SweepError, first_line, missing_extra
 from pa_harness.registration import install
-from pa_harness.sweep.cluster import Cluster, Plan, Unit
+from pa_harness.sweep.cluster import Cluster, Shares
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from pa_harness.runs.settings import SweepSettings
+    from pa_harness.sweep.unit import Place, Unit
     from pa_harness.sweep.worker import UnitWorker
 
 _PASSED_ON = ("HF_", "HUGGINGFACE_", "TOKENIZERS_", "PA_HARNESS_", "VLLM_", "XDG_CACHE_HOME")
@@ -39,8 +40,8 @@ class Done:
         prompts: their digest.
     """
 
-    place: Unit
-    unit: dict[str, Any]
+    place: Place
+    unit: Unit
     log: str
     info: dict[str, Any]
     prompts: str
@@ -76,7 +77,7 @@ class UnitServer:
         return Done((lam, task), *worker.evaluate(lam, task), worker.info, prompts)
 
 
-def evaluate(cluster: Cluster, missing: list[Unit], note: Callable[[str], None]) -> Iterator[Done]:
+def evaluate(cluster: Cluster, missing: list[Place], note: Callable[[str], None]) -> Iterator[Done]:
     """Evaluate the units, in whatever order they are finished.
 
     Args:
@@ -121,7 +122,7 @@ class _Crew:
     """The workers, and what each is at."""
 
     def __init__(
-        self, ray: Any, cluster: Cluster, missing: list[Unit], note: Callable[[str], None]
+        self, ray: Any, cluster: Cluster, missing: list[Place], note: Callable[[str], None]
     ) -> None:
         self._ray, self._cluster, self._note = ray, cluster, note
         found = ray.cluster_resources()
@@ -130,9 +131,9 @@ class _Crew:
             found.get("CPU", 1), found.get("GPU", 0), machines
         )
         self._count = min(count, len(missing))
-        self._plan = Plan(missing, self._count)
+        self._shares = Shares(missing, self._count)
         self._actors: dict[int, Any] = {}
-        self._at: dict[Any, tuple[int, Unit]] = {}  # what is to be returned -> by whom, of what
+        self._at: dict[Any, tuple[int, Place]] = {}  # what is to be returned -> by whom, of what
         note(f"{self._count} workers with {self._cpus:g} CPUs and {self._gpus:g} GPUs each.")
 
     def work(self) -> Iterator[Done]:
@@ -147,14 +148,14 @@ class _Crew:
                 yield done
 
     def _begin(self, number: int) -> None:
-        unit = self._plan.take(number)
+        unit = self._shares.take(number)
         if unit is None:
             return
         if number not in self._actors:
             self._actors[number] = self._new_actor()
         self._at[self._actors[number].evaluate.remote(*unit)] = (number, unit)
 
-    def _result(self, ready: Any, number: int, unit: Unit) -> Done | None:
+    def _result(self, ready: Any, number: int, unit: Place) -> Done | None:
         """What a worker returned; None where it was lost."""
         from ray.exceptions import RayError, RayTaskError
 
@@ -166,7 +167,7 @@ class _Crew:
         except RayError as error:
             why = first_line(error)
             self._note(f"λ = {unit[0]:g}  {unit[1]}  its worker was lost: {why}")
-            self._plan.put_back(number, unit, why)
+            self._shares.put_back(number, unit, why)
             del self._actors[number]
             return None
         return done

@@ -3,31 +3,27 @@
 from __future__ import annotations
 
 import tempfile
-from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pa_harness import __version__, processes
 from pa_harness.errors import SweepError
-from pa_harness.runs.documents import write_documents
-from pa_harness.runs.folder import RunFolder, read_json
-from pa_harness.runs.scores import Score, from_lm_eval, read_scores, write_scores
+from pa_harness.runs.folder import RunFolder
+from pa_harness.runs.scores import main_metric
 from pa_harness.storage import sole_writer, write_json, write_text
-from pa_harness.sweep.unit import assemble, unit_documents
+from pa_harness.sweep.results import write_results
 from pa_harness.sweep.worker import UnitWorker
 from pa_harness.sweep.workload import documents, load_tasks
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from pa_harness.runs.samples import DocumentValues
+    from pa_harness.runs.scores import Score
     from pa_harness.runs.settings import SweepSettings
     from pa_harness.sweep.cluster import Cluster
     from pa_harness.sweep.progress import Progress
+    from pa_harness.sweep.unit import Place, Unit
     from pa_harness.sweep.workload import Workload
 
-Unit = tuple[float, str]  # λ and task
 _LIBRARIES = ("lm_eval", "transformers", "torch", "datasets", "numpy")
 
 
@@ -55,7 +51,7 @@ def sweep(
         RunError: the folder is in use, or holds something else.
     """
     if processes.count() > 1:
-        _check_processes(settings)
+        _check_cache(settings, f"{processes.count()} processes: they")
         processes.start()
     if processes.number() > 0:
         _help(settings, progress)
@@ -65,19 +61,14 @@ def sweep(
         folder.open_(settings, _provenance(folder, command))
         if folder.scores_file.exists():
             processes.agree([])
-            return read_scores(folder.scores_file)
+            return folder.scores()
         workload = load_tasks(settings)
         missing = processes.agree(_missing(folder, settings, workload))
         if missing and cluster is not None:
             _evaluate_on_cluster(folder, workload, missing, progress, cluster)
         elif missing:
             _evaluate(folder, settings, workload, missing, progress)
-        scores = []
-        for lam in settings.lam:
-            scores += _finish_lam(folder, settings, workload, lam)
-        write_documents(_documents(folder, settings, workload), folder.documents_file)
-        write_scores(scores, folder.scores_file)  # last: where it is, the sweep is complete
-    return scores
+        return write_results(folder, settings, workload)
 
 
 def _help(settings: SweepSettings, progress: Progress) -> None:
@@ -90,11 +81,11 @@ def _help(settings: SweepSettings, progress: Progress) -> None:
             _evaluate(folder, settings, load_tasks(settings), missing, progress)
 
 
-def _check_processes(settings: SweepSettings) -> None:
+def _check_cache(settings: SweepSettings, several: str) -> None:
     if settings.use_cache is not None:
         raise SweepError(
-            f"use_cache={settings.use_cache} with {processes.count()} processes: they would write "
-            "to one file. Leave it out: a sweep keeps its finished units itself."
+            f"use_cache={settings.use_cache} with {several} would write to one file. Leave it "
+            "out: a sweep keeps its finished units itself."
         )
 
 
@@ -110,32 +101,25 @@ def _provenance(folder: RunFolder, command: str) -> dict[str, Any]:
     return {"versions": versions, "command": command, "environment": environment}
 
 
-def _missing(folder: RunFolder, settings: SweepSettings, workload: Workload) -> list[Unit]:
-    units = [(lam, task) for lam in settings.lam for task in workload.tasks]
-    return [unit for unit in units if not folder.unit(*unit).exists()]
+def _missing(folder: RunFolder, settings: SweepSettings, workload: Workload) -> list[Place]:
+    return [each for each in _every(settings, workload) if not folder.unit(*each).exists()]
 
 
 def _evaluate(
     folder: RunFolder,
     settings: SweepSettings,
     workload: Workload,
-    missing: list[Unit],
+    missing: list[Place],
     progress: Progress,
 ) -> None:
     """Evaluate in this process."""
     progress.note(f"Loading {settings.model} ...")
     worker = UnitWorker(settings, workload, missing[0][0], progress.answered)
     folder.check_model(worker.info)
-    sizes = dict.fromkeys(workload.tasks, 0)
-    for name in workload.tasks:
-        if any(name == task_name for _, task_name in missing):
-            folder.check_prompts(name, worker.prompts(name))
-            sizes[name] = len({each.doc_id for each in workload.tasks[name].instances})
-        else:
-            unit = read_json(folder.unit(settings.lam[0], name))
-            sizes[name] = len(unit_documents(unit).ids)
-    done = _every(settings, workload) - set(missing)
-    progress.plan(settings.lam, sizes, done, worker.count_tokens())
+    for name in dict.fromkeys(task for _, task in missing):
+        folder.check_prompts(name, worker.prompts(name))
+    kept = set(_every(settings, workload)) - set(missing)
+    progress.plan(settings.lam, _sizes(settings, workload), kept, worker.count_tokens())
     for lam, name in missing:
         progress.start_unit(lam, name, len(workload.tasks[name].instances))
         _keep(folder, (lam, name), *worker.evaluate(lam, name), progress)
@@ -145,7 +129,7 @@ def _evaluate(
 def _evaluate_on_cluster(
     folder: RunFolder,
     workload: Workload,
-    missing: list[Unit],
+    missing: list[Place],
     progress: Progress,
     cluster: Cluster,
 ) -> None:
@@ -153,13 +137,9 @@ def _evaluate_on_cluster(
     from pa_harness.sweep.ray_workers import evaluate
 
     settings = cluster.settings
-    if settings.use_cache is not None:
-        raise SweepError(
-            f"use_cache={settings.use_cache} with --executor ray: several workers would write to "
-            "one file. Leave it out: a sweep keeps its finished units itself."
-        )
-    sizes = {name: documents(task, settings) for name, task in workload.tasks.items()}
-    progress.plan(settings.lam, sizes, _every(settings, workload) - set(missing))
+    _check_cache(settings, "--executor ray: several workers")
+    kept = set(_every(settings, workload)) - set(missing)
+    progress.plan(settings.lam, _sizes(settings, workload), kept)
     for done in evaluate(cluster, missing, progress.note):
         folder.check_model(done.info)
         folder.check_prompts(done.place[1], done.prompts)
@@ -168,81 +148,25 @@ def _evaluate_on_cluster(
     progress.close()
 
 
-def _keep(
-    folder: RunFolder, place: Unit, unit: dict[str, Any], log: str, progress: Progress
-) -> None:
+def _keep(folder: RunFolder, place: Place, unit: Unit, log: str, progress: Progress) -> None:
     write_text(folder.samples(*place), log)
     write_json(folder.unit(*place), unit)  # last: where it is, the unit is done
     progress.end_unit(_main_value(unit))
 
 
-def _every(settings: SweepSettings, workload: Workload) -> set[Unit]:
-    return {(lam, name) for lam in settings.lam for name in workload.tasks}
+def _every(settings: SweepSettings, workload: Workload) -> list[Place]:
+    return [(lam, name) for lam in settings.lam for name in workload.tasks]
 
 
-def _finish_lam(
-    folder: RunFolder, settings: SweepSettings, workload: Workload, lam: float
-) -> list[Score]:
-    """Write lm-eval's results file of one λ, from the units' files alone; return its scores."""
-    units = {task: read_json(folder.unit(lam, task)) for task in workload.tasks}
-    record = folder.provenance()
-    first = next(iter(units.values()))
-    results = assemble(units, workload)
-    results["config"] = {
-        "model": settings.model,
-        "model_args": {**settings.model_args, "lam": lam},
-        **first["model"],
-        **_execution(settings),
-    }
-    if settings.knob is not None:
-        results["config"] |= {"lam": lam, "knob": settings.knob}
-    results |= {
-        **record["environment"],
-        **first["tokenizer"],
-        "date": datetime.fromisoformat(record["started"]).timestamp(),
-        "model_source": settings.model,
-        "model_name": first["model"].get("model", settings.model),
-        "system_instruction": settings.system_instruction,
-        "total_evaluation_time_seconds": str(sum(unit["seconds"] for unit in units.values())),
-        "pa_harness": {
-            "tasks": {task: unit["facts"] for task, unit in units.items()},
-            # Absent in units of sweeps that were begun before it was kept.
-            "prefix_sharing": {t: unit.get("prefix_sharing", {}) for t, unit in units.items()},
-        },
-    }
-    write_json(folder.results(lam), results)
-    return from_lm_eval(results)
+def _sizes(settings: SweepSettings, workload: Workload) -> dict[str, int]:
+    """Documents by task."""
+    return {name: documents(task, settings) for name, task in workload.tasks.items()}
 
 
-def _execution(settings: SweepSettings) -> dict[str, Any]:
-    """What lm-eval writes of the run itself into `config`."""
-    python, numpy, torch, fewshot = settings.seed
-    return {
-        "batch_size": settings.batch_size,
-        "batch_sizes": [],
-        "device": settings.device,
-        "use_cache": settings.use_cache,
-        "limit": settings.limit,
-        "bootstrap_iters": settings.bootstrap_iters,
-        "gen_kwargs": settings.gen_kwargs or None,
-        **{"random_seed": python, "numpy_seed": numpy, "torch_seed": torch},
-        "fewshot_seed": fewshot,
-    }
-
-
-def _documents(
-    folder: RunFolder, settings: SweepSettings, workload: Workload
-) -> Iterator[tuple[float, str, DocumentValues]]:
-    for lam in settings.lam:
-        for task in workload.tasks:
-            yield lam, task, unit_documents(read_json(folder.unit(lam, task)))
-
-
-def _main_value(unit: dict[str, Any]) -> str:
-    """The first metric, or the chosen one, for the progress display."""
+def _main_value(unit: Unit) -> str:
+    """The main metric (of a task that is to be judged the first) for the progress display."""
     values = unit["results"]
-    keys = [key for key in values if "," in key and "_stderr," not in key]
-    chosen = unit["facts"].get("metric")
-    key = chosen if chosen in keys else next(iter(keys), "")
+    key = main_metric(values, unit["facts"])
+    key = key if key in values else main_metric(values, {})
     value = values.get(key)
     return f"{key.split(',')[0]} {value:.4f}" if isinstance(value, float) else key

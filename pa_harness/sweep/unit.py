@@ -1,4 +1,4 @@
-"""One task at one λ through lm-eval, and all units of one λ as lm-eval's own results file.
+"""One task at one λ through lm-eval.
 
 A unit is evaluated alone, from the same seeds, so that its bytes do not depend on which others ran
 before it in the same process.
@@ -12,78 +12,16 @@ import random
 import time
 from typing import TYPE_CHECKING, Any
 
-from pa_harness.runs.samples import DocumentValues, Generation, document_values
+from pa_harness.runs.samples import Generation, document_values
 from pa_harness.sweep.workload import forget_answers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from pa_harness.runs.settings import SweepSettings
-    from pa_harness.sweep.workload import Workload
 
 Unit = dict[str, Any]
-
-
-class QuietModel:
-    """lm-eval's model object without its progress bars, counting answers."""
-
-    def __init__(self, lm: Any, answered: Callable[[], None]) -> None:
-        self._lm = lm
-        lm.set_cache_hook(_Counter(getattr(lm, "cache_hook", None), answered))
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._lm, name)
-
-    def set_cache_hook(self, hook: Any) -> None:
-        """Put lm-eval's answer cache behind the counter."""
-        self._lm.set_cache_hook(_Counter(hook, self._lm.cache_hook.answered))
-
-    def loglikelihood(self, requests: list[Any]) -> Any:
-        """As the model's, silently."""
-        return self._lm.loglikelihood(requests, disable_tqdm=True)
-
-    def loglikelihood_rolling(self, requests: list[Any]) -> Any:
-        """As the model's, silently."""
-        return self._lm.loglikelihood_rolling(requests, disable_tqdm=True)
-
-    def generate_until(self, requests: list[Any]) -> Any:
-        """As the model's, silently."""
-        return self._lm.generate_until(requests, disable_tqdm=True)
-
-
-def count_tokens(lm: Any) -> Callable[[], int] | None:
-    """Count the tokens that go through a model from now on, padding included.
-
-    Returns:
-        What gives the count so far; None for a model that is no torch module.
-    """
-    register = getattr(getattr(lm, "model", None), "register_forward_pre_hook", None)
-    if register is None:
-        return None
-    sizes: list[int] = [0]
-
-    def count(_: Any, given: tuple[Any, ...], named: dict[str, Any]) -> None:
-        tokens = named.get("input_ids", given[0] if given else None)
-        sizes[0] += 0 if tokens is None else tokens.numel()
-
-    register(count, with_kwargs=True)
-    return lambda: sizes[0]
-
-
-class _Counter:
-    """Stands where lm-eval's models report each answer to a cache."""
-
-    def __init__(self, inner: Any, answered: Callable[[], None]) -> None:
-        self._inner, self.answered = inner, answered
-
-    @property
-    def dbdict(self) -> Any:
-        return getattr(self._inner, "dbdict", None)
-
-    def add_partial(self, attribute: str, request: Any, result: Any) -> None:
-        self.answered()
-        if self._inner is not None:
-            self._inner.add_partial(attribute, request, result)
+Place = tuple[float, str]  # of a unit: its λ and task
 
 
 def evaluate_unit(
@@ -147,40 +85,6 @@ def _without_process(shared: Mapping[str, Any]) -> dict[str, Any]:
         if isinstance(counts, dict):
             found[name] = {key: count for key, count in counts.items() if key != "passes"}
     return found
-
-
-def unit_documents(unit: Unit) -> DocumentValues:
-    """The values by document of a unit as it was read from its file."""
-    return DocumentValues(unit["documents"]["ids"], unit["documents"]["values"])
-
-
-def assemble(units: Mapping[str, Unit], workload: Workload) -> dict[str, Any]:
-    """The units of one λ in lm-eval's schema, with the groups' aggregates.
-
-    Args:
-        units: by task, as read from their files.
-        workload: its groups.
-
-    Returns:
-        results, groups, group_subtasks, configs, versions, n-shot, higher_is_better, n-samples,
-        task_hashes.
-    """
-    from lm_eval.evaluator_utils import EvalAcc, aggregate_groups
-
-    every = EvalAcc(groups=workload.groups)
-    for task, unit in units.items():
-        every.metrics[task] = unit["results"]
-        every.configs[task] = unit["configs"]
-        every.versions[task] = unit["versions"]
-        every.num_fewshot[task] = unit["n-shot"]
-        every.higher_is_better[task] = unit["higher_is_better"]
-        every.n_samples[task] = unit["n-samples"]
-    measured = aggregate_groups(every)
-    schema: dict[str, Any] = dict(
-        measured._to_eval_results()  # noqa: SLF001 -- lm-eval's schema has no public maker
-    )
-    schema["task_hashes"] = {task: unit["task_hash"] for task, unit in units.items()}
-    return schema
 
 
 def _seed(settings: SweepSettings) -> None:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pa_harness import processes
 from pa_harness.errors import SweepError
 from pa_harness.runs.settings import model_lam
-from pa_harness.sweep.unit import QuietModel, count_tokens, evaluate_unit
+from pa_harness.sweep.unit import evaluate_unit
 from pa_harness.sweep.workload import build_prompts, facts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pa_harness.runs.settings import SweepSettings
+    from pa_harness.sweep.unit import Unit
     from pa_harness.sweep.workload import Workload
+
+_ASKED = ("loglikelihood", "loglikelihood_rolling", "generate_until")  # with a bar, unless told
 
 
 class UnitWorker:
@@ -45,8 +49,23 @@ class UnitWorker:
         self.info: dict[str, Any] = self._lm.get_model_info()
 
     def count_tokens(self) -> Callable[[], int] | None:
-        """Count the model's tokens from now on (`evaluation.count_tokens`)."""
-        return count_tokens(self._lm)
+        """Count the tokens that go through the model from now on, padding included.
+
+        Returns:
+            What gives the count so far; None for a model that is no torch module.
+        """
+        model = getattr(self._lm, "model", None)
+        register = getattr(model, "register_forward_pre_hook", None)
+        if register is None:
+            return None
+        sizes: list[int] = [0]
+
+        def count(_: Any, given: tuple[Any, ...], named: dict[str, Any]) -> None:
+            tokens = named.get("input_ids", given[0] if given else None)
+            sizes[0] += 0 if tokens is None else tokens.numel()
+
+        register(count, with_kwargs=True)
+        return lambda: sizes[0]
 
     def prompts(self, name: str) -> str:
         """Render a task's prompts, once; the digest of all of them."""
@@ -56,7 +75,7 @@ class UnitWorker:
             self._digests[name] = build_prompts(task, self._settings, self._lm, template)
         return self._digests[name]
 
-    def evaluate(self, lam: float, name: str) -> tuple[dict[str, Any], str]:
+    def evaluate(self, lam: float, name: str) -> tuple[Unit, str]:
         """The unit, and the text of its sample log."""
         self.prompts(name)
         wanted = model_lam(self._settings, lam)
@@ -65,6 +84,38 @@ class UnitWorker:
         task = self._tasks[name]
         known = facts(name, task, self._settings)
         return evaluate_unit(self._asked, task, known, self._settings)
+
+
+class QuietModel:
+    """lm-eval's model object without its progress bars, counting answers."""
+
+    def __init__(self, lm: Any, answered: Callable[[], None]) -> None:
+        self._lm = lm
+        lm.set_cache_hook(_Counter(getattr(lm, "cache_hook", None), answered))
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._lm, name)
+        return partial(found, disable_tqdm=True) if name in _ASKED else found
+
+    def set_cache_hook(self, hook: Any) -> None:
+        """Put lm-eval's answer cache behind the counter."""
+        self._lm.set_cache_hook(_Counter(hook, self._lm.cache_hook.answered))
+
+
+class _Counter:
+    """Stands where lm-eval's models report each answer to a cache."""
+
+    def __init__(self, inner: Any, answered: Callable[[], None]) -> None:
+        self._inner, self.answered = inner, answered
+
+    @property
+    def dbdict(self) -> Any:
+        return getattr(self._inner, "dbdict", None)
+
+    def add_partial(self, attribute: str, request: Any, result: Any) -> None:
+        self.answered()
+        if self._inner is not None:
+            self._inner.add_partial(attribute, request, result)
 
 
 def _load_model(settings: SweepSettings, lam: float) -> Any:

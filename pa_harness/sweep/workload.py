@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pa_harness.errors import SweepError, first_line, listed
+from pa_harness.tasks.shipped import INSTRUCTION
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pa_harness.runs.settings import SweepSettings
 
-INSTRUCTION = "instruction"  # the category whose tasks are asked in chat format
 # lm-eval's own instruction-following tasks, which carry no category, and their main metric.
 _IFEVAL = "prompt_level_strict_acc,none"
 _INSTRUCTION_TASKS = {"ifeval": _IFEVAL, "leaderboard_ifeval": _IFEVAL}
@@ -157,7 +157,7 @@ def documents(task: Any, settings: SweepSettings) -> int:
     from lm_eval.evaluator_utils import get_sample_size
 
     chosen = (settings.samples or {}).get(task.task_name)
-    every = len(task.eval_docs) if chosen is None else len(chosen)
+    every = len(task.eval_docs) if chosen is None else len(set(chosen))
     limit = get_sample_size(task, settings.limit)
     return every if limit is None else min(every, limit)
 

@@ -54,11 +54,14 @@ def load(
     from datasets import Dataset, DatasetDict
 
     given = metadata.get("alpaca_eval_file")
-    local = Path(hub_id) / hub_file
-    if given:
-        path = Path(str(given)).expanduser()
-    else:
-        path = local if local.is_file() else _from_hub(hub_id, hub_file, hub_commit)
+    try:
+        path = Path(str(given)).expanduser() if given else find_file(hub_id, hub_file, hub_commit)
+    except OSError as error:
+        raise DataFileError(
+            f"{hub_file} of the dataset {hub_id} (commit {hub_commit}) is not in the local cache, "
+            f"and the hub does not give it ({first_line(error)}).\nRun once with network, or "
+            f"{_INSTEAD}."
+        ) from error
     rows = _rows(path)
     digest = hashlib.sha256(_as_published(rows)).hexdigest()
     if digest != sha256 and not given:
@@ -70,6 +73,27 @@ def load(
     if digest != sha256:
         _log.warning("%s is not the published set: no number is comparable with others'.", path)
     return DatasetDict(eval=Dataset.from_list(rows))
+
+
+def find_file(hub_id: str, hub_file: str, hub_commit: str) -> Path:
+    """A file of a dataset: below the working directory, in the hub's cache, or downloaded.
+
+    Raises:
+        OSError: it is at none of these; so are all of the hub's own errors.
+    """
+    from huggingface_hub import constants, hf_hub_download
+
+    local = Path(hub_id) / hub_file  # as `datasets` finds a mirror
+    if local.is_file():
+        return local
+    return Path(
+        hf_hub_download(
+            *(hub_id, hub_file),
+            repo_type="dataset",
+            revision=hub_commit,
+            local_files_only=constants.HF_HUB_OFFLINE,
+        )
+    )
 
 
 def measure(_doc: Mapping[str, Any], results: Sequence[str]) -> dict[str, int]:
@@ -100,24 +124,3 @@ def _rows(path: Path) -> list[dict[str, str]]:
                 f"{path}: entry {number} (from 0) has no {' and no '.join(absent)}. {expected}"
             )
     return [{name: str(row.get(name, "")) for name in _FIELDS} for row in rows]
-
-
-def _from_hub(hub_id: str, hub_file: str, hub_commit: str) -> Path:
-    from huggingface_hub import constants, hf_hub_download
-
-    try:
-        return Path(
-            hf_hub_download(
-                hub_id,
-                hub_file,
-                repo_type="dataset",
-                revision=hub_commit,
-                local_files_only=constants.HF_HUB_OFFLINE,
-            )
-        )
-    except OSError as error:  # so are all of the hub's own errors
-        raise DataFileError(
-            f"{hub_file} of the dataset {hub_id} (commit {hub_commit}) is not in the local cache, "
-            f"and the hub does not give it ({first_line(error)}).\nRun once with network, or "
-            f"{_INSTEAD}."
-        ) from error

@@ -22,7 +22,7 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    Counts = tuple[int, int, int]
+    Counts = tuple[float, float, float]
     Labels = tuple[int, int]
 
 
@@ -39,6 +39,22 @@ def entity_f1(items: Sequence[Counts]) -> float:
 def entity_f1_stderr(items: Sequence[Counts]) -> float:
     """Standard error of `entity_f1` over documents, by the delta method (see `f1_macro_stderr`)."""
     return _stderr([_influence(*_entity_terms(items))])
+
+
+def entity_f1_values(items: Sequence[Counts]) -> np.ndarray:
+    """Per document a number whose mean is `entity_f1` of them all.
+
+    F1 = r = Σa / Σb, a = 2 TP and b = 2 TP + FP + FN, is no mean over documents. To first order
+    document i moves it by (a_i − r b_i) / mean(b) (Cochran 1977, section 2.11), so that
+
+        r + (a_i − r b_i) / mean(b)
+
+    has the mean r, and the standard error of that mean is F1's by the delta method.
+
+    Returns:
+        Shape (documents,); NaN where there is nothing to find and nothing was found in any.
+    """
+    return entity_f1(items) + _influence(*_entity_terms(items))
 
 
 def f1_macro(items: Sequence[Labels]) -> float:

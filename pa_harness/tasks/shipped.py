@@ -9,21 +9,8 @@ from typing import Any
 import yaml
 
 CATEGORIES = ("knowledge", "commonsense", "language", "symbolic", "reading", "finance")
+INSTRUCTION = "instruction"  # the category of tasks that are asked in chat format and make IF
 OTHERS = ("alpaca_eval", "open_llm")  # how folders begin whose tasks are not the benchmark's
-COLUMNS = (
-    "task",
-    "category",
-    "scoring",
-    "shots",
-    "split",
-    "documents",
-    "metric",
-    "random baseline",
-    "source",
-    "licence",
-    "setup it matches",
-    "in the suite because",
-)
 
 
 def tasks_folder() -> Path:
@@ -100,25 +87,28 @@ def read_yaml(file: Path) -> dict[str, Any]:
 
 
 def task_table() -> str:
-    """The shipped tasks as a Markdown table (`COLUMNS`), as in ``task_configs/README.md``."""
-    lines = ["| " + " | ".join(COLUMNS) + " |", "|" + "---|" * len(COLUMNS)]
-    for task in shipped_tasks():
-        cells = (
-            f"`{task.name}`",
-            task.category,
-            task.scoring,
-            str(task.num_fewshot),
-            task.split,
-            f"{task.documents:,}",
-            task.metric.partition(",")[0],
-            f"{task.random_baseline:.3g}",
-            task.source,
-            task.licence,
-            task.matches,
-            task.suite or "–",
-        )
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+    """The shipped tasks as a Markdown table, as in ``task_configs/README.md``."""
+    rows = [_cells(task) for task in shipped_tasks()]
+    lines = [list(rows[0]), *([*row.values()] for row in rows)]
+    head, *body = ("| " + " | ".join(line) + " |" for line in lines)
+    return "\n".join([head, "|" + "---|" * len(rows[0]), *body])
+
+
+def _cells(task: ShippedTask) -> dict[str, str]:
+    return {
+        "task": f"`{task.name}`",
+        "category": task.category,
+        "scoring": task.scoring,
+        "shots": str(task.num_fewshot),
+        "split": task.split,
+        "documents": f"{task.documents:,}",
+        "metric": task.metric.partition(",")[0],
+        "random baseline": f"{task.random_baseline:.3g}",
+        "source": task.source,
+        "licence": task.licence,
+        "setup it matches": task.matches,
+        "in the suite because": task.suite or "–",
+    }
 
 
 def _shipped(config: dict[str, Any]) -> ShippedTask:

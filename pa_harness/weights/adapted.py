@@ -1,57 +1,41 @@
-"""Put θ_λ into a transformers model: while it is loaded, and again, in place, when λ changes.
+"""θ_λ of a pair, tensor by tensor: λ of each, its values, what rounding left, a fingerprint.
 
-Loading hands transformers' own loader a `state_dict` of lazy tensors; what it reads is already
-interpolated. Key conversion, fused experts, device maps and tied weights stay its business, and
-one tensor at a time is in memory beside the model.
+What holds the tensors then brings them there: a transformers model (`models.loading`), an engine
+(`models.vllm.weights`), a checkpoint (`export.model`).
 """
 
 from __future__ import annotations
 
+import hashlib
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
-from pa_harness.checkpoints.slices import Slice, TensorSlice
-from pa_harness.errors import PAHarnessError, PairError, listed
+from pa_harness.errors import PairError
+from pa_harness.lam.reading import check_lam
 from pa_harness.lam.schedule import Schedule
-from pa_harness.weights.architecture import (
-    check_fit,
-    convert_,
-    left_out,
-    make_shell,
-    parameter_sources,
-    stored_tensors,
-    tied_copies,
-)
-from pa_harness.weights.inspection import Findings, weights_fingerprint
-from pa_harness.weights.interpolation import (
-    EffectiveLam,
-    Moments,
-    check_lam,
-    effective_lam,
-    interpolate_,
-    moments,
-    tensor_seed,
-)
+from pa_harness.weights.effective_lam import EffectiveLam, Moments, effective_lam, moments
+from pa_harness.weights.inspection import Findings
+from pa_harness.weights.interpolation import interpolate_, tensor_seed
 from pa_harness.weights.methods import Method, Setting
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from transformers import PreTrainedModel
+    from collections.abc import Container
 
     from pa_harness.checkpoints.pair import Pair
-    from pa_harness.weights.architecture import Sources
-
-Lam = float | Schedule
+    from pa_harness.checkpoints.slices import Slice
+    from pa_harness.lam.schedule import Lam
 
 
 class AdaptedWeights:
-    """θ_λ of one pair, for one model at a time.
+    """θ_λ of one pair.
 
     Attributes:
-        lam: the λ that the model holds; None while it is being changed, or before loading.
+        pair: the two ends.
+        dtype: of θ_λ.
+        lam: the λ that a model has of it; None while that is being changed, and before.
+        method: the way along the path.
         seed: seed of the stochastic rounding, None for rounding to nearest.
         findings: checksums, and what is wrong with the values that were read and made.
     """
@@ -70,7 +54,7 @@ class AdaptedWeights:
 
         Args:
             pair: the checked pair.
-            dtype: dtype of the model's weights.
+            dtype: of θ_λ.
             seed: None, or the seed of stochastic rounding (bf16 only).
             every_element: measure λ_eff over every element instead of a sample.
             check_finite: refuse NaN and infinities in either checkpoint.
@@ -82,8 +66,6 @@ class AdaptedWeights:
         self.seed, self._every_element = seed, every_element
         self.method = Method(method or Setting())
         self._moments: dict[str, tuple[float, Moments]] = {}  # λ of the tensor, and its sums
-        self._in_memory: dict[str, tuple[Slice, Slice]] = {}
-        self._sources: Sources | None = None
 
     def per_tensor(self, lam: Lam) -> dict[str, float]:
         """λ of every checkpoint key; a rule of a schedule that matches none is a ModelArgsError."""
@@ -93,80 +75,8 @@ class AdaptedWeights:
             check_lam(each)  # warns of extrapolation
         return lams
 
-    def load(self, cls: type[PreTrainedModel], lam: Lam, **kwargs: Any) -> PreTrainedModel:
-        """A new model holding θ_λ.
-
-        Memory: the model plus one tensor; the checkpoints stay in the page cache.
-
-        Args:
-            cls: the concrete model class (an Auto class cannot take a state_dict).
-            lam: λ, or a schedule of it.
-            kwargs: for `from_pretrained` (device_map, attn_implementation, ...).
-
-        Raises:
-            CheckpointError: NaN or Inf in a checkpoint.
-            PairError: tensors that the architecture needs are missing, or have another shape.
-        """
-        lams = self.per_tensor(lam)
-        lazy = {key: _Lazy(self, key, lams[key], examine=True) for key in lams}
-        if _may_offload(kwargs.get("device_map")):
-            shell = make_shell(self.pair, cls)
-            for name, key in tied_copies(shell, self.pair.base_slices).items():
-                lazy[name] = _Lazy(self, key, lams[key])
-        options: dict[str, Any] = {"config": self.pair.config, "state_dict": lazy, **kwargs}
-        try:
-            loaded: Any = cls.from_pretrained(
-                None, dtype=self.dtype, output_loading_info=True, **options
-            )
-        except Exception as error:
-            if not isinstance(error, PAHarnessError):
-                check_fit(self.pair, cls, kwargs)
-            raise
-        model: PreTrainedModel = loaded[0]
-        self.findings.check_read()
-        self.pair.notes += left_out(self.pair.config, self.pair.base_slices, loaded[1])
-        # Modules that transformers keeps in fp32 got values rounded to `dtype`; round them once.
-        wider = [n for n, p in stored_tensors(model) if p.dtype != self.dtype and not p.is_meta]
-        if wider:
-            self._set_direct(model, lams, only=set(wider))
-        self.findings.check_written(self.dtype)
-        self.lam = lam
-        return model
-
-    def set_lam_(self, model: PreTrainedModel, lam: Lam) -> None:
-        """Change the model's weights to θ_λ in place, from the originals: no drift.
-
-        Raises:
-            PAHarnessError: some weights are off-loaded and cannot be changed in place, or λ takes
-                some out of the dtype's range; the model then holds no λ until the next change.
-        """
-        offloaded = [name for name, p in model.named_parameters() if p.is_meta]
-        if offloaded:
-            raise PAHarnessError(
-                f"λ cannot change in place: {len(offloaded)} weights are off-loaded:\n"
-                f"{listed(offloaded)}\nMake a new model with the other lam=."
-            )
-        lams = self.per_tensor(lam)
-        self.lam = None  # until done: an interrupted change leaves no λ that could be reported
-        rest = self._set_direct(model, lams)
-        self._set_converted(model, lams, rest)
-        self.findings.check_written(self.dtype)
-        self.lam = lam
-
-    def keep_in_memory(self, model: PreTrainedModel) -> None:
-        """Hold both originals beside the parameters, on their devices: three models of memory."""
-        direct, rest = self._sources_of(model)
-        devices = {direct[n]: p.device for n, p in stored_tensors(model) if n in direct}
-        for key in [*devices, *(key for keys in rest for key in keys)]:
-            device = devices.get(key, torch.device("cpu"))
-            ends = (self.pair.base_slices[key], self.pair.instruct_slices[key])
-            self._in_memory[key] = (
-                TensorSlice(ends[0][...].to(device, copy=True)),
-                TensorSlice(ends[1][...].to(device, copy=True)),
-            )
-
     def effective_lam(self) -> EffectiveLam:
-        """λ_eff of the whole model (see `interpolation.EffectiveLam`)."""
+        """λ_eff of the whole model (see `effective_lam.EffectiveLam`)."""
         return effective_lam(part for _, (_, part) in sorted(self._moments.items()))
 
     def effective_lam_per_tensor(self) -> dict[str, EffectiveLam]:
@@ -181,24 +91,55 @@ class AdaptedWeights:
         total = sum(share for _, share in shares)
         return sum(lam * share for lam, share in shares) / total if total else math.nan
 
-    def fingerprint(self) -> str:
-        """A digest of θ_λ as written; empty where that was not wholly on the CPU."""
+    def fingerprint(self, among: Container[str] | None = None) -> str:
+        """A digest of θ_λ as written; empty where that was not wholly on the CPU.
+
+        Args:
+            among: the checkpoint keys that count; None for all that were written.
+        """
         written = self.findings.written
-        return weights_fingerprint(written) if written.keys() == self._moments.keys() else ""
+        if written.keys() != self._moments.keys():
+            return ""
+        keys = sorted(key for key in written if among is None or key in among)
+        lines = "\n".join(f"{key} {written[key]}" for key in keys)
+        return "weights-" + hashlib.sha256(lines.encode()).hexdigest()[:16]
 
     def ends(self, key: str) -> tuple[Slice, Slice]:
         """θ_base and θ_instruct of one checkpoint key."""
-        return self._in_memory.get(key) or (
-            self.pair.base_slices[key],
-            self.pair.instruct_slices[key],
-        )
+        return self.pair.base_slices[key], self.pair.instruct_slices[key]
+
+    def path(self, key: str, lam: float) -> tuple[Slice, Slice]:
+        """θ_base and the end that the method gives (see `methods`): θ_λ is between the two."""
+        base, instruct = self.ends(key)
+        return base, self.method.end(key, base, instruct, lam)
+
+    def integers(self, key: str) -> torch.Tensor:
+        """A tensor of integers, which no λ can move; not to be written to.
+
+        Raises:
+            PairError: base and instruct have other ones.
+        """
+        base, instruct = (end[...] for end in self.ends(key))
+        if not torch.equal(base, instruct):
+            raise PairError(f"{key} holds integers that differ between base and instruct.")
+        return base
 
     @torch.no_grad()
     def tensor(self, key: str, lam: float, dtype: torch.dtype) -> torch.Tensor:
-        """θ_λ of one checkpoint tensor, examined and noted as when it is loaded."""
-        base = self.pair.base_slices[key]
+        """θ_λ of one checkpoint tensor, and both its ends examined.
+
+        Args:
+            key: its name.
+            lam: its λ.
+            dtype: of the result; integers keep their own.
+
+        Raises:
+            PairError: integers that differ between the two ends.
+        """
+        base, _ = self.ends(key)
         if not base.dtype.is_floating_point:
-            return _Lazy(self, key, lam, examine=True)[...]
+            self.findings.examine(key, lam, None)
+            return self.integers(key).clone()
         out = torch.empty(base.get_shape(), dtype=dtype)
         self.write_(out, key, lam)
         self.findings.examine(key, lam, out)
@@ -206,93 +147,12 @@ class AdaptedWeights:
 
     def write_(self, out: torch.Tensor, key: str, lam: float) -> None:
         """θ_λ of one checkpoint tensor into `out`, and its moments into the records."""
-        base, instruct = self.ends(key)
-        instruct = self.method.end(key, base, instruct, lam)
         seed = None if self.seed is None else tensor_seed(self.seed, key)
-        interpolate_(out, base, instruct, lam, seed=seed)
-        found = moments(out, base, instruct, lam, every_element=self._every_element)
-        self._moments[key] = lam, found
+        interpolate_(out, *self.path(key, lam), lam, seed=seed)
+        self.measure(out, key, lam)
         self.findings.note_written(key, lam, out)
 
-    def _sources_of(self, model: PreTrainedModel) -> Sources:
-        """`parameter_sources`, once: matching every key costs as much as a tenth of a change."""
-        if self._sources is None:
-            self._sources = parameter_sources(model, self.pair.base_slices)
-        return self._sources
-
-    @torch.no_grad()
-    def _set_direct(
-        self, model: PreTrainedModel, lams: Mapping[str, float], only: set[str] | None = None
-    ) -> list[list[str]]:
-        """Write every parameter that is one checkpoint tensor; return the keys of the others."""
-        direct, rest = self._sources_of(model)
-        for name, parameter in stored_tensors(model):
-            if name not in direct or (only is not None and name not in only):
-                continue
-            key = direct[name]
-            if parameter.device == _device(self.ends(key)) and parameter.is_contiguous():
-                self.write_(parameter.data, key, lams[key])
-            else:
-                scratch = torch.empty_like(parameter, device=_device(self.ends(key)))
-                self.write_(scratch, key, lams[key])
-                parameter.copy_(scratch)
-        return rest
-
-    @torch.no_grad()
-    def _set_converted(
-        self, model: PreTrainedModel, lams: Mapping[str, float], groups: list[list[str]]
-    ) -> None:
-        """The parameters that transformers assembles (fused experts), one group at a time."""
-        for keys in groups:
-            convert_(model, {key: _Lazy(self, key, lams[key]) for key in keys}, self.dtype)
-
-
-class _Lazy:
-    """What transformers' loader takes for a safetensors slice; reading it gives θ_λ."""
-
-    def __init__(
-        self, weights: AdaptedWeights, key: str, lam: float, *, examine: bool = False
-    ) -> None:
-        self._weights, self._key, self._lam, self._examine = weights, key, lam, examine
-
-    def get_shape(self) -> list[int]:
-        return self._weights.ends(self._key)[0].get_shape()
-
-    def get_dtype(self) -> str:
-        return str(self._weights.dtype)
-
-    @torch.no_grad()
-    def __getitem__(self, index: Any) -> torch.Tensor:
-        weights, key = self._weights, self._key
-        base, instruct = weights.ends(key)
-        if self._examine and (index is not ... or not base.dtype.is_floating_point):
-            weights.findings.examine(key, self._lam, None)
-        if not base.dtype.is_floating_point:
-            if not torch.equal(base[...], instruct[...]):
-                raise PairError(f"{key} holds integers that differ between base and instruct.")
-            return base[index].clone()
-        if index is not ...:  # a shard of a tensor-parallel model
-            if weights.seed is not None:
-                raise PAHarnessError("rounding=stochastic is not defined for tp_plan=. Drop one.")
-            end = weights.method.end(key, base, instruct, self._lam)
-            base, instruct = TensorSlice(base[index]), TensorSlice(end[index])
-            shard = torch.empty(base.get_shape(), dtype=weights.dtype)
-            interpolate_(shard, base, instruct, self._lam)
-            return shard
-        out = torch.empty(base.get_shape(), dtype=weights.dtype)
-        weights.write_(out, key, self._lam)
-        if self._examine:
-            weights.findings.examine(key, self._lam, out)
-        return out
-
-
-def _may_offload(device_map: Any) -> bool:
-    """Whether the map may put weights on more than one device, the disk among them."""
-    if isinstance(device_map, dict):
-        return len(set(map(str, device_map.values()))) > 1 or "disk" in device_map.values()
-    return isinstance(device_map, str)
-
-
-def _device(ends: tuple[Slice, Slice]) -> torch.device:
-    source = ends[0]
-    return source.tensor.device if isinstance(source, TensorSlice) else torch.device("cpu")
+    def measure(self, out: torch.Tensor, key: str, lam: float) -> None:
+        """Moments of θ_λ of one checkpoint tensor (`out`) into the records."""
+        found = moments(out, *self.path(key, lam), lam, every_element=self._every_element)
+        self._moments[key] = lam, found

@@ -2,55 +2,52 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
-import sys
 from typing import TYPE_CHECKING, Any
 
-from pa_harness.errors import CheckpointError, ModelArgsError, PairError, listed
+from pa_harness.errors import CheckpointError, PairError, listed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Mapping
 
     import torch
     from transformers import PretrainedConfig, PreTrainedModel
 
-    from pa_harness.checkpoints.pair import Pair
+    from pa_harness.checkpoints.checkpoint import Checkpoint
 
 Sources = tuple[dict[str, str], list[list[str]]]  # what `parameter_sources` returns
 
 
-class StandIn:
-    """Stands where HFLM expects an Auto class; HFLM's own placement arguments arrive untouched."""
+def model_class(config: PretrainedConfig, base: Checkpoint) -> type[PreTrainedModel]:
+    """The language model's class.
 
-    _DECIDED = (  # by the pair and its model arguments, not by HFLM
-        *("revision", "dtype", "torch_dtype", "trust_remote_code"),
-        *("gguf_file", "quantization_config", "subfolder"),
-    )
+    Args:
+        config: the configuration it runs with.
+        base: the checkpoint that brings its code, where the model is not one of transformers'.
+    """
+    from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM
+    from transformers.models.auto import modeling_auto
 
-    def __init__(self, load: Callable[..., PreTrainedModel], auto_class: Any) -> None:
-        self._load, self._auto_class = load, auto_class
-
-    def from_pretrained(self, _name: str, **kwargs: Any) -> PreTrainedModel:
-        """The model that `load` makes of the Auto class and the arguments left to HFLM."""
-        rest = {name: value for name, value in kwargs.items() if name not in self._DECIDED}
-        return self._load(self._auto_class, **rest)
+    names = modeling_auto.MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES
+    auto = AutoModelForSeq2SeqLM if config.model_type in names else AutoModelForCausalLM
+    return concrete_class(auto, config, base)
 
 
-def concrete_class(auto_class: Any, pair: Pair) -> type[PreTrainedModel]:
-    """The model class that an Auto class would pick for the pair's configuration."""
-    config, folder = pair.config, pair.base.folder
+def concrete_class(
+    auto_class: Any, config: PretrainedConfig, base: Checkpoint
+) -> type[PreTrainedModel]:
+    """The class that an Auto class would pick for the configuration (see `model_class`)."""
     remote = (getattr(config, "auto_map", None) or {}).get(auto_class.__name__)
     if remote is not None:
         from transformers.dynamic_module_utils import get_class_from_dynamic_module
 
-        cls: type[PreTrainedModel] = get_class_from_dynamic_module(remote, folder)
+        cls: type[PreTrainedModel] = get_class_from_dynamic_module(remote, base.folder)
         return cls
     try:
         found = auto_class._model_mapping[type(config)]  # noqa: SLF001 -- the mapping has no public reader
     except KeyError as error:
         raise CheckpointError(
-            f"{pair.base}: transformers has no {auto_class.__name__} for {type(config).__name__}. "
+            f"{base}: transformers has no {auto_class.__name__} for {type(config).__name__}. "
             "Expected a language model."
         ) from error
     candidates = found if isinstance(found, (list, tuple)) else (found,)
@@ -59,59 +56,22 @@ def concrete_class(auto_class: Any, pair: Pair) -> type[PreTrainedModel]:
     return chosen
 
 
-def make_shell(pair: Pair, cls: type[PreTrainedModel]) -> PreTrainedModel:
-    """The pair's architecture on the meta device: names and shapes, no weights."""
+def make_shell(
+    cls: type[PreTrainedModel], config: PretrainedConfig, base: Checkpoint
+) -> PreTrainedModel:
+    """The architecture on the meta device: names and shapes, no weights (see `model_class`)."""
     import torch
 
     try:
         with torch.device("meta"):
-            shell = cls(pair.config)
+            shell = cls(config)
         shell.tie_weights()
     except Exception as error:  # whatever the architecture met, the cure is the same
         raise CheckpointError(
-            f"{pair.base}: transformers cannot build {cls.__name__} from config.json: "
+            f"{base}: transformers cannot build {cls.__name__} from config.json: "
             f"{type(error).__name__}: {error}\nRestore the file."
         ) from error
     return shell
-
-
-def check_fit(pair: Pair, cls: type[PreTrainedModel], arguments: Mapping[str, Any]) -> None:
-    """Say why transformers' loader failed, where the pair or a model argument is the reason.
-
-    Called from an except block only: a shell and its names cost a tenth of a load.
-
-    Args:
-        pair: the pair that did not load.
-        cls: the model class.
-        arguments: what `from_pretrained` was given.
-
-    Raises:
-        CheckpointError: config.json makes no model.
-        PairError: tensors of another shape than config.json asks for.
-        ModelArgsError: an argument that this installation or architecture does not support.
-    """
-    own = ("attn_implementation", "experts_implementation", "use_kernels")
-    shell = make_shell(pair, cls)
-    direct, _ = parameter_sources(shell, pair.base_slices)
-    shapes = {
-        direct[name]: list(parameter.shape)
-        for name, parameter in shell.named_parameters()
-        if name in direct
-    }
-    wrong = [
-        f"{key}: checkpoints {pair.base_slices[key].get_shape()}, config.json {shape}"
-        for key, shape in sorted(shapes.items())
-        if pair.base_slices[key].get_shape() != shape
-    ]
-    if wrong:
-        raise PairError(
-            f"The checkpoints do not fit {type(pair.config).__name__}:\n{listed(wrong)}\n"
-            "Check config.json, and that the weights are complete."
-        )
-    error = sys.exc_info()[1]
-    given = [f"{name}={arguments[name]!r}" for name in own if arguments.get(name)]
-    if given and isinstance(error, (ImportError, ValueError)):
-        raise ModelArgsError(f"{', '.join(given)} cannot be used: {error}\nLeave it out.")
 
 
 def left_out(config: PretrainedConfig, keys: Iterable[str], info: Mapping[str, Any]) -> list[str]:
@@ -148,20 +108,6 @@ def left_out(config: PretrainedConfig, keys: Iterable[str], info: Mapping[str, A
         f"{len(unused)} tensors of the checkpoints are not part of this architecture and were left "
         f"out:\n{listed(unused)}"
     ]
-
-
-def tied_copies(shell: PreTrainedModel, keys: Mapping[str, Any]) -> dict[str, str]:
-    """Tied parameters that the checkpoint does not spell out -> the key they are equal to.
-
-    A loader that off-loads weights reads every name by itself, tied or not.
-    """
-    direct, _ = parameter_sources(shell, keys)
-    tied: dict[str, str] = getattr(shell, "all_tied_weights_keys", {})
-    return {
-        name: direct[source]
-        for name, source in tied.items()
-        if source in direct and name not in keys
-    }
 
 
 def parameter_sources(model: PreTrainedModel, keys: Mapping[str, Any]) -> Sources:
@@ -231,48 +177,3 @@ def stored_tensors(model: PreTrainedModel) -> list[tuple[str, torch.Tensor]]:
         if name in stored and buffer.is_floating_point()
     ]
     return [*model.named_parameters(), *buffers]
-
-
-def convert_(model: PreTrainedModel, tensors: Mapping[str, Any], dtype: torch.dtype) -> None:
-    """Let transformers convert checkpoint tensors and write the results into the live model.
-
-    Its loader replaces parameters; their values are copied into the old ones, so that hooks,
-    compiled graphs and tied references stay.
-
-    Args:
-        model: a loaded model.
-        tensors: checkpoint key -> slice, one group of `parameter_sources`.
-        dtype: the dtype to convert in.
-    """
-    from transformers.conversion_mapping import get_model_conversion_mapping
-    from transformers.core_model_loading import convert_and_load_state_dict_in_model
-    from transformers.modeling_utils import LoadStateDictConfig
-
-    config = LoadStateDictConfig(
-        dtype=dtype,
-        # transformers annotates a narrower list than its own function returns
-        weight_mapping=get_model_conversion_mapping(model),  # type: ignore[arg-type]
-    )
-    before = dict(model.named_parameters())
-    with _quiet():
-        convert_and_load_state_dict_in_model(model, dict(tensors), config)
-    for name, parameter in list(model.named_parameters()):
-        if parameter is not before[name]:
-            before[name].copy_(parameter)
-            module, _, attribute = name.rpartition(".")
-            setattr(model.get_submodule(module), attribute, before[name])
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """No progress bar of transformers' loader per parameter."""
-    from transformers.utils import logging as untyped
-
-    logging: Any = untyped
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if shown:
-            logging.enable_progress_bar()

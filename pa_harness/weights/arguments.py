@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 
 from pa_harness.errors import ModelArgsError
-from pa_harness.lam.schedule import Schedule, read_schedule
+from pa_harness.lam.reading import read_lam
+from pa_harness.lam.schedule import Lam
 from pa_harness.weights.argument_types import SHOWN, check_type, shown
-from pa_harness.weights.interpolation import check_lam
 from pa_harness.weights.methods import Setting, check_setting
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ class ModelArgs:
             as `hf` does.
     """
 
-    lam: float | Schedule
+    lam: Lam
     pretrained: str
     instruct: str | None = None
     peft: str | None = None
@@ -160,14 +160,6 @@ def parse(
     _check_together(rest)
     _check_device(rest["device"])
     return ours, rest
-
-
-def read_lam(given: object) -> float | Schedule:
-    """λ as a number, or a schedule in one of its forms; a ModelArgsError if it is neither."""
-    is_text = isinstance(given, str) and re.search(r"^\s*\{|\.(ya?ml|json)$", given)
-    if is_text or isinstance(given, (dict, Schedule)):
-        return read_schedule(given)
-    return check_lam(given)
 
 
 def torch_dtype(name: object, argument: str = "dtype") -> torch.dtype | None:

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING
 
-from pa_harness.checkpoints.adapter import LoraSlice
+from pa_harness.checkpoints.adapter import LoraSlice, adapter_fingerprint
 from pa_harness.checkpoints.checkpoint import checksum, is_finite
-from pa_harness.checkpoints.pair import check_not_equal
-from pa_harness.errors import CheckpointError, PAHarnessError, listed
+from pa_harness.errors import CheckpointError, PAHarnessError, PairError, listed
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     import torch
 
     from pa_harness.checkpoints.pair import Pair
@@ -35,8 +31,16 @@ class Findings:
         self._overflowed: dict[str, float] = {}
 
     def examine(self, key: str, lam: float, out: torch.Tensor | None) -> None:
-        """Checksum both ends; note NaN or Inf, which θ_λ (`out`) shows too, but at λ = 0 and 1."""
+        """Checksum both ends, and note NaN or Inf in them; once for every key.
+
+        Args:
+            key: of the tensor.
+            lam: its λ.
+            out: θ_λ, which shows what is not finite but at λ = 0 and 1; None where it is not made.
+        """
         pair = self._pair
+        if key in self.checksums["base"]:
+            return
         ends = {"base": pair.base_slices[key], "instruct": pair.instruct_slices[key]}
         suspect = self._check_finite and (out is None or lam in (0.0, 1.0) or not is_finite(out))
         for side, end in ends.items():
@@ -55,6 +59,14 @@ class Findings:
         if self._check_finite and not 0 <= lam <= 1 and not is_finite(out):
             self._overflowed[key] = lam
 
+    def fingerprints(self) -> dict[str, str]:
+        """By side: its commit hash, or for a local folder a digest of its content."""
+        base, instruct = self._pair.base, self._pair.instruct
+        found = {base.role: base.fingerprint(self.checksums["base"])}
+        if self._pair.is_lora:
+            return {**found, instruct.role: adapter_fingerprint(instruct)}
+        return {**found, instruct.role: instruct.fingerprint(self.checksums["instruct"])}
+
     def check_read(self) -> None:
         """Refuse checkpoints with NaN or Inf, and a pair of equal ones.
 
@@ -69,7 +81,11 @@ class Findings:
                 f"{listed(broken)}\nDo not trust such a checkpoint; download it "
                 "again, or pass check_finite=False to load it all the same."
             )
-        check_not_equal(self._pair, self.checksums["base"], self.checksums["instruct"])
+        if self.checksums["base"] and self.checksums["base"] == self.checksums["instruct"]:
+            raise PairError(
+                f"{self._pair.base} and {self._pair.instruct} hold the same weights, so λ changes "
+                "nothing. Check the two arguments."
+            )
 
     def check_written(self, dtype: torch.dtype) -> None:
         """Refuse θ_λ out of the range of its dtype.
@@ -84,13 +100,3 @@ class Findings:
                 f"λ={lams} takes {len(beyond)} tensors out of the range of {dtype}:\n"
                 f"{listed(sorted(beyond))}\nUse a smaller λ, or dtype=float32."
             )
-
-
-def weights_fingerprint(checksums: Mapping[str, int]) -> str:
-    """A digest of named tensors.
-
-    Args:
-        checksums: per checkpoint key, `checksum` of the tensor.
-    """
-    lines = "\n".join(f"{key} {checksums[key]}" for key in sorted(checksums))
-    return "weights-" + hashlib.sha256(lines.encode()).hexdigest()[:16]

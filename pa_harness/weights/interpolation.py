@@ -1,61 +1,23 @@
-"""The mathematics of λ: interpolate one tensor, and measure what rounding left of λ.
+"""The mathematics of λ, for one tensor of any shape: one fp32 lerp, one rounding.
 
-Tensors of any shape. A `Slice` is a tensor that is read when indexed, as safetensors gives it, so
-nothing larger than the part asked for need be in memory.
+A `Slice` is a tensor that is read when indexed, so nothing larger than the part asked for need be
+in memory.
 """
 
 from __future__ import annotations
 
-import functools
 import hashlib
-import logging
 import math
-from dataclasses import dataclass
-from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from pa_harness.checkpoints.slices import Slice, TensorSlice
-from pa_harness.errors import ModelArgsError
-
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
-_log = logging.getLogger(f"lm_eval.{__name__}")  # so that lm-eval's settings apply
+    from pa_harness.checkpoints.slices import Slice
+
 _CHUNK = 1 << 20  # elements per fp32 scratch chunk: stays in the second-level cache
-_SAMPLE = 1 << 15  # elements of one tensor that λ_eff is estimated from
-_SAMPLE_BLOCKS = 16  # contiguous blocks the sample is spread over
-
-
-def check_lam(lam: object) -> float:
-    """λ as a float.
-
-    Args:
-        lam: any finite number. Outside [0, 1] extrapolates, with one warning per process.
-
-    Raises:
-        ModelArgsError: not a finite number.
-    """
-    number: Any = lam
-    most = torch.finfo(torch.float32).max  # the arithmetic is fp32; also refuses NaN and 10**400
-    if isinstance(lam, bool) or not isinstance(lam, Real) or not -most <= number <= most:
-        raise ModelArgsError(
-            f"lam={lam!r} is not a number. Expected the adaptation strength λ as one finite "
-            "number: 0 is base, 1 is instruct. Pass for example lam=0.5 (or a schedule: JSON in "
-            "braces, or a .yaml file)."
-        )
-    if not 0 <= number <= 1:
-        _warn_of_extrapolation()
-    return float(number)
-
-
-@functools.cache
-def _warn_of_extrapolation() -> None:
-    _log.warning(
-        "λ outside [0, 1] extrapolates beyond the two checkpoints (exploratory; for "
-        "base-to-instruct pairs it often degrades both abilities)."
-    )
 
 
 def interpolate_(
@@ -76,20 +38,22 @@ def interpolate_(
             probability of the distance, so that λ holds on average where a nearest rounding would
             erase small differences. Same seed, same bytes.
     """
+    device = out.device
     if lam in (0.0, 1.0):
         source = instruct if lam else base
         for rows in row_blocks(out.shape):
             out[rows].copy_(source[rows])
     elif base.dtype == instruct.dtype == out.dtype and seed is None:
-        torch.lerp(_like(base[...], out), _like(instruct[...], out), lam, out=out)
+        torch.lerp(base[...].to(device), instruct[...].to(device), lam, out=out)
     else:
-        generator = None if seed is None else torch.Generator(out.device).manual_seed(seed)
+        generator = None if seed is None else torch.Generator(device).manual_seed(seed)
         for rows in row_blocks(out.shape):
-            ends = _fp32(base[rows], out), _fp32(instruct[rows], out)
+            left = base[rows].to(device, torch.float32)
+            right = instruct[rows].to(device, torch.float32)
             if out.dtype == torch.float32:
-                torch.lerp(*ends, lam, out=out[rows])
+                torch.lerp(left, right, lam, out=out[rows])
                 continue
-            exact = torch.lerp(*ends, lam)
+            exact = torch.lerp(left, right, lam)
             if generator is not None:
                 exact = _round_stochastically(exact, generator)
             out[rows].copy_(exact)
@@ -98,84 +62,6 @@ def interpolate_(
 def tensor_seed(seed: int, name: str) -> int:
     """A seed for one tensor's stochastic rounding: independent of order, threads and shards."""
     return int.from_bytes(hashlib.sha256(f"{seed}:{name}".encode()).digest()[:7], "big")
-
-
-@dataclass(frozen=True)
-class Moments:
-    """Sums over (a sample of) one tensor, with d = θ_instruct − θ_base, in float64.
-
-    Attributes:
-        dot: Σ (θ_λ − θ_base)·d, as stored.
-        delta: Σ d².
-        noise: Σ (θ_λ as stored − θ_λ exact)².
-        base: Σ θ_base².
-        weight: elements of the tensor per element looked at, ≥ 1.
-    """
-
-    dot: float
-    delta: float
-    noise: float
-    base: float
-    weight: float
-
-
-@dataclass(frozen=True)
-class EffectiveLam:
-    """What rounding left of λ.
-
-    Attributes:
-        lam_eff: λ_eff = ⟨θ_λ−θ_b, θ_i−θ_b⟩ / ‖θ_i−θ_b‖², the λ the stored weights really have;
-            nan where the two checkpoints are equal.
-        rounding_noise: ‖θ_λ stored − θ_λ exact‖ / ‖θ_i−θ_b‖, a fraction; nan likewise.
-        relative_delta: ‖θ_i−θ_b‖ / ‖θ_b‖, a fraction.
-    """
-
-    lam_eff: float
-    rounding_noise: float
-    relative_delta: float
-
-
-def moments(
-    out: torch.Tensor, base: Slice, instruct: Slice, lam: float, *, every_element: bool = False
-) -> Moments:
-    """The sums behind λ_eff for one tensor.
-
-    Args:
-        out: θ_λ as stored.
-        base: θ_base.
-        instruct: θ_instruct.
-        lam: the λ that was asked for.
-        every_element: use all elements; otherwise at most 32,768, in evenly spread blocks of rows.
-    """
-    dot = delta = noise = norm = 0.0
-    seen = 0
-    # Chunks of fp64 small enough for the allocator to hand out the same pages again.
-    for rows in row_blocks(out.shape, _CHUNK // 16) if every_element else _sampled_rows(out):
-        a, d, moved = (_fp64(part[rows]) for part in (base, instruct, TensorSlice(out)))
-        d.sub_(a)
-        moved.sub_(a)
-        dot += float(torch.dot(moved, d))
-        delta += float(torch.dot(d, d))
-        norm += float(torch.dot(a, a))
-        moved.sub_(d, alpha=lam)
-        noise += float(torch.dot(moved, moved))
-        seen += a.numel()
-    return Moments(dot, delta, noise, norm, out.numel() / max(seen, 1))
-
-
-def effective_lam(parts: Iterable[Moments]) -> EffectiveLam:
-    """λ_eff over one tensor or a whole model (`Moments.weight` undoes the sampling)."""
-    dot = delta = noise = base = 0.0
-    for part in parts:
-        dot += part.weight * part.dot
-        delta += part.weight * part.delta
-        noise += part.weight * part.noise
-        base += part.weight * part.base
-    return EffectiveLam(
-        lam_eff=dot / delta if delta else math.nan,
-        rounding_noise=math.sqrt(noise / delta) if delta else math.nan,
-        relative_delta=math.sqrt(delta / base) if base else math.nan,
-    )
 
 
 def row_blocks(shape: Sequence[int], elements: int = _CHUNK) -> Iterator[Any]:
@@ -187,31 +73,6 @@ def row_blocks(shape: Sequence[int], elements: int = _CHUNK) -> Iterator[Any]:
     step = max(1, elements // (count // shape[0]))
     for start in range(0, shape[0], step):
         yield slice(start, start + step)
-
-
-def _sampled_rows(out: torch.Tensor) -> Iterator[Any]:
-    """Indices of evenly spread blocks of rows, about `_SAMPLE` elements together."""
-    if out.dim() == 0 or out.numel() <= _SAMPLE:
-        yield ...
-        return
-    rows = out.shape[0]
-    wanted = max(1, _SAMPLE // (out.numel() // rows))  # rows in the sample
-    blocks = min(_SAMPLE_BLOCKS, wanted)
-    for block in range(blocks):
-        start = (rows - wanted // blocks) * block // max(1, blocks - 1)
-        yield slice(start, start + wanted // blocks)
-
-
-def _like(tensor: torch.Tensor, out: torch.Tensor) -> torch.Tensor:
-    return tensor.to(out.device)
-
-
-def _fp32(tensor: torch.Tensor, out: torch.Tensor) -> torch.Tensor:
-    return tensor.to(out.device, torch.float32)
-
-
-def _fp64(tensor: torch.Tensor) -> torch.Tensor:
-    return tensor.to("cpu", torch.float64, copy=True).flatten()
 
 
 def _round_stochastically(exact: torch.Tensor, generator: torch.Generator) -> torch.Tensor:

@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from pa_harness.checkpoints.slices import ComputedSlice
 from pa_harness.errors import ModelArgsError
 from pa_harness.weights.interpolation import row_blocks
 
@@ -51,6 +52,12 @@ class Setting:
     energy: float | None = None
     density: float | None = None
 
+    @property
+    def numbers(self) -> dict[str, float]:
+        """Those that are given, by name."""
+        numbers = {"rank": self.rank, "energy": self.energy, "density": self.density}
+        return {name: number for name, number in numbers.items() if number is not None}
+
 
 def check_setting(setting: Setting) -> None:
     """Refuse a method without its number, with another's, or with an impossible one.
@@ -58,8 +65,7 @@ def check_setting(setting: Setting) -> None:
     Raises:
         ModelArgsError: which, and what was expected.
     """
-    numbers = {"rank": setting.rank, "energy": setting.energy, "density": setting.density}
-    given = [name for name, number in numbers.items() if number is not None]
+    given = list(setting.numbers)
     expected = {"low_rank": [["rank"], ["energy"]], "trim": [["density"]]}.get(setting.name, [[]])
     if given not in expected:
         needs = " or ".join(f"{names[0]}=" if names else "none" for names in expected)
@@ -68,10 +74,10 @@ def check_setting(setting: Setting) -> None:
             f"Expected {needs}: method=low_rank,rank=16, method=low_rank,energy=0.5 or "
             "method=trim,density=0.2."
         )
-    for name in given:
-        if not 0 < (numbers[name] or 0) <= (math.inf if name == "rank" else 1):
+    for name, number in setting.numbers.items():
+        if not 0 < number <= (math.inf if name == "rank" else 1):
             limit = "1 or more" if name == "rank" else "above 0 and at most 1"
-            raise ModelArgsError(f"{name}={numbers[name]} is not possible. Expected {limit}.")
+            raise ModelArgsError(f"{name}={number} is not possible. Expected {limit}.")
 
 
 class Method:
@@ -183,20 +189,7 @@ def _delta(base: Slice, instruct: Slice, index: Any) -> torch.Tensor:
     return instruct[index].float() - base[index].float()
 
 
-class _End:
-    """A slice of fp32 made of the two ends; it is computed for the rows read."""
-
-    dtype = torch.float32
-
-    def __init__(self, base: Slice) -> None:
-        self._base = base
-
-    def get_shape(self) -> list[int]:
-        """The full shape."""
-        return self._base.get_shape()
-
-
-class _Arc(_End):
+class _Arc(ComputedSlice):
     """The point that a lerp at λ takes to the slerp at λ."""
 
     def __init__(self, base: Slice, instruct: Slice, omega: float, lam: float) -> None:
@@ -210,7 +203,7 @@ class _Arc(_End):
         return ((arc - base) / self._lam + base).float()
 
 
-class _Trimmed(_End):
+class _Trimmed(ComputedSlice):
     """θ_i where Δ is large, θ_b elsewhere."""
 
     def __init__(self, base: Slice, instruct: Slice, limit: float) -> None:
@@ -222,16 +215,14 @@ class _Trimmed(_End):
         return torch.where((instruct - base).abs_() >= self._limit, instruct, base)
 
 
-class _Truncated(_End):
+class _Truncated(ComputedSlice):
     """θ_b plus a product of two factors."""
 
     def __init__(self, base: Slice, left: torch.Tensor, right: torch.Tensor) -> None:
         super().__init__(base)
         self._left, self._right = left, right
 
-    def __getitem__(self, index: Any) -> torch.Tensor:
-        if index is not ... and not isinstance(index, slice):
-            return self[...][index]
+    def rows(self, index: Any) -> torch.Tensor:
         right = self._right if self._left.dim() == 2 else self._right[index]
         base = self._base[index].float()
         return base + (self._left[index] @ right).to(base.device)

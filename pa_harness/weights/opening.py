@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 
 from pa_harness.checkpoints.adapter import adapted_slices, read_adapter
+from pa_harness.checkpoints.configuration import read_config
 from pa_harness.checkpoints.hub import open_checkpoint
-from pa_harness.checkpoints.pair import full_pair, lora_pair
+from pa_harness.checkpoints.pair import Pair, full_pair
 from pa_harness.checkpoints.vocabulary import tokenizer_checkpoint
 from pa_harness.errors import CheckpointError, ModelArgsError
 from pa_harness.weights.adapted import AdaptedWeights
-from pa_harness.weights.architecture import concrete_class, make_shell, parameter_sources
+from pa_harness.weights.architecture import make_shell, model_class, parameter_sources
 from pa_harness.weights.arguments import DEFAULT_PAIR, parse, torch_dtype
 
 if TYPE_CHECKING:
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from pa_harness.checkpoints.checkpoint import Checkpoint
-    from pa_harness.checkpoints.pair import Pair
+    from pa_harness.weights.architecture import Sources
     from pa_harness.weights.arguments import ModelArgs
 
 _log = logging.getLogger(f"lm_eval.{__name__}")  # so that lm-eval's settings apply
@@ -48,6 +50,17 @@ class Opened:
     tokenizer: Checkpoint
     trust_remote_code: bool
 
+    @cached_property
+    def shell(self) -> PreTrainedModel:
+        """The architecture, without weights."""
+        pair = self.weights.pair
+        return make_shell(self.cls, pair.config, pair.base)
+
+    @cached_property
+    def sources(self) -> Sources:
+        """Which checkpoint tensors its parameters are made of (see `parameter_sources`)."""
+        return parameter_sources(self.shell, self.weights.pair.base_slices)
+
 
 def open_weights(model_args: Mapping[str, Any]) -> Opened:
     """θ_λ as `--model partially_adapted` with these arguments would evaluate it, unread.
@@ -62,11 +75,10 @@ def open_weights(model_args: Mapping[str, Any]) -> Opened:
 
     args, rest = parse(model_args, HFLM.__init__)
     trust = bool(rest.get("trust_remote_code"))
-    pair = open_pair(args, trust_remote_code=trust)
-    weights, cls = adapted_weights(args, pair, rest.get("dtype"), AdaptedWeights), model_class(pair)
-    if args.peft:
-        attach_adapter(pair, cls)
-    return Opened(args, weights, cls, tokenizer_source(rest.get("tokenizer"), pair), trust)
+    weights = adapted_weights(args, rest.get("dtype"), AdaptedWeights, trust_remote_code=trust)
+    pair = weights.pair
+    tokenizer = tokenizer_source(rest.get("tokenizer"), pair)
+    return Opened(args, weights, model_class(pair.config, pair.base), tokenizer, trust)
 
 
 def tokenizer_source(name: str | None, pair: Pair) -> Checkpoint:
@@ -80,55 +92,36 @@ def tokenizer_source(name: str | None, pair: Pair) -> Checkpoint:
     return tokenizer_checkpoint(pair.instruct, pair.base)
 
 
-def model_class(pair: Pair) -> type[PreTrainedModel]:
-    """The pair's language model class."""
-    from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM
-    from transformers.models.auto import modeling_auto
-
-    names = modeling_auto.MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES
-    auto = AutoModelForSeq2SeqLM if pair.config.model_type in names else AutoModelForCausalLM
-    return concrete_class(auto, pair)
-
-
-def adapted_weights(args: ModelArgs, pair: Pair, dtype_argument: object, kind: type[W]) -> W:
-    """θ_λ of the pair as the arguments want it; nothing is read yet.
+def adapted_weights(
+    args: ModelArgs, dtype: object, kind: type[W], *, trust_remote_code: bool = False
+) -> W:
+    """θ_λ of the pair that the arguments name; its weights are not read yet.
 
     Args:
         args: the model arguments.
-        pair: the pair that they name.
-        dtype_argument: the weights' dtype; None or "auto" for the pair's own.
+        dtype: the weights'; None or "auto" for the pair's own.
         kind: the class that holds it.
+        trust_remote_code: as in transformers.
 
     Raises:
         ModelArgsError: stochastic rounding to a dtype it is not defined for.
+        CheckpointError, PairError, AdapterError: as `open_pair`.
     """
-    dtype = torch_dtype(dtype_argument) or pair.dtype
-    if args.rounding == "stochastic" and dtype is not torch.bfloat16:
+    pair = open_pair(args, trust_remote_code=trust_remote_code)
+    chosen = torch_dtype(dtype) or pair.dtype
+    if args.rounding == "stochastic" and chosen is not torch.bfloat16:
         raise ModelArgsError(
-            f"rounding=stochastic is defined for bfloat16 weights; this pair's are {dtype}. "
+            f"rounding=stochastic is defined for bfloat16 weights; this pair's are {chosen}. "
             "Pass dtype=bfloat16, or leave rounding out."
         )
     return kind(
         pair,
-        dtype,
+        chosen,
         seed=args.rounding_seed if args.rounding == "stochastic" else None,
         every_element=args.lam_eff == "tensors",
         check_finite=args.check_finite,
         method=args.setting,
     )
-
-
-def attach_adapter(pair: Pair, cls: type[PreTrainedModel]) -> None:
-    """Make `pair.instruct_slices` the base's tensors plus the adapter's ΔW.
-
-    Raises:
-        AdapterError: the adapter is not linear in λ.
-        PairError: it does not fit the base.
-    """
-    adapter = read_adapter(pair.instruct)
-    shell = make_shell(pair, cls)
-    direct, _ = parameter_sources(shell, pair.base_slices)
-    pair.instruct_slices = adapted_slices(adapter, shell, direct, pair.base_slices)
 
 
 def open_pair(args: ModelArgs, *, trust_remote_code: bool = False) -> Pair:
@@ -137,6 +130,7 @@ def open_pair(args: ModelArgs, *, trust_remote_code: bool = False) -> Pair:
     Raises:
         CheckpointError: a side cannot be found or read.
         PairError: the two do not belong together.
+        AdapterError: the adapter is not linear in λ.
     """
     if args.uses_default_pair:
         _log.warning("No pair was given: using the small default pair %s and %s.", *DEFAULT_PAIR)
@@ -158,7 +152,7 @@ def open_pair(args: ModelArgs, *, trust_remote_code: bool = False) -> Pair:
             "pretrained=BASE_FOLDER,instruct=INSTRUCT_FOLDER."
         ) from error
     if args.peft:
-        return lora_pair(base, other, trust_remote_code=trust_remote_code)
+        return _lora_pair(base, other, trust_remote_code=trust_remote_code)
     return full_pair(
         base,
         other,
@@ -166,3 +160,13 @@ def open_pair(args: ModelArgs, *, trust_remote_code: bool = False) -> Pair:
         extra_rows=args.extra_rows,
         trust_remote_code=trust_remote_code,
     )
+
+
+def _lora_pair(base: Checkpoint, adapter: Checkpoint, *, trust_remote_code: bool) -> Pair:
+    """A base, and the adapter that makes it the instruct model; the model tells what it adapts."""
+    config = read_config(base, trust_remote_code=trust_remote_code)
+    cls, slices = model_class(config, base), base.slices
+    read = read_adapter(adapter)
+    shell = make_shell(cls, config, base)
+    direct, _ = parameter_sources(shell, slices)
+    return Pair(base, adapter, config, slices, adapted_slices(read, shell, direct, slices))

@@ -14,9 +14,10 @@ from pa_harness.analysis.reading import read_trajectory
 from pa_harness.cli.main import main
 from pa_harness.errors import RunError
 from pa_harness.runs.documents import write_documents
-from pa_harness.runs.judgements import Judged, Judgement, write_judgements
+from pa_harness.runs.folder import RunFolder
+from pa_harness.runs.judgements import Judged, JudgeFolder, Judgement
 from pa_harness.runs.samples import DocumentValues
-from pa_harness.runs.scores import Score, write_scores
+from pa_harness.runs.scores import Score
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -47,7 +48,7 @@ def write_run(folder: Path, *, ifeval: bool = False) -> Path:
             scores.append(Score(**{**vars(score), "category": category, "counts_as": name}))
     folder.mkdir()
     write_documents(units, folder / "documents.parquet")
-    write_scores(scores, folder / "scores.parquet")
+    RunFolder(folder).write_scores(scores)
     return folder
 
 
@@ -65,7 +66,7 @@ def add_judge(
             Judgement(**{**empty, **texts, **numbers, "subset": subset})
             for subset in ("all", "koala")
         ]
-    write_judgements(run / "judgements" / name, {}, rows, judged, "pa_alpaca_eval")
+    JudgeFolder(run / "judgements" / name).write({}, rows, judged, "pa_alpaca_eval")
 
 
 def shown(run: Path, verb: str, *more: str) -> Any:

@@ -63,7 +63,8 @@ def test_a_file_of_ones_own(shipped: Path, tmp_path: Path) -> None:
     )
     found = find_annotator(own(tmp_path, priced), shipped)
     assert found.base_url == "http://a/v1"
-    assert find_price(found, None, at_openai=False).prompt == pytest.approx(0.9)
+    price = find_price(found.model, found.price_per_token, None, at_openai=False)
+    assert price.prompt == pytest.approx(0.9)
 
 
 @pytest.mark.parametrize(
@@ -133,10 +134,11 @@ def test_another_server_needs_a_model(shipped: Path) -> None:
 
 def test_prices(shipped: Path) -> None:
     official = find_annotator(OFFICIAL, shipped)
-    assert find_price(official, None, at_openai=True) == Price(10.0, 30.0)
-    assert find_price(official, None, at_openai=False) == Price(None, None)
-    assert find_price(official, "0.15,0.6", at_openai=True) == Price(0.15, 0.6)
-    assert find_price(official, "0", at_openai=False) == Price(0.0, 0.0)
+    assert official.price_per_token is None
+    assert find_price(official.model, None, None, at_openai=True) == Price(10.0, 30.0)
+    assert find_price(official.model, None, None, at_openai=False) == Price(None, None)
+    assert find_price(official.model, None, "0.15,0.6", at_openai=True) == Price(0.15, 0.6)
+    assert find_price(official.model, None, "0", at_openai=False) == Price(0.0, 0.0)
     request = Request("text", {"prompt": "x" * 4800, "max_tokens": 7}, "a", ("i",))
     found = estimate([request, request], Price(10.0, 30.0))
     assert (found.calls, found.prompt_tokens, found.completion_tokens) == (2, 2000, 14)

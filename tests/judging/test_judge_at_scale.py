@@ -15,7 +15,7 @@ from fake_judge import FakeJudge, chat_answer
 from judge_data import write_run
 
 from pa_harness.cli.main import main
-from pa_harness.runs.judgements import judge_folders, read_judgements
+from pa_harness.runs.folder import RunFolder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -64,8 +64,8 @@ def ask(run: Path, fake: FakeJudge, *more: str) -> int:
 
 def judged(run: Path) -> list[tuple[int, int]]:
     """Verdicts, and instructions put to the judge, at each λ."""
-    (folder,) = judge_folders(run)
-    whole = [row for row in read_judgements(folder) if row.subset == "all"]
+    (judge,) = RunFolder(run).judgements()
+    whole = [row for row in judge.judgements() if row.subset == "all"]
     return [(row.n_parsed, row.n_judged) for row in whole]
 
 
@@ -115,8 +115,8 @@ def test_some_answers_lost_for_good(tmp_path: Path) -> None:
     with FakeJudge(script) as fake:
         assert ask(run, fake, "--attempts", "1") == 3
     assert judged(run) == [(39, 40), (40, 40)]
-    (folder,) = judge_folders(run)
-    whole = [row for row in read_judgements(folder) if row.subset == "all"]
+    (judge,) = RunFolder(run).judgements()
+    whole = [row for row in judge.judgements() if row.subset == "all"]
     assert [row.n_paired for row in whole] == [39, 39]
     assert [row.lc_absent for row in whole] == [
         "it needs all 805 verdicts; there are 39",
@@ -132,4 +132,4 @@ def test_no_verdict_at_all(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     text = capsys.readouterr().err
     assert "gave no verdict at all in 5 requests" in text
     assert "(no logprobs)" in text
-    assert not judge_folders(run)
+    assert not RunFolder(run).judgements()

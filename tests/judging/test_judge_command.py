@@ -12,8 +12,8 @@ from fake_judge import FakeJudge, outputs_of, probability
 from judge_data import TASK, ask, numbers, rows, write_run
 
 from pa_harness.cli.main import main
-from pa_harness.runs.documents import Documents
-from pa_harness.runs.judgements import judge_folders, read_judgements
+from pa_harness.runs.folder import RunFolder
+from pa_harness.runs.judgements import JudgeFolder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -83,8 +83,8 @@ def test_differences_to_instruct_are_paired(run: Path, fake: FakeJudge) -> None:
 
 def test_each_instructions_win_is_a_sweeps_table(run: Path, fake: FakeJudge) -> None:
     ask(run, fake)
-    (folder,) = judge_folders(run)
-    paired = Documents(folder / "documents.parquet").paired(TASK)["win_rate,judge"]
+    (judge,) = RunFolder(run).judgements()
+    paired = judge.documents().paired(TASK)["win_rate,judge"]
     assert paired.lams.tolist() == list(LAMS)
     expected = wins(0.5, rows(COUNT, "gpt4_1106_preview"))
     assert paired.values[1] == pytest.approx(expected, abs=1e-9)
@@ -93,8 +93,8 @@ def test_each_instructions_win_is_a_sweeps_table(run: Path, fake: FakeJudge) -> 
 def test_annotations_are_alpaca_evals(run: Path, fake: FakeJudge) -> None:
     """And can be judged again without a judge, with the same numbers."""
     ask(run, fake)
-    (folder,) = judge_folders(run)
-    file = folder / "annotations_lam=0.5.json"
+    (judge,) = RunFolder(run).judgements()
+    file = judge.path / "annotations_lam=0.5.json"
     first = json.loads(file.read_text())[0]
     assert first["generator_1"] == "gpt4_1106_preview"
     assert first["generator_2"] == "made@λ=0.5"
@@ -104,7 +104,7 @@ def test_annotations_are_alpaca_evals(run: Path, fake: FakeJudge) -> None:
     assert fake.requests == asked
     (again,) = (run / "again").glob("*/judgements.parquet")
     (row,) = numbers(run, lam=0.5, subset="all")
-    assert read_judgements(again.parent)[0].win_rate == pytest.approx(row.win_rate)
+    assert JudgeFolder(again.parent).judgements()[0].win_rate == pytest.approx(row.win_rate)
 
 
 def test_the_official_prompt_is_asked(run: Path, fake: FakeJudge) -> None:
@@ -126,14 +126,14 @@ def test_the_official_prompt_is_asked(run: Path, fake: FakeJudge) -> None:
 
 def test_a_second_run_asks_nothing(run: Path, fake: FakeJudge, capsys: Any) -> None:
     ask(run, fake)
-    (folder,) = judge_folders(run)
-    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    (judge,) = RunFolder(run).judgements()
+    before = {path.name: path.read_bytes() for path in judge.path.iterdir()}
     asked = fake.requests
     capsys.readouterr()
     assert ask(run, fake) == 0
     assert fake.requests == asked == COUNT * len(LAMS)
     assert "75 requests are answered" in capsys.readouterr().out
-    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    assert {path.name: path.read_bytes() for path in judge.path.iterdir()} == before
 
 
 def test_another_server_has_verdicts_of_its_own(run: Path, fake: FakeJudge) -> None:
@@ -150,7 +150,8 @@ def test_judges_live_side_by_side(run: Path, fake: FakeJudge) -> None:
     assert fake.requests == 2 * COUNT * len(LAMS)
     ask(run, fake, "--annotator", "weighted_alpaca_eval_gpt4_turbo", model="one")
     assert fake.requests == 2 * COUNT * len(LAMS)
-    assert [folder.name.split("-")[1] for folder in judge_folders(run)] == ["one", "two"]
+    names = [judge.path.name for judge in RunFolder(run).judgements()]
+    assert [name.split("-")[1] for name in names] == ["one", "two"]
 
 
 def test_a_changed_prompt_or_parameter_is_another_judge(
@@ -219,7 +220,7 @@ def test_files_side_by_side_have_folders_of_their_own(fake: FakeJudge, tmp_path:
     for name in ("one", "two"):
         (tmp_path / f"{name}.json").write_text(json.dumps(rows(COUNT, name)))
         assert ask(tmp_path / f"{name}.json", fake, "--reference", str(reference)) == 0
-    tables = {folder.name[:4]: read_judgements(folder) for folder in judge_folders(tmp_path)}
+    tables = {each.path.name[:4]: each.judgements() for each in RunFolder(tmp_path).judgements()}
     assert {name: table[0].generator for name, table in tables.items()} == {
         "one-": "one",
         "two-": "two",

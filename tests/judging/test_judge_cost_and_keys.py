@@ -11,7 +11,7 @@ from judge_data import ask, numbers, write_run
 
 from pa_harness.cli.main import main
 from pa_harness.judging import reference
-from pa_harness.runs.judgements import judge_folders
+from pa_harness.runs.folder import RunFolder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -91,7 +91,7 @@ def test_max_cost_below_the_first_request(run: Path, fake: FakeJudge, capsys: An
     assert "Nothing was asked: --max_cost 0.01 is reached by the first request already" in text
     assert f"All that is to ask: {COUNT * 3} calls, about" in text
     assert fake.requests == 0
-    assert not judge_folders(run)
+    assert not RunFolder(run).judgements()
 
 
 def test_keys_appear_nowhere(
@@ -212,6 +212,6 @@ def test_the_hub_is_not_asked_about_other_instructions(monkeypatch: pytest.Monke
     def asked(name: str) -> Path:
         raise AssertionError(name)
 
-    monkeypatch.setattr(reference, "find_file", asked)
+    monkeypatch.setattr(reference, "published_file", asked)
     others = [f"instruction {number}" for number in range(805)]
     assert reference._published_order([others, others[::-1]]) is None

@@ -21,7 +21,8 @@ from suite_data import REAL
 
 from pa_harness.cli.main import main
 from pa_harness.judging.alpaca import AlpacaEval
-from pa_harness.runs.judgements import judge_folders, read_judgements
+from pa_harness.runs.folder import RunFolder
+from pa_harness.runs.judgements import JudgeFolder
 
 if TYPE_CHECKING:
     from pa_harness.runs.judgements import Judgement
@@ -53,8 +54,8 @@ def judged(
     (folder / "annotations.json").write_text(json.dumps(rows))
     monkeypatch.chdir(DATA.parents[1])
     assert main(["judge", str(folder / "annotations.json"), *more]) in (0, 3)
-    (found,) = judge_folders(folder)
-    return read_judgements(found)[0]
+    (found,) = RunFolder(folder).judgements()
+    return found.judgements()[0]
 
 
 def upstream(rows: list[dict[str, Any]], gamed: Path, monkeypatch: pytest.MonkeyPatch) -> float:
@@ -172,7 +173,7 @@ def test_real_outputs_through_a_server(
         assert main([*command, "-o", str(tmp_path), "--df_gamed", str(gamed)]) == 0
         assert fake.requests == 805
     (folder,) = tmp_path.glob("*/judgements.parquet")
-    row = read_judgements(folder.parent)[0]
+    row = JudgeFolder(folder.parent).judgements()[0]
     annotations = json.loads(next(folder.parent.glob("annotations_*.json")).read_text())
     theirs = upstream(annotations, gamed, monkeypatch)
     assert row.length_controlled_winrate == pytest.approx(theirs, abs=0.05)

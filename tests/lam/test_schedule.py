@@ -16,9 +16,9 @@ from toy import run, toy_settings
 from pa_harness.analysis.reading import read_trajectory
 from pa_harness.cli.main import main
 from pa_harness.errors import ModelArgsError, SweepError
-from pa_harness.lam.schedule import read_schedule
-from pa_harness.lam.tensor_names import MODULES, modules_of
-from pa_harness.runs.scores import read_scores
+from pa_harness.lam.reading import read_schedule
+from pa_harness.lam.schedule import MODULES, modules_of
+from pa_harness.runs.folder import RunFolder
 from pa_harness.runs.settings import resolve
 
 if TYPE_CHECKING:
@@ -197,8 +197,8 @@ def test_a_sweep_over_a_knob(pair: Pair, toy_tasks: Path, tmp_path: Path) -> Non
     knob = {**plain, "model_args": arguments, "knob": "deep", "lam": "0,1"}
     run(resolve(knob), tmp_path / "knob")
     run(resolve({**plain, "lam": "1"}), tmp_path / "plain")
-    swept = read_scores(tmp_path / "knob/scores.parquet")
-    whole = read_scores(tmp_path / "plain/scores.parquet")
+    swept = RunFolder(tmp_path / "knob").scores()
+    whole = RunFolder(tmp_path / "plain").scores()
     assert [s.value for s in swept if s.lam == 1] == [s.value for s in whole]
     assert {score.lam for score in swept} == {0, 1}
     (file,) = (tmp_path / "knob/lam=0").glob("results_*.json")
@@ -257,6 +257,7 @@ def test_knobs_that_are_not_there(
         ({"base": 1, "knobs": [1]}, r"should be numbers by name"),
         ({"base": "x", "knobs": {"y": 1}}, r"base='x' should be a finite number or a knob \(y\)"),
         ({"base": float("nan")}, r"base=nan should be a finite number"),
+        ({"base": 10**400}, r"base=1000+ should be a finite number"),
         ({"rules": []}, r"a schedule needs base"),
         ("{base: [", r"lam: not YAML or JSON"),
         ("no_such_file.yaml", r"lam='no_such_file.yaml' is neither a number nor a schedule"),

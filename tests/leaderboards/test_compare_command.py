@@ -11,8 +11,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from as_published import results_of, run_of
 
@@ -22,6 +20,7 @@ from pa_harness.leaderboards.boards import BOARDS
 from pa_harness.leaderboards.reading import read_results
 from pa_harness.leaderboards.sections import sections
 from pa_harness.report.publish import publish
+from pa_harness.runs.judgements import JudgeFolder, Judgement
 
 V1 = BOARDS[0]
 GEMMA = "google/gemma-2b"
@@ -212,26 +211,24 @@ def test_a_sweeps_page_has_the_ranks(whole: Path, tmp_path: Path) -> None:
     assert ranks["λ = 1", "HellaSwag"] == 3  # published: 0.7177, 0.7165, 0.6270
 
 
-def judged(run: Path, **changes: object) -> None:
-    """As `pa-harness judge` writes it, with the columns that are read here."""
+def judged(run: Path, *lams: float) -> JudgeFolder:
+    """As `pa-harness judge` writes it."""
     verdict = "not comparable: the judge is not weighted; decoded greedily"
     rows = [
-        {
-            **{"lam": lam, "subset": subset, "n_parsed": 805, "win_rate": 22.569903},
-            **{"standard_error": 1.2, "length_controlled_winrate": 22.918785},
-            **{"lc_standard_error": 0.8, "comparable": verdict if lam else "comparable"},
-            **changes,
-        }
-        for lam in (0.0, 1.0)
+        Judgement(
+            *(lam, "somebody", subset, 805, 805, 805, 22.569903, 1.2, 22.0, 22.918785, 0.8, ""),
+            *(1500.0, 400.0, 1700.0, verdict if lam else "comparable"),
+        )
+        for lam in lams
         for subset in ("all", "vicuna")
     ]
-    folder = run / "judgements" / "somebody"
-    folder.mkdir(parents=True)
-    pq.write_table(pa.Table.from_pylist(rows), folder / "judgements.parquet")
+    judge = JudgeFolder(run / "judgements" / "somebody")
+    judge.write({}, rows, [], "alpaca_eval")
+    return judge
 
 
 def test_judgements_of_a_run_are_compared_too(files: Path) -> None:
-    judged(files)
+    judged(files, 0.0, 1.0)
     found = sections(read_results([files]), ["alpaca_eval_2"])
     rows = {(row.lam, row.task): row for row in found[0].rows}
     assert len(rows) == 4
@@ -241,9 +238,11 @@ def test_judgements_of_a_run_are_compared_too(files: Path) -> None:
     assert rows[1.0, "win rate"].published == pytest.approx(0.0340, abs=1e-3)
 
 
-def test_a_broken_table_of_judgements_is_named(files: Path) -> None:
-    judged(files)
-    file = files / "judgements" / "somebody" / "judgements.parquet"
+def test_a_table_of_judgements_that_is_not_the_runs_is_named(files: Path) -> None:
+    file = judged(files, 0.0, 0.3).table_file
+    message = r"judgements\.parquet judges λ = 0\.3, of which .* has no results of a pair\. Judge"
+    with pytest.raises(RunError, match=message):
+        read_results([files])
     file.write_bytes(file.read_bytes()[:100])
     with pytest.raises(RunError, match=r"judgements\.parquet is not a table of judgements"):
         read_results([files])

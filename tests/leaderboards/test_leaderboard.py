@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 from as_published import results_of, runs
-from build_published import build
+from build_published import COLUMNS, build, to_csv
 
 from pa_harness.interchange.lm_eval_files import from_results
 from pa_harness.interchange.names import billions, size_class
 from pa_harness.interchange.reported import Reported
 from pa_harness.leaderboards.boards import BOARDS, MMLU_SUBJECTS, NAMES, Board
-from pa_harness.leaderboards.published import COLUMNS, published, to_csv
+from pa_harness.leaderboards.published import published
 from pa_harness.leaderboards.ranks import average
 from pa_harness.leaderboards.scores import board_scores
 

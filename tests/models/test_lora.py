@@ -76,6 +76,15 @@ def test_bf16_base_gets_one_rounding(tmp_path: Path) -> None:
         assert torch.equal(value, weights(exact)[name].bfloat16()), name
 
 
+def test_the_weights_are_stored_as_the_bases(tmp_path: Path) -> None:
+    """What an adapter adds is computed in fp32, and no reason to store the sum in fp32."""
+    _, adapter = make_adapter(tmp_path, *CASES["plain"])
+    base = save(make_model("llama", seed=1, vocab_size=300).bfloat16(), tmp_path / "narrow")
+    lm = lora((base, adapter), 0.5)
+    assert lm.get_model_info()["model_dtype"] == "torch.bfloat16"
+    assert {value.dtype for value in weights(lm).values()} == {torch.bfloat16}
+
+
 def test_lora_pair_and_full_pair_agree(tmp_path: Path) -> None:
     """The same instruct model, once as an adapter and once merged."""
     from peft import PeftModel

@@ -27,7 +27,9 @@ from pa_harness.leaderboards.sections import Section
 from pa_harness.report.changes import ChangedDocument, answer_text
 from pa_harness.report.page import Contents, report_html
 from pa_harness.report.publish import publish
-from pa_harness.runs.scores import Score, read_scores, scores_csv
+from pa_harness.runs.folder import RunFolder
+from pa_harness.runs.scores import Score
+from pa_harness.runs.tables import as_csv
 
 EVIL = """</script><script>document.title='x'</script><img src=x onerror="a">{{ 7*7 }}"""
 
@@ -187,7 +189,7 @@ def test_the_page_is_alone_and_says_what_was_run(folder: Path) -> None:
     link = next(a["href"] for tag, a in page.tags if tag == "a" and "download" in a)
     assert link is not None
     table = base64.b64decode(link.partition(",")[2]).decode()
-    assert table == scores_csv(read_scores(folder / "scores.parquet"))
+    assert table == as_csv(Score, RunFolder(folder).scores())
     assert text.count("tabindex") >= 3 * 3  # markers can be reached with the keyboard
     choice = json.loads((folder / "choice.json").read_text())["choices"][0]["sentence"]
     assert choice.replace("'", "&#39;") in text
@@ -284,7 +286,7 @@ def test_the_verbs(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert (mine / "report.html").read_text() == before
     assert cli.main(["summary", str(mine), "--format", "csv"]) == 0
     assert "ICL (2 tasks, 48 documents)" in capsys.readouterr().out
-    assert (mine / "scores.csv").read_text() == scores_csv(read_scores(mine / "scores.parquet"))
+    assert (mine / "scores.csv").read_text() == as_csv(Score, RunFolder(mine).scores())
     assert cli.main(["choose", str(mine), "--weights", "ICL=1", "toy=2"]) == 0
     assert "best 1·ICL + 2·toy" in capsys.readouterr().out
     assert cli.main(["plot", str(mine), str(mine), "-o", str(tmp_path / "both")]) == 0

@@ -3,15 +3,9 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import pytest
-
-from pa_harness.errors import RunError
-from pa_harness.runs.scores import FORMATS, Score, from_lm_eval, read_scores, write_scores
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from pa_harness.runs.scores import Score, from_lm_eval, lam_of, main_metric
 
 RESULTS: dict[str, Any] = {
     "results": {
@@ -64,25 +58,17 @@ def test_stock_results_have_no_lam() -> None:
     assert (score.base, score.instruct) == ("b", "")
 
 
-@pytest.mark.parametrize("suffix", FORMATS)
-def test_a_table_gives_back_what_was_written(suffix: str, tmp_path: Path) -> None:
-    scores = from_lm_eval(RESULTS)
-    path = tmp_path / f"scores.{suffix}"
-    write_scores(scores, path)
-    again = read_scores(path)
-    assert [repr(score) for score in again] == [repr(score) for score in scores]
-    first = path.read_bytes()
-    write_scores(again, path)
-    assert path.read_bytes() == first
-    assert [each.name for each in tmp_path.iterdir()] == [path.name]
+def test_lam_of_results_is_a_number_or_nan() -> None:
+    assert lam_of(RESULTS) == 0.3  # before the model argument
+    assert lam_of({"config": {"model_args": {"lam": "0.25"}}}) == 0.25
+    for model_args in ({"lam": {"base": 0.5}}, {"lam": "schedule.yaml"}, "lam=0.5", {}):
+        assert math.isnan(lam_of({"config": {"model_args": model_args}}))
+    assert math.isnan(lam_of({}))
 
 
-def test_what_is_no_table(tmp_path: Path) -> None:
-    with pytest.raises(RunError, match=r"as one of \.parquet, \.csv, \.jsonl, not 'xlsx'"):
-        write_scores([], tmp_path / "scores.xlsx")
-    with pytest.raises(RunError, match=r"does not exist\. It is written at the end of a sweep"):
-        read_scores(tmp_path / "scores.parquet")
-    for name, content in (("a.parquet", "x"), ("a.jsonl", "{}\n"), ("a.csv", "a\n1\n")):
-        (tmp_path / name).write_text(content)
-        with pytest.raises(RunError, match=r"is not a table of scores \("):
-            read_scores(tmp_path / name)
+def test_the_main_metric_is_the_named_one_else_the_first() -> None:
+    values = {"alias": "t", "sample_len": 5, "acc_stderr,none": 0.1, "acc,none": 1, "f1,none": 1}
+    assert main_metric(values, {}) == "acc,none"
+    for named, main in (("f1,none", "f1,none"), ("em,none", "acc,none"), ("judged", "judged")):
+        assert main_metric(values, {"metric": named}) == main
+    assert main_metric({"alias": "t"}, {"metric": "acc,none"}) == ""

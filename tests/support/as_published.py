@@ -6,7 +6,6 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 from pa_harness.interchange.reported import YES
-from pa_harness.leaderboards.comparison import on_board
 from pa_harness.leaderboards.published import published
 
 if TYPE_CHECKING:
@@ -19,8 +18,8 @@ Run = list["Reported"]
 def runs(board: Board) -> list[Run]:
     """The official published runs of a leaderboard, rows each."""
     found: dict[tuple[str, ...], Run] = defaultdict(list)
-    for row in published():
-        if on_board(row, board) and row.official:
+    for row in board.rows(published()):
+        if row.official:
             key = (row.model, row.run, row.precision, row.chat_template, row.date)
             found[key].append(row)
     return list(found.values())

@@ -10,12 +10,16 @@ only its unit changes (percent to fraction), and what the texts say besides gets
 from __future__ import annotations
 
 import csv
+import io
 import re
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pa_harness.interchange.reported import NO, UNKNOWN, YES, Reported
-from pa_harness.leaderboards.published import to_csv
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 TARGET = Path(__file__).parents[2] / "pa_harness" / "leaderboards" / "published.csv"
 SNAPSHOTS = {  # of leaderboards whose metrics do not name one: when the source was made
@@ -33,6 +37,10 @@ METRICS = {  # the sources' words -> lm-eval's
 }
 UNITS = {"avg_length": "characters", "n_total": "instructions"}
 PERCENT_WITHOUT_BRACKETS = ("alpaca_eval_2", "alpaca_eval_1", "model_card_alpaca_eval_1")
+COLUMNS = (
+    *("leaderboard", "snapshot", "model", "role", "task", "num_fewshot", "metric", "scale"),
+    *("unit", "value", "precision", "chat_template", "run", "official", "date", "source"),
+)
 
 
 def build(folder: Path) -> str:
@@ -40,6 +48,20 @@ def build(folder: Path) -> str:
     with (folder / "published_scores.csv").open(newline="", encoding="utf-8") as file:
         rows = [convert(row) for row in csv.DictReader(file)]
     return to_csv(sorted(rows, key=_order))
+
+
+def to_csv(rows: Iterable[Reported]) -> str:
+    """The rows as the file holds them."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for row in rows:
+        cells = {name: getattr(row, name) for name in COLUMNS}
+        cells["num_fewshot"] = "" if row.num_fewshot is None else row.num_fewshot
+        cells["official"] = "yes" if row.official else "no"
+        cells["value"] = f"{row.value:.10g}"
+        writer.writerow(cells.values())
+    return buffer.getvalue()
 
 
 def convert(row: dict[str, str]) -> Reported:

@@ -10,7 +10,7 @@ import numpy as np
 
 from pa_harness.cli.main import main
 from pa_harness.runs.documents import write_documents
-from pa_harness.runs.judgements import judge_folders, read_judgements
+from pa_harness.runs.folder import RunFolder
 from pa_harness.runs.samples import DocumentValues
 
 if TYPE_CHECKING:
@@ -120,9 +120,9 @@ def ask(run: Path, fake: FakeJudge, *more: str, model: str = "fake") -> int:
 
 def numbers(run: Path, **wanted: Any) -> Any:
     """The rows of the only judge's table that have these values."""
-    (folder,) = judge_folders(run)
+    (judge,) = RunFolder(run).judgements()
     return [
         row
-        for row in read_judgements(folder)
+        for row in judge.judgements()
         if all(getattr(row, name) == value for name, value in wanted.items())
     ]

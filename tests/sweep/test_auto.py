@@ -23,7 +23,7 @@ from pa_harness.analysis.search import (
     next_places,
 )
 from pa_harness.cli.main import main
-from pa_harness.runs.scores import read_scores
+from pa_harness.runs.folder import RunFolder
 from pa_harness.runs.settings import as_yaml
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ def test_the_command(pair: Pair, tmp_path: Path, capsys: pytest.CaptureFixture[s
     asked: dict[str, list[int]] = {}
     for number, lams in enumerate(found["phases"], 1):
         phase = tmp_path / f"run/phase-{number}"
-        scores = read_scores(phase / "scores.parquet")
+        scores = RunFolder(phase).scores()
         assert sorted({score.lam for score in scores}) == lams
         evaluated += sum(score.n for score in scores if score.main)
         samples = json.loads((phase / "provenance.json").read_text())["settings"]["samples"]

@@ -16,7 +16,7 @@ from toy import timeless
 
 from pa_harness.cli.cluster_options import wanted_cluster
 from pa_harness.errors import ExtraError, SweepError
-from pa_harness.sweep.cluster import ATTEMPTS, Cluster, Plan
+from pa_harness.sweep.cluster import ATTEMPTS, Cluster, Shares
 from pa_harness.sweep.progress import Progress
 from pa_harness.sweep.sweep import sweep
 
@@ -125,7 +125,7 @@ def test_without_ray_it_says_what_to_install(
 
 
 def test_every_worker_walks_its_own_lams() -> None:
-    plan = Plan(UNITS, 2)
+    plan = Shares(UNITS, 2)
     first = [plan.take(0) for _ in range(6)]
     assert {unit[0] for unit in first if unit} == {0.0, 0.25, 0.5}
     assert plan.take(1) == (0.75, "a")
@@ -134,12 +134,12 @@ def test_every_worker_walks_its_own_lams() -> None:
 
 
 def test_with_fewer_lams_than_workers_tasks_are_divided() -> None:
-    plan = Plan([(1.0, "a"), (1.0, "b"), (1.0, "c")], 3)
+    plan = Shares([(1.0, "a"), (1.0, "b"), (1.0, "c")], 3)
     assert [plan.take(worker) for worker in (2, 1, 0)] == [(1.0, "c"), (1.0, "b"), (1.0, "a")]
 
 
 def test_a_unit_that_loses_every_worker_ends_the_sweep() -> None:
-    plan = Plan(UNITS[:1], 1)
+    plan = Shares(UNITS[:1], 1)
     for _ in range(ATTEMPTS - 1):
         unit = plan.take(0)
         assert unit == UNITS[0]

@@ -14,7 +14,8 @@ from toy import run, toy_settings, write_tasks
 from pa_harness.cli import main as cli
 from pa_harness.errors import SweepError
 from pa_harness.runs.documents import Documents
-from pa_harness.runs.scores import from_lm_eval, read_scores
+from pa_harness.runs.folder import RunFolder
+from pa_harness.runs.scores import from_lm_eval
 from pa_harness.runs.settings import SweepSettings, resolve
 from pa_harness.sweep import sweep as sweep_room
 from pa_harness.sweep import worker as worker_room
@@ -90,7 +91,7 @@ def test_lm_evals_own_table_reads_the_results(whole: Path) -> None:
 
 
 def test_the_table_is_what_the_results_files_say(whole: Path) -> None:
-    scores = read_scores(whole / "scores.parquet")
+    scores = RunFolder(whole).scores()
     files = [*whole.glob("lam=*/results_*.json")]
     from_files = [score for file in files for score in from_lm_eval(json.loads(file.read_text()))]
     assert sorted(map(repr, scores)) == sorted(map(repr, from_files))
@@ -103,7 +104,7 @@ def test_the_table_is_what_the_results_files_say(whole: Path) -> None:
 def test_values_by_document_have_the_scores_as_means(whole: Path) -> None:
     documents = Documents(whole / "documents.parquet")
     assert documents.tasks == ["toy_colour", "toy_kind", "toy_answer"]
-    for score in read_scores(whole / "scores.parquet"):
+    for score in RunFolder(whole).scores():
         paired = documents.paired(score.task)[score.key]
         (row,) = (paired.lams == score.lam).nonzero()[0]
         assert paired.values[row].mean() == pytest.approx(score.value, abs=1e-12)
@@ -212,11 +213,11 @@ def test_a_flag_decides_over_the_category(
 ) -> None:
     raw = toy_settings(pair, toy_tasks, lam="1", limit=2, apply_chat_template=False)
     run(raw, tmp_path / "raw")
-    scores = read_scores(tmp_path / "raw/scores.parquet")
+    scores = RunFolder(tmp_path / "raw").scores()
     assert {score.chat_template for score in scores} == {""}
     named = resolve({**raw.as_dict(), "categories": {"toy_kind": "instruction"}})
     run(replace(named, apply_chat_template=None), tmp_path / "named")
-    chat = {s.task for s in read_scores(tmp_path / "named/scores.parquet") if s.chat_template}
+    chat = {s.task for s in RunFolder(tmp_path / "named").scores() if s.chat_template}
     assert chat == {"toy_kind", "toy_answer"}
 
 
@@ -238,9 +239,9 @@ def test_an_answer_cache_keeps_lams_apart(
     monkeypatch.setattr("pa_harness.models.hf.PartiallyAdaptedLM._model_call", no_answer)
     monkeypatch.setattr("pa_harness.models.hf.PartiallyAdaptedLM._model_generate", no_answer)
     run(cached, tmp_path / "second")
-    expected = sorted(map(repr, read_scores(whole / "scores.parquet")))
+    expected = sorted(map(repr, RunFolder(whole).scores()))
     for name in ("first", "second"):
-        assert sorted(map(repr, read_scores(tmp_path / name / "scores.parquet"))) == expected
+        assert sorted(map(repr, RunFolder(tmp_path / name).scores())) == expected
 
 
 @pytest.mark.parametrize(

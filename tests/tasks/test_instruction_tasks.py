@@ -16,7 +16,7 @@ import toy
 from pa_harness.cli.main import main
 from pa_harness.errors import DataFileError, SweepError
 from pa_harness.runs.documents import Documents
-from pa_harness.runs.scores import read_scores
+from pa_harness.runs.folder import RunFolder
 from pa_harness.runs.settings import resolve
 from pa_harness.sweep.workload import load_tasks
 from pa_harness.tasks import alpaca_eval as alpaca_task
@@ -110,7 +110,7 @@ def test_alpaca_eval_in_a_sweep(pair: tuple[Path, Path], alpaca_file: Path, fold
             answer = each["filtered_resps"][0].strip()
             assert lengths["characters,none"].values[row, column] == len(answer)
     assert {"length,answer", "ended,answer"} <= set(lengths)
-    scores = read_scores(folder / "run" / "scores.parquet")
+    scores = RunFolder(folder / "run").scores()
     assert {(score.metric, score.main, score.category) for score in scores} == {
         ("characters", False, "instruction")
     }
@@ -138,7 +138,7 @@ def test_ifeval_in_a_sweep(
 ) -> None:
     """Its four metrics are counted from the logged answers; strict by prompt stands for it."""
     toy.run(settings_of(pair, "ifeval"), folder / "run")
-    scores = read_scores(folder / "run" / "scores.parquet")
+    scores = RunFolder(folder / "run").scores()
     assert {score.metric for score in scores} == {
         *("prompt_level_strict_acc", "inst_level_strict_acc"),
         *("prompt_level_loose_acc", "inst_level_loose_acc"),

@@ -3,22 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
-import numpy as np
 import pytest
 import torch
 
 from pa_harness.checkpoints.slices import TensorSlice
-from pa_harness.errors import ModelArgsError
-from pa_harness.weights.interpolation import (
-    _warn_of_extrapolation,
-    check_lam,
-    effective_lam,
-    interpolate_,
-    moments,
-    tensor_seed,
-)
+from pa_harness.weights.effective_lam import effective_lam, moments
+from pa_harness.weights.interpolation import interpolate_, tensor_seed
 
 DTYPES = [torch.float32, torch.bfloat16, torch.float16]
 
@@ -156,21 +147,3 @@ def test_a_large_tensor_weighs_as_much_as_its_elements() -> None:
         parts.append(moments(out, TensorSlice(base), TensorSlice(instruct), lam))
     expected = (10 * 1.0 + 400_000 * 0.5) / 400_010
     assert effective_lam(parts).lam_eff == pytest.approx(expected, rel=1e-12)
-
-
-@pytest.mark.parametrize("lam", ["0.5", None, math.nan, math.inf, True, [0.5]])
-def test_lam_must_be_a_finite_number(lam: object) -> None:
-    with pytest.raises(ModelArgsError, match=r"is not a number\. Expected the adaptation strength"):
-        check_lam(lam)
-
-
-def test_extrapolation_warns_once(caplog: pytest.LogCaptureFixture) -> None:
-    _warn_of_extrapolation.cache_clear()
-    with caplog.at_level("WARNING"):
-        assert (check_lam(1.5), check_lam(-0.5), check_lam(1.6)) == (1.5, -0.5, 1.6)
-    assert [r.getMessage()[:30] for r in caplog.records] == ["λ outside [0, 1] extrapolates "]
-
-
-@pytest.mark.parametrize("lam", [np.float32(0.5), np.int64(1), 1, 0.5])
-def test_numbers_of_other_libraries_are_numbers(lam: Any) -> None:
-    assert isinstance(check_lam(lam), float)

@@ -10,7 +10,6 @@ from pa_harness.errors import JudgeError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from pa_harness.judging.annotator import Annotator
     from pa_harness.judging.asking.request import Request
 
 # Dollars per million tokens, prompt and completion, as OpenAI published them in 2024.
@@ -58,11 +57,14 @@ class Estimate:
         )
 
 
-def find_price(annotator: Annotator, given: str | None, at_openai: bool) -> Price:
+def find_price(
+    model: str, price_per_token: float | None, given: str | None, *, at_openai: bool
+) -> Price:
     """The price, from the command line, the configuration, or OpenAI's list.
 
     Args:
-        annotator: the judge.
+        model: the judge's.
+        price_per_token: dollars, if its configuration says so.
         given: ``PROMPT,COMPLETION`` or one number for both, dollars per million tokens.
         at_openai: whether the server is OpenAI's own.
 
@@ -80,10 +82,10 @@ def find_price(annotator: Annotator, given: str | None, at_openai: bool) -> Pric
                 "completion), as in --price 0.15,0.60; 0 for a server of your own."
             )
         return Price(parts[0], parts[-1])
-    if annotator.price_per_token is not None:
-        return Price(annotator.price_per_token * 1e6, annotator.price_per_token * 1e6)
-    if at_openai and annotator.model in _PUBLISHED:
-        return Price(*_PUBLISHED[annotator.model])
+    if price_per_token is not None:
+        return Price(price_per_token * 1e6, price_per_token * 1e6)
+    if at_openai and model in _PUBLISHED:
+        return Price(*_PUBLISHED[model])
     return Price(None, None)
 
 

@@ -6,6 +6,7 @@ import shutil
 import time
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from pa_harness.errors import JudgeError
@@ -77,8 +78,8 @@ class AskingProgress:
         done = tally.answered + tally.failed
         if not done or not seconds:
             return ""
-        minutes, rest = divmod(round((tally.calls - done) * seconds / done), 60)
-        text = f", {done / seconds:.3g}/s, {minutes // 60}:{minutes % 60:02}:{rest:02} left"
+        left = timedelta(seconds=round((tally.calls - done) * seconds / done))
+        text = f", {done / seconds:.3g}/s, {left} left"
         if tally.answered and tally.price.prompt is not None:
             text += f", about ${tally.dollars / tally.answered * (tally.calls - done):.2f} more"
         return text

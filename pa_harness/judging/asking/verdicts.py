@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
@@ -68,10 +67,8 @@ class Verdicts:
     def get(self, key: str) -> Verdict | None:
         """The answer to a request, if there is one."""
         columns = "completion, answered_by, prompt_tokens, completion_tokens"
-        with closing(
-            self._file.execute(f"SELECT {columns} FROM verdicts WHERE key = ?", (key,))
-        ) as rows:
-            found = rows.fetchone()
+        rows = self._file.execute(f"SELECT {columns} FROM verdicts WHERE key = ?", (key,))
+        found = rows.fetchone()
         return None if found is None else Verdict(json.loads(found[0]), *found[1:])
 
     def put(self, key: str, verdict: Verdict) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import shutil
 import tempfile
 from dataclasses import asdict, fields
@@ -19,13 +20,9 @@ from lm_eval.api.registry import register_model
 from pa_harness.checkpoints.vocabulary import neutral_generation_config, read_tokenizer, stop_ids
 from pa_harness.errors import PAHarnessError, missing_extra
 from pa_harness.models.adapted import AdaptedModel
-from pa_harness.models.provenance import separate_cache
 from pa_harness.models.vllm.arguments import PLACEMENT, parse_for_engine, room_to_score
 from pa_harness.models.vllm.weights import EngineWeights
 from pa_harness.models.vllm.worker import EXTENSION
-from pa_harness.weights.architecture import concrete_class
-from pa_harness.weights.arguments import read_lam
-from pa_harness.weights.opening import adapted_weights, attach_adapter, open_pair
 
 try:
     from lm_eval.models.vllm_causallms import VLLM
@@ -37,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from pa_harness.checkpoints.checkpoint import Checkpoint
-    from pa_harness.weights.adapted import Lam
+    from pa_harness.lam.schedule import Lam
 
 _log = logging.getLogger(f"lm_eval.{__name__}")  # so that lm-eval's settings apply
 
@@ -75,34 +72,29 @@ class PartiallyAdaptedVLLM(AdaptedModel, VLLM):
             AdapterError: the adapter is not linear in λ.
         """
         engine = (field.name for field in fields(EngineArgs))
-        self._args, rest = parse_for_engine(model_args, VLLM.__init__, engine)
+        args, rest = parse_for_engine(model_args, VLLM.__init__, engine)
         self._given = {k: v for k, v in model_args.items() if k not in PLACEMENT}
-        self._trust = bool(rest.get("trust_remote_code"))
         self._contexts = {}
-        pair = self._pair = open_pair(self._args, trust_remote_code=self._trust)
-        if self._args.peft:
-            from transformers import AutoModelForCausalLM
-
-            attach_adapter(pair, concrete_class(AutoModelForCausalLM, pair))
-        self._weights = adapted_weights(self._args, pair, rest.pop("dtype", None), EngineWeights)
+        self._open(args, rest, EngineWeights)
         self._weights.examine_all()
         tokenizer = self._tokenizer_checkpoint(rest.pop("tokenizer", None))
-        text = pair.config.get_text_config()
+        text = self._pair.config.get_text_config()
         self._room = room_to_score(rest, getattr(text, "max_position_embeddings", None))
+        dtype = str(self._weights.dtype).removeprefix("torch.")
         with tempfile.TemporaryDirectory() as folder:
             self._write_architecture(Path(folder), tokenizer)
-            super().__init__(
-                pretrained=folder,
-                tokenizer=str(tokenizer.folder),
-                dtype=str(self._weights.dtype).removeprefix("torch."),
-                load_format="dummy",  # the weights come by `_send`
-                worker_extension_cls=EXTENSION,
-                **rest,
-            )
+            ours = {
+                "pretrained": folder,
+                "tokenizer": str(tokenizer.folder),
+                "dtype": dtype,
+                "load_format": "dummy",  # the weights come by `_change`
+                "worker_extension_cls": EXTENSION,
+            }
+            super().__init__(**rest | ours)
         if self._room:
             self._max_length -= self._room  # what generation may fill, as with `hf`
-        self.model.collective_rpc("pa_open", args=(asdict(self._args), self._trust))
-        self._weights.send(self._args.lam, self._to_workers)
+        self.model.collective_rpc("pa_open", args=(asdict(args), dtype, self._trust))
+        self._change(args.lam)
         self._describe(text.vocab_size)
 
     @classmethod
@@ -119,41 +111,20 @@ class PartiallyAdaptedVLLM(AdaptedModel, VLLM):
             {k: v for k, v in more.items() if k not in ("batch_size", "max_batch_size", "device")},
         )
 
-    def set_lam(self, lam: Lam | dict[str, Any] | str) -> None:
-        """Change λ in the running engine, from the originals.
-
-        Args:
-            lam: any finite number, or a schedule in any form that the model argument has.
-
-        Raises:
-            ModelArgsError: not a finite number.
-            PAHarnessError: the engine did not take the weights.
-        """
-        try:
-            self._weights.send(read_lam(lam), self._to_workers)
-        finally:  # an interrupted change has a table of its own, which nothing is written to
-            separate_cache(self._hook, self.identity)
-        self._warn_of_rounding()
-
-    def loglikelihood(
-        self, requests: list[Any], disable_tqdm: bool = False
-    ) -> list[tuple[float, bool]]:
+    def loglikelihood(self, requests: list[Any], disable_tqdm: bool = False) -> list[Any]:
         """lm-eval's; the bars of the engine are as quiet as its own."""
-        self._quiet = disable_tqdm
-        with self._to_score():
-            answers: list[tuple[float, bool]] = super().loglikelihood(requests, disable_tqdm)
-        return answers
+        with self._to_score(disable_tqdm):
+            return super().loglikelihood(requests, disable_tqdm)
 
-    def loglikelihood_rolling(self, requests: list[Any], disable_tqdm: bool = False) -> list[float]:
+    def loglikelihood_rolling(self, requests: list[Any], disable_tqdm: bool = False) -> list[Any]:
         """lm-eval's, in the windows of HFLM."""
-        self._quiet = disable_tqdm
-        with self._to_score():
-            sums: list[float] = super().loglikelihood_rolling(requests, disable_tqdm)
-        return sums
+        with self._to_score(disable_tqdm):
+            return super().loglikelihood_rolling(requests, disable_tqdm)
 
     @contextlib.contextmanager
-    def _to_score(self) -> Iterator[None]:
+    def _to_score(self, quiet: bool) -> Iterator[None]:
         """While prompts are scored, the engine's own length."""
+        self._quiet = quiet
         if not self._room:
             yield
             return
@@ -163,11 +134,10 @@ class PartiallyAdaptedVLLM(AdaptedModel, VLLM):
         finally:
             self._max_length -= self._room
 
-    def generate_until(self, requests: list[Any], disable_tqdm: bool = False) -> list[str]:
+    def generate_until(self, requests: list[Any], disable_tqdm: bool = False) -> list[Any]:
         """lm-eval's; the bars of the engine are as quiet as its own."""
         self._quiet = disable_tqdm
-        texts: list[str] = super().generate_until(requests, disable_tqdm)
-        return texts
+        return super().generate_until(requests, disable_tqdm)
 
     @staticmethod
     def modify_gen_kwargs(
@@ -201,7 +171,6 @@ class PartiallyAdaptedVLLM(AdaptedModel, VLLM):
         generate: bool = False,
         sampling_params: Any = None,
     ) -> Any:
-        self._check_whole()
         if generate:
             outputs = self._ask(requests, sampling_params)
             for output in outputs:  # the texts HFLM would give for these tokens
@@ -249,10 +218,11 @@ class PartiallyAdaptedVLLM(AdaptedModel, VLLM):
         output.prompt_logprobs = [None] * (cached + 1) + rows[len(rows) - known :]
         return True
 
+    def _change(self, lam: Lam) -> None:
+        self._notes += self._weights.send(lam, self._to_workers)
+
     def _to_workers(self, lams: Mapping[str, float]) -> list[dict[str, list[str]]]:
-        weights = self._weights
-        dtype = str(weights.dtype).removeprefix("torch.")
-        reports = self.model.collective_rpc("pa_set_lam", args=(dict(lams), dtype, weights.seed))
+        reports = self.model.collective_rpc("pa_set_lam", args=(dict(lams),))
         if not self.model.reset_prefix_cache():  # it holds keys and values of the old weights
             raise PAHarnessError(
                 "vLLM did not empty its prefix cache, so answers would mix two λ. Wait until no "
@@ -274,8 +244,6 @@ class PartiallyAdaptedVLLM(AdaptedModel, VLLM):
         neutral_generation_config(stops, read, pair.config).save_pretrained(folder)
 
     def _count_parameters(self) -> int:
-        import math
-
         return sum(math.prod(each.get_shape()) for each in self._pair.base_slices.values())
 
     def _cost_info(self) -> dict[str, Any]:

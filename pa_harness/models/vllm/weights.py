@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from pa_harness.errors import PairError
 from pa_harness.models.vllm.lazy_tensor import LazyTensor, Origin
 from pa_harness.weights.adapted import AdaptedWeights
 from pa_harness.weights.architecture import left_out
-from pa_harness.weights.interpolation import moments
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from pa_harness.weights.adapted import Lam
+    from pa_harness.lam.schedule import Lam
 
-Report = dict[str, list[str]]  # of one worker: `read` keys, `missing` parameters
+Taken = dict[str, list[str]]  # by one worker: the keys it `read`; parameters `missing`
 
 
 class EngineWeights(AdaptedWeights):
@@ -25,17 +23,22 @@ class EngineWeights(AdaptedWeights):
         """Checksums of both sides, and that all is finite; one pass over the files."""
         for key, base in self.pair.base_slices.items():
             self.findings.examine(key, 0.0, None)
-            if not base.dtype.is_floating_point and self._differs(key):
-                raise PairError(f"{key} holds integers that differ between base and instruct.")
+            if not base.dtype.is_floating_point:
+                self.integers(key)  # must be equal
         self.findings.check_read()
 
-    def send(self, lam: Lam, to_workers: Callable[[Mapping[str, float]], Sequence[Report]]) -> None:
+    def send(
+        self, lam: Lam, to_workers: Callable[[Mapping[str, float]], Sequence[Taken]]
+    ) -> list[str]:
         """Change λ in the engine, from the originals.
 
         Args:
             lam: λ, or a schedule of it.
             to_workers: has every worker load θ_λ, given λ by checkpoint key; returns what each
                 reports.
+
+        Returns:
+            What to warn of.
 
         Raises:
             PairError: parameters of the engine got no weights.
@@ -51,24 +54,17 @@ class EngineWeights(AdaptedWeights):
         missing = sorted({name for report in reports for name in report["missing"]})
         read = {key for report in reports for key in report["read"]}
         unread = sorted(self.pair.base_slices.keys() - read)
+        notes: list[str] = []
         if missing or first:
             info = {"missing_keys": missing, "unexpected_keys": unread}
-            self.pair.notes += left_out(self.pair.config, self.pair.base_slices, info)
+            notes = left_out(self.pair.config, self.pair.base_slices, info)
         self.lam = lam
+        return notes
 
     def _measure(self, key: str, lam: float) -> None:
         """λ_eff of what the workers compute; only the sampled part is computed here."""
-        base, instruct = self.ends(key)
-        ends = base, self.method.end(key, base, instruct, lam)
-        tensor = LazyTensor(Origin(key, ends, lam, self.dtype, self.seed))
-        found = moments(tensor, *ends, lam, every_element=self._every_element)
-        self._moments[key] = lam, found
+        tensor = LazyTensor(Origin(key, self.path(key, lam), lam, self.dtype, self.seed))
+        self.measure(tensor, key, lam)
         self.findings.written.pop(key, None)
         if not 0 <= lam <= 1:
             self.findings.note_written(key, lam, tensor.compute())
-
-    def _differs(self, key: str) -> bool:
-        import torch
-
-        left: Any = self.pair.base_slices[key][...]
-        return not torch.equal(left, self.pair.instruct_slices[key][...])

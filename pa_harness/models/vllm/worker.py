@@ -10,18 +10,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import torch
-from transformers import AutoModelForCausalLM
 
 from pa_harness.models.vllm.lazy_tensor import LazyTensor, Origin
-from pa_harness.weights.architecture import concrete_class
-from pa_harness.weights.arguments import ModelArgs, torch_dtype
-from pa_harness.weights.methods import Method
-from pa_harness.weights.opening import attach_adapter, open_pair
+from pa_harness.weights.adapted import AdaptedWeights
+from pa_harness.weights.arguments import ModelArgs
+from pa_harness.weights.opening import adapted_weights
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-
-    from pa_harness.checkpoints.pair import Pair
 
 EXTENSION = f"{__name__}.LamWorker"
 
@@ -33,26 +29,19 @@ class LamWorker:
     device: torch.device
     model_runner: Any
     reload_weights: Callable[..., None]
-    pa_pair: Pair
-    pa_method: Method
+    pa_weights: AdaptedWeights
 
-    def pa_open(self, arguments: dict[str, Any], trust_remote_code: bool) -> None:
+    def pa_open(self, arguments: dict[str, Any], dtype: str, trust_remote_code: bool) -> None:
         """Open the pair of `ModelArgs(**arguments)`, as the process that asks has done."""
-        args = ModelArgs(**arguments)
-        self.pa_method = Method(args.setting)
-        self.pa_pair = open_pair(args, trust_remote_code=trust_remote_code)
-        if self.pa_pair.instruct.role == "peft":
-            attach_adapter(self.pa_pair, concrete_class(AutoModelForCausalLM, self.pa_pair))
+        self.pa_weights = adapted_weights(
+            ModelArgs(**arguments), dtype, AdaptedWeights, trust_remote_code=trust_remote_code
+        )
 
-    def pa_set_lam(
-        self, lams: dict[str, float], dtype: str, seed: int | None
-    ) -> dict[str, list[str]]:
+    def pa_set_lam(self, lams: dict[str, float]) -> dict[str, list[str]]:
         """Stream θ_λ into the engine's parameters.
 
         Args:
             lams: λ by checkpoint key.
-            dtype: of θ_λ.
-            seed: of stochastic rounding, or None.
 
         Returns:
             `read`: checkpoint keys of which this process took something; `missing`: parameters
@@ -73,25 +62,24 @@ class LamWorker:
         try:
             with torch.inference_mode():
                 self._unpack_experts(model)
-                self.reload_weights(weights_iterator=self._tensors(lams, dtype, seed, read.add))
+                self.reload_weights(weights_iterator=self._tensors(lams, read.add))
                 self._repack_tied(model)
         finally:
             del model.load_weights
         return {"read": sorted(read), "missing": sorted(parameters - loaded)}
 
     def _tensors(
-        self, lams: dict[str, float], dtype: str, seed: int | None, on_read: Callable[[str], None]
+        self, lams: dict[str, float], on_read: Callable[[str], None]
     ) -> Iterator[tuple[str, torch.Tensor]]:
-        pair = self.pa_pair
-        kind = torch_dtype(dtype) or pair.dtype
-        for key, base in pair.base_slices.items():
+        weights = self.pa_weights
+        for key, base in weights.pair.base_slices.items():
             if not base.dtype.is_floating_point:  # equal on both sides
                 on_read(key)
                 yield key, base[...]
                 continue
-            lam = lams[key]
-            ends = base, self.pa_method.end(key, base, pair.instruct_slices[key], lam)
-            yield key, LazyTensor(Origin(key, ends, lam, kind, seed, on_read))
+            ends = weights.path(key, lams[key])
+            origin = Origin(key, ends, lams[key], weights.dtype, weights.seed, on_read)
+            yield key, LazyTensor(origin)
 
     def _unpack_experts(self, model: Any) -> None:
         """Let experts be packed again.

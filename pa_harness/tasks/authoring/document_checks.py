@@ -7,6 +7,7 @@ import re
 from collections import Counter, defaultdict
 from typing import TYPE_CHECKING
 
+from pa_harness.data_file import places
 from pa_harness.tasks.authoring.material import Finding
 
 if TYPE_CHECKING:
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
 
     from pa_harness.tasks.authoring.material import Document, Material
 
-_NAMED = 8  # documents named in one finding
 _SIGMAS = 3.0  # a deviation from chance smaller than this many standard errors is not one
 _MARGIN = 0.05  # and neither is one smaller than this
 _CLASSES = 20  # a generation task with more different answers has no label set
@@ -27,9 +27,7 @@ def document_findings(material: Material) -> Iterator[Finding]:
 
 
 def _numbers(documents: Iterable[Document]) -> str:
-    found = [document.number for document in documents]
-    more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
-    return ", ".join(map(str, found[:_NAMED])) + more
+    return places([str(document.number) for document in documents])
 
 
 def _scorable(material: Material) -> Iterator[Finding]:

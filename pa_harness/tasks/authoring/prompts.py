@@ -17,19 +17,20 @@ from typing import TYPE_CHECKING, Any
 from pa_harness.errors import DataFileError
 from pa_harness.tasks.authoring.answer_column import LETTERS, answer_kind, target_template
 from pa_harness.tasks.shipped import CATEGORIES as SUITE_CATEGORIES
+from pa_harness.tasks.shipped import INSTRUCTION
 
 if TYPE_CHECKING:
     from pa_harness.data_file import DataFile
 
 SCORINGS = ("cf", "mcf", "gen")
 OWN = "own"  # the category of tasks outside the suite, so that they never enter its averages
-CATEGORIES = (*SUITE_CATEGORIES, "instruction", OWN)
+CATEGORIES = (*SUITE_CATEGORIES, INSTRUCTION, OWN)
 _YAML_WORDS = {"y", "n", "yes", "no", "on", "off", "true", "false", "null"}  # not texts in YAML
 _MEAN = {"aggregation": "mean", "higher_is_better": True}
 
 
 @dataclass(frozen=True)
-class Request:
+class NewTask:
     """What the task is to be; None where nothing was said.
 
     Attributes:
@@ -108,31 +109,31 @@ def flow(value: Any) -> str:
 
 
 def multiple_choice(
-    request: Request, rows: DataFile, evaluated: range
+    wanted: NewTask, rows: DataFile, evaluated: range
 ) -> tuple[list[str], dict[str, Any]]:
     """The lines of a multiple-choice task, and what its metadata says of the scoring.
 
     Args:
-        request: complete.
+        wanted: complete.
         rows: all rows, shots included.
         evaluated: which of them are evaluated.
 
     Raises:
         DataFileError: options or answers are not what they should be.
     """
-    options = _options(request, rows)
-    answer = str(request.answer)
-    kind = answer_kind(rows, answer, options.each, request.answer_is)
+    options = _options(wanted, rows)
+    answer = str(wanted.answer)
+    kind = answer_kind(rows, answer, options.each, wanted.answer_is)
     letters = list(LETTERS[: options.most])
-    text, choices, metrics = _prompt(request), f'"{{{{{options.whole}}}}}"', ["acc", "acc_norm"]
+    text, choices, metrics = _prompt(wanted), f'"{{{{{options.whole}}}}}"', ["acc", "acc_norm"]
     if options.fixed:
         choices = flow(options.each[0])
-    if request.scoring == "mcf":
-        text, metrics = _prompt(request, _shown(options, letters)), ["acc"]
+    if wanted.scoring == "mcf":
+        text, metrics = _prompt(wanted, _shown(options, letters)), ["acc"]
         choices = flow(letters)
         if not options.shown:
             choices = f'"{{{{{letters}[:({options.whole}) | length]}}}}"'
-    main = "acc" if request.scoring == "mcf" or options.fixed else "acc_norm"
+    main = "acc" if wanted.scoring == "mcf" or options.fixed else "acc_norm"
     lines = [
         "output_type: multiple_choice",
         f"doc_to_text: {flow(text)}",
@@ -142,17 +143,17 @@ def multiple_choice(
         *(f"  - {flow({'metric': metric, **_MEAN})}" for metric in metrics),
     ]
     chance = sum(1 / len(options.each[i]) for i in evaluated) / len(evaluated)
-    scored = {"scoring": request.scoring, "metric": f"{main},none"}
+    scored = {"scoring": wanted.scoring, "metric": f"{main},none"}
     return lines, {**scored, "random_baseline": round(chance, 6)}
 
 
-def generation(request: Request, rows: DataFile) -> tuple[list[str], dict[str, Any]]:
+def generation(wanted: NewTask, rows: DataFile) -> tuple[list[str], dict[str, Any]]:
     """The lines of a generation task, and what its metadata says of the scoring.
 
     Raises:
         DataFileError: an answer has a line break, at which generation ends.
     """
-    answer = str(request.answer)
+    answer = str(wanted.answer)
     # A CSV reader may make numbers of the answers, which a prompt cannot hold; a template is text.
     longest, template = 0, f"{{{{{answer} | trim}}}}" if rows.loader == "csv" else answer
     for row, place in zip(rows.rows, rows.places, strict=True):
@@ -172,7 +173,7 @@ def generation(request: Request, rows: DataFile) -> tuple[list[str], dict[str, A
     stop = flow(["\n"])
     lines = [
         "output_type: generate_until",
-        f"doc_to_text: {flow(_prompt(request))}",
+        f"doc_to_text: {flow(_prompt(wanted))}",
         f"doc_to_target: {flow(template)}",
         f"generation_kwargs: {{until: {stop}, do_sample: false, max_gen_toks: {tokens}}}",
         "filter_list:",
@@ -184,9 +185,9 @@ def generation(request: Request, rows: DataFile) -> tuple[list[str], dict[str, A
     return lines, {"scoring": "gen", "metric": metric, "random_baseline": 0.0}
 
 
-def _prompt(request: Request, shown: str = "") -> str:
-    context = f"Passage: {{{{{request.context} | trim}}}}\n" if request.context else ""
-    return f"{context}Question: {{{{{request.question} | trim}}}}\n{shown}Answer:"
+def _prompt(wanted: NewTask, shown: str = "") -> str:
+    context = f"Passage: {{{{{wanted.context} | trim}}}}\n" if wanted.context else ""
+    return f"{context}Question: {{{{{wanted.question} | trim}}}}\n{shown}Answer:"
 
 
 def _shown(options: _Options, letters: list[str]) -> str:
@@ -197,10 +198,10 @@ def _shown(options: _Options, letters: list[str]) -> str:
     return f"{loop} {{{{'{''.join(letters)}'[loop.index0]}}}}. {{{{option}}}}\n{{% endfor %}}"
 
 
-def _options(request: Request, rows: DataFile) -> _Options:
-    names = split(request.choices)
-    if request.labels is not None:
-        labels = split(request.labels)
+def _options(wanted: NewTask, rows: DataFile) -> _Options:
+    names = split(wanted.choices)
+    if wanted.labels is not None:
+        labels = split(wanted.labels)
         options = _Options([labels] * len(rows.rows), repr(labels), labels, fixed=True)
     elif len(names) > 1:
         each = [[str(row[name]).strip() for name in names] for row in rows.rows]

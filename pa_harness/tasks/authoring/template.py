@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from pa_harness.data_file import DataFile, places, read_data_file
 from pa_harness.errors import DataFileError, TaskError
 from pa_harness.storage import write_text
-from pa_harness.tasks.authoring.prompts import SCORINGS, Request, flow, generation, multiple_choice
+from pa_harness.tasks.authoring.prompts import SCORINGS, NewTask, flow, generation, multiple_choice
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,7 +26,7 @@ _NOT_NAMES = {"self", "if", "else", "for", "in", "is", "and", "or", "not", "impo
 
 
 def write_task(
-    request: Request,
+    wanted: NewTask,
     output: str | None = None,
     *,
     force: bool = False,
@@ -35,10 +35,10 @@ def write_task(
     """Write the YAML of a task.
 
     Args:
-        request: what the task is to be.
+        wanted: what the task is to be.
         output: the file; "<name>.yaml" in the working directory by default.
         force: overwrite it.
-        ask: where to ask for what the request does not say (a terminal); None refuses instead.
+        ask: where to ask for what the wanted does not say (a terminal); None refuses instead.
 
     Returns:
         The file, absolute.
@@ -47,16 +47,16 @@ def write_task(
         DataFileError: the data file or its columns.
         TaskError: something is not said, or the file must not be written.
     """
-    data = read_data_file(request.data)
-    request = _completed(request, data, ask)
-    file = Path(output or f"{request.name}.yaml").expanduser().absolute()
+    data = read_data_file(wanted.data)
+    wanted = _completed(wanted, data, ask)
+    file = Path(output or f"{wanted.name}.yaml").expanduser().absolute()
     if file.suffix != ".yaml":
         raise TaskError(f"--output {file}: lm-eval finds tasks by the ending .yaml only. Add it.")
     if _exists(file) and not force:
         raise TaskError(f"{file} exists. Pass --force to overwrite it, or another --output.")
     if not file.parent.is_dir():
         raise TaskError(f"There is no folder {file.parent}. Make it, or pass another --output.")
-    text = task_yaml(request, data, file.parent)
+    text = task_yaml(wanted, data, file.parent)
     try:
         write_text(file, text)
     except OSError as error:
@@ -73,12 +73,12 @@ def _exists(file: Path) -> bool:
         raise TaskError(f"{file} cannot be written: {error.strerror}. Pass --output.") from error
 
 
-def _completed(request: Request, data: DataFile, ask: Callable[[str], str] | None) -> Request:
-    """The request with its gaps filled: by a column of that very name, by asking, or not at all."""
+def _completed(wanted: NewTask, data: DataFile, ask: Callable[[str], str] | None) -> NewTask:
+    """The wanted with its gaps filled: by a column of that very name, by asking, or not at all."""
 
     def fill(field: str, question: str) -> None:
-        nonlocal request
-        value = getattr(request, field)
+        nonlocal wanted
+        value = getattr(wanted, field)
         if value is None and field in data.columns and field != "scoring":
             value = field
         elif value is None and ask is not None:
@@ -93,37 +93,37 @@ def _completed(request: Request, data: DataFile, ask: Callable[[str], str] | Non
                 f"{', '.join(data.columns)}."
             )
         changes: dict[str, Any] = {field: value}
-        request = replace(request, **changes)
+        wanted = replace(wanted, **changes)
 
     fill("scoring", f"Scoring, one of {', '.join(SCORINGS)}")
     fill("question", "Column of the question")
-    if request.scoring != "gen" and request.labels is None:
+    if wanted.scoring != "gen" and wanted.labels is None:
         fill("choices", "Column of the options (several: a,b,c; the same in every row: --labels)")
     fill("answer", "Column of the answer")
     stem = re.sub(r"\W+", "_", data.path.stem)
-    request = replace(request, name=request.name or f"{stem}_{request.scoring}")
-    _check_values(request)
-    return request
+    wanted = replace(wanted, name=wanted.name or f"{stem}_{wanted.scoring}")
+    _check_values(wanted)
+    return wanted
 
 
-def _check_values(request: Request) -> None:
-    if request.scoring not in SCORINGS:
-        raise TaskError(f"--scoring {request.scoring} is none of {', '.join(SCORINGS)}.")
-    if request.labels is not None and request.choices is not None:
+def _check_values(wanted: NewTask) -> None:
+    if wanted.scoring not in SCORINGS:
+        raise TaskError(f"--scoring {wanted.scoring} is none of {', '.join(SCORINGS)}.")
+    if wanted.labels is not None and wanted.choices is not None:
         raise TaskError("--choices and --labels exclude each other: pass one of them.")
-    if request.scoring == "gen" and (request.labels or request.choices):
+    if wanted.scoring == "gen" and (wanted.labels or wanted.choices):
         raise TaskError("--choices and --labels are for cf and mcf: a gen task shows no options.")
-    if not re.fullmatch(r"[\w.-]+", request.name or ""):
-        raise TaskError(f"--name {request.name!r}: expected letters, digits, '_', '-' and '.'.")
-    if (request.num_fewshot or 0) < 0:
-        raise TaskError(f"--num_fewshot {request.num_fewshot}: expected 0 or more.")
+    if not re.fullmatch(r"[\w.-]+", wanted.name or ""):
+        raise TaskError(f"--name {wanted.name!r}: expected letters, digits, '_', '-' and '.'.")
+    if (wanted.num_fewshot or 0) < 0:
+        raise TaskError(f"--num_fewshot {wanted.num_fewshot}: expected 0 or more.")
 
 
-def task_yaml(request: Request, data: DataFile, folder: Path) -> str:
+def task_yaml(wanted: NewTask, data: DataFile, folder: Path) -> str:
     """The text of the YAML.
 
     Args:
-        request: complete: scoring, name and columns are given.
+        wanted: complete: scoring, name and columns are given.
         data: its data file.
         folder: where the YAML will be, for the command in its header.
 
@@ -131,30 +131,30 @@ def task_yaml(request: Request, data: DataFile, folder: Path) -> str:
         DataFileError: columns are missing, hold nothing, or say nothing definite.
         TaskError: more shots than there are rows.
     """
-    shots = read_data_file(request.fewshot) if request.fewshot else None
+    shots = read_data_file(wanted.fewshot) if wanted.fewshot else None
     rows = _both(data, shots) if shots else data
-    used = request.columns
+    used = wanted.columns
     for flag, column in used:
         for file in (data, shots) if shots else (data,):
             _check_column(file, column, flag)
-    splits, evaluated = _splits(request, data, shots, [column for _, column in used])
-    if request.scoring == "gen":
-        scored, metadata = generation(request, rows)
+    splits, evaluated = _splits(wanted, data, shots, [column for _, column in used])
+    if wanted.scoring == "gen":
+        scored, metadata = generation(wanted, rows)
     else:
-        scored, metadata = multiple_choice(request, rows, evaluated)
+        scored, metadata = multiple_choice(wanted, rows, evaluated)
     command = (
         "lm_eval --model partially_adapted --model_args pretrained=BASE,instruct=INSTRUCT,lam=0.5 "
-        f"--include_path {shlex.quote(str(folder))} --tasks {request.name}"
+        f"--include_path {shlex.quote(str(folder))} --tasks {wanted.name}"
     )
     lines = [
         f"# {command}",
         "# Paths of data are absolute: lm-eval looks for relative ones in the working directory.",
-        f"task: {flow(request.name)}",
+        f"task: {flow(wanted.name)}",
         f"dataset_path: {data.loader}",
         *splits,
         *scored,
         'target_delimiter: " "',
-        f"metadata: {flow({'version': 1.0, 'category': request.category, **metadata})}",
+        f"metadata: {flow({'version': 1.0, 'category': wanted.category, **metadata})}",
     ]
     return "\n".join(lines) + "\n"
 
@@ -208,7 +208,7 @@ def _both(data: DataFile, shots: DataFile) -> DataFile:
 
 
 def _splits(
-    request: Request, data: DataFile, shots: DataFile | None, columns: list[str]
+    wanted: NewTask, data: DataFile, shots: DataFile | None, columns: list[str]
 ) -> tuple[list[str], range]:
     """The lines that say which rows are shots and which are evaluated, and the latter.
 
@@ -216,7 +216,7 @@ def _splits(
         TaskError: too few rows.
         DataFileError: an evaluated row repeats a shot.
     """
-    count = request.num_fewshot
+    count = wanted.num_fewshot
     if count is None:
         count = min(SHOTS, len(shots.rows)) if shots else SHOTS
     kwargs: dict[str, Any] = {"data_files": {"test": str(data.path)}}
@@ -241,7 +241,7 @@ def _splits(
         kwargs["data_files"] = {"rows": str(data.path)}
         kwargs["split"] = {"shots": f"rows[:{count}]", "test": f"rows[{count}:]"}
         evaluated = range(count, len(data.rows))
-    columns = [column for column in columns if column != request.answer]
+    columns = [column for column in columns if column != wanted.answer]
     shown = {_key(row, columns) for row in (shots or data).rows[:count]}
     repeats = [data.places[i] for i in evaluated if _key(data.rows[i], columns) in shown]
     if repeats:

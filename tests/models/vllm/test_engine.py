@@ -78,10 +78,9 @@ def test_lam_is_known_only_while_every_worker_has_it(pair: Pair) -> None:
     weights.examine_all()
     keys = sorted(weights.pair.base_slices)
     half = [{"read": keys[:3], "missing": []}, {"read": keys[3:], "missing": []}]
-    weights.send(0.5, lambda _: half)
+    assert weights.send(0.5, lambda _: half) == []
     assert weights.lam == 0.5
     assert weights.effective_lam().lam_eff == pytest.approx(0.5, abs=1e-6)
-    assert weights.pair.notes == []
 
     def broken(_: float) -> Any:
         raise OSError("a worker died")
@@ -99,8 +98,10 @@ def test_what_the_engine_did_not_take_is_an_error_or_a_note(pair: Pair) -> None:
     assert weights.lam is None
     weights = weights_of(pair)
     left = [key for key in keys if "lm_head" in key]
-    weights.send(0.5, lambda _: [{"read": [k for k in keys if k not in left], "missing": []}])
-    assert "1 tensors of the checkpoints are not part of this architecture" in weights.pair.notes[0]
+    rest = {"read": [k for k in keys if k not in left], "missing": []}
+    (note,) = weights.send(0.5, lambda _: [rest])
+    assert "1 tensors of the checkpoints are not part of this architecture" in note
+    assert weights.send(0.6, lambda _: [rest]) == []  # said once
 
 
 def test_a_checkpoint_with_nan_is_refused_and_so_is_a_lam_out_of_range(

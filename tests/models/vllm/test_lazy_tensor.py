@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from pa_harness.checkpoints.slices import TensorSlice
 from pa_harness.models.vllm.lazy_tensor import LazyTensor, Origin
-from pa_harness.weights.interpolation import interpolate_, moments, tensor_seed
+from pa_harness.weights.effective_lam import moments
+from pa_harness.weights.interpolation import interpolate_, tensor_seed
 
 if TYPE_CHECKING:
     from collections.abc import Callable

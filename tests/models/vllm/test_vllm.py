@@ -15,7 +15,7 @@ from lm_eval.api.registry import get_model
 from toy import run, toy_settings
 
 from pa_harness.cli.main import main
-from pa_harness.runs.scores import read_scores
+from pa_harness.runs.folder import RunFolder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -225,7 +225,7 @@ def test_without_emptying_the_prefix_cache_two_lams_would_mix(
 
 def scores_of(folder: Path) -> list[str]:
     """As texts: a score's undefined numbers are NaN, which is equal to nothing."""
-    return list(map(repr, read_scores(folder / "scores.parquet")))
+    return list(map(repr, RunFolder(folder).scores()))
 
 
 def test_a_sweep_has_the_scores_of_our_own_model(
