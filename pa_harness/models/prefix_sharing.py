@@ -190,7 +190,11 @@ class PrefixSharingLM(HFLM):
     @cached_property
     def reader(self) -> Reader:
         """What passes go through, with its limits; made when it is first asked for."""
-        return Reader.of(self.model, self.device)
+        return Reader.of(self.model, self.device, self._bytes_beside())
+
+    def _bytes_beside(self) -> int:
+        """What lies on the device beside the model."""
+        return 0
 
     @cached_property
     def texts(self) -> Texts:

@@ -47,12 +47,12 @@ class Limits:
     ahead: int = 0
 
     @classmethod
-    def of(cls, model: Any, device: torch.device) -> Limits:
-        """What suits a model on a device."""
+    def of(cls, model: Any, device: torch.device, beside: int = 0) -> Limits:
+        """What suits a model on a device, on which so many bytes lie beside it."""
         if device.type != "cuda":
             return cls(_CPU_TOKENS, _CPU_ROWS, _of_machine() // 4)
         weights = sum(each.nbytes for each in model.parameters() if each.device.type == "cuda")
-        left = max(0, torch.cuda.get_device_properties(device).total_memory - weights)
+        left = max(0, torch.cuda.get_device_properties(device).total_memory - weights - beside)
         return cls.accelerator(model, left)
 
     @classmethod

@@ -49,9 +49,9 @@ class Reader:
     counts: Counts = field(default_factory=Counts)
 
     @classmethod
-    def of(cls, model: PreTrainedModel, device: torch.device) -> Reader:
-        """With the limits that suit the device."""
-        return cls(model, device, Limits.of(model, device))
+    def of(cls, model: PreTrainedModel, device: torch.device, beside: int = 0) -> Reader:
+        """With the limits that suit the device, on which so many bytes lie beside the model."""
+        return cls(model, device, Limits.of(model, device, beside))
 
     @cached_property
     def slot_bytes(self) -> int:
