@@ -12,6 +12,8 @@ from typing import Any
 
 import torch
 
+from pa_harness.prefixes.tiles import DEEPEST
+
 _CPU_TOKENS = 1024  # per pass: weights are read seldom, activations stay in the caches
 _DEVICE_TOKENS = 8192  # at most; matrix products of an accelerator are filled by fewer
 _CPU_ROWS, _DEVICE_ROWS = 64, 128  # prompts that decode together
@@ -71,7 +73,8 @@ class Limits:
 
     def pass_bytes(self, model: Any) -> int:
         """The most that a pass of a model allocates beside keys and values, which stay."""
-        return self.tokens * bytes_per_token(model) + max(self.logits, _row_bytes(model))
+        each = bytes_per_token(model, min(self.tokens, DEEPEST))
+        return self.tokens * each + max(self.logits, _row_bytes(model))
 
     def logit_rows(self, model: Any) -> int:
         """Rows of logits at a time."""
@@ -84,11 +87,16 @@ def _row_bytes(model: Any) -> int:
     return vocabulary * (int(model.dtype.itemsize) + 8)
 
 
-def bytes_per_token(model: Any) -> int:
+def bytes_per_token(model: Any, depth: int = DEEPEST) -> int:
     """An upper estimate of what the activations of a token take while a pass goes through.
 
     The residual stream and its fp32 norm, the widest part of a feed-forward block (of a mixture:
-    of all experts that a token visits), queries, keys and values with their copies for the tiles.
+    of all experts that a token visits), queries, keys and values with their copies for the tiles,
+    and the tiles' mask.
+
+    Args:
+        model: any decoder.
+        depth: tokens of the deepest subtree.
     """
     config = model.config.get_text_config(decoder=True)
     hidden: int = config.hidden_size
@@ -100,7 +108,9 @@ def bytes_per_token(model: Any) -> int:
     visits = getattr(config, "num_experts_per_tok", None) or 1
     block = 4 * inner if visits == 1 else 10 * max(inner, expert * visits)  # sorted and put back
     itemsize: int = model.dtype.itemsize
-    return itemsize * (8 * hidden + int(block) + 24 * heads * int(size)) + 12 * hidden
+    groups = heads // (getattr(config, "num_key_value_heads", None) or heads)
+    mask = depth * 5 // 4 * (4 + groups * (1 + itemsize))
+    return mask + itemsize * (8 * hidden + int(block) + 24 * heads * int(size)) + 12 * hidden
 
 
 def is_out_of_memory(error: BaseException) -> bool:

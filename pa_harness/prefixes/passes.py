@@ -6,9 +6,9 @@ root; a pass lengthens that path, hangs small subtrees on it, or both:
     slots   [ path, kept | path, new | subtree | subtree | ... ]
                            └──────── the tokens of the pass ──┘
 
-A subtree that fits into a pass is computed, read and forgotten; a larger one lies on the path while
-its children are done. So every token of the trie is computed once, and no more than the longest
-sequence and one pass are held.
+A subtree that fits into a pass is computed, read and forgotten; a larger or deeper one lies on the
+path while its children are done. So every token of the trie is computed once, and no more than the
+longest sequence and one pass are held.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pa_harness.prefixes.tiles import height
+from pa_harness.prefixes.tiles import DEEPEST, height
 from pa_harness.prefixes.trie import ROOT
 
 if TYPE_CHECKING:
@@ -187,9 +187,10 @@ def passes(
             start += step
             if draft.size == budget:
                 yield draft.take()
-        several = len(trie.children[node]) > 1  # a branch that is the only one costs no other
+        # A branch that is the only one costs no other if it lies on the path.
+        hangs = len(trie.children[node]) > 1 and end >= max(kept, path)
         fits = {
-            child: several and trie.size[child] <= budget and end >= max(kept, path)
+            child: hangs and trie.size[child] <= budget and trie.depth[child] <= DEEPEST
             for child in trie.children[node]
         }
         for child in (child for child, small in fits.items() if small):

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 _LOWEST, _HIGHEST = 16, 512  # tokens of a tile
 _STEPS = 24  # tiles from the root of a subtree to its deepest leaf, about
+DEEPEST = 2048  # tokens of a subtree from its root to its deepest leaf; deeper ones are paths
 _RECTANGLES = 8  # per pass; places that are more than these share rectangles, with a mask
 _CAUSAL = 128  # a causal square is computed to the end of a block of so many slots
 
