@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from pa_harness.prefixes.tiles import DEEPEST
+from pa_harness.prefixes.passes import DEEPEST
 
 _CPU_TOKENS = 1024  # per pass: weights are read seldom, activations stay in the caches
 _DEVICE_TOKENS = 8192  # at most; matrix products of an accelerator are filled by fewer

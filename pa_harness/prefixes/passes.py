@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pa_harness.prefixes.tiles import DEEPEST, height
 from pa_harness.prefixes.trie import ROOT
 
 if TYPE_CHECKING:
@@ -28,6 +27,19 @@ if TYPE_CHECKING:
 
     Ints = np.ndarray[tuple[int], np.dtype[np.int64]]
     Wants = Mapping[int, Sequence["Want"]]
+
+
+_LOWEST, _HIGHEST = 16, 512  # tokens of a tile
+_STEPS = 24  # tiles from the root of a subtree to its deepest leaf, about
+DEEPEST = 2048  # tokens of a subtree from its root to its deepest leaf; deeper ones are paths
+
+
+def height(depth: int) -> int:
+    """Tokens of a tile of a subtree that is so many tokens deep."""
+    tall = _LOWEST
+    while tall < _HIGHEST and tall * _STEPS < depth:
+        tall *= 2
+    return tall
 
 
 @dataclass(frozen=True)

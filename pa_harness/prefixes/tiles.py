@@ -21,6 +21,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pa_harness.prefixes.passes import height
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -28,19 +30,8 @@ if TYPE_CHECKING:
 
     Array = np.ndarray[Any, np.dtype[np.int64]]
 
-_LOWEST, _HIGHEST = 16, 512  # tokens of a tile
-_STEPS = 24  # tiles from the root of a subtree to its deepest leaf, about
-DEEPEST = 2048  # tokens of a subtree from its root to its deepest leaf; deeper ones are paths
 _RECTANGLES = 8  # per pass; places that are more than these share rectangles, with a mask
 _CAUSAL = 128  # a causal square is computed to the end of a block of so many slots
-
-
-def height(depth: int) -> int:
-    """Tokens of a tile of a subtree that is so many tokens deep."""
-    tall = _LOWEST
-    while tall < _HIGHEST and tall * _STEPS < depth:
-        tall *= 2
-    return tall
 
 
 @dataclass(frozen=True)
