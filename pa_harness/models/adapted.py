@@ -14,6 +14,7 @@ from pa_harness.checkpoints.vocabulary import (
     check_vocabulary,
     ids_without_rows,
     read_tokenizer,
+    tokenizer_digest,
 )
 from pa_harness.errors import CheckpointError, PAHarnessError
 from pa_harness.lam.reading import read_lam
@@ -162,7 +163,7 @@ class AdaptedModel(LM):
             **self._sides,
             **self._facts,
             "identity": self.identity,
-            **self._cost_info(),
+            **self._own_info(),
             "notes": list(self._notes),
             "versions": {
                 "pa_harness": __version__,
@@ -217,8 +218,8 @@ class AdaptedModel(LM):
     def _count_parameters(self) -> int:
         raise NotImplementedError
 
-    def _cost_info(self) -> dict[str, Any]:
-        """What the last evaluation took, for the results."""
+    def _own_info(self) -> dict[str, Any]:
+        """What this kind of model adds: its own arithmetic, what the last evaluation took."""
         return {}
 
     def _tokenizer_checkpoint(self, tokenizer: str | None) -> Checkpoint:
@@ -237,6 +238,7 @@ class AdaptedModel(LM):
         Args:
             rows: of the embedding.
         """
+        self._tokenizer_digest = tokenizer_digest(self.tokenizer)  # of it as it is used
         self._notes += ids_without_rows(self.tokenizer, rows)
         self._sides = sides(self._pair, self._weights.findings.contents())
         self._weights.findings.check_unchanged()

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 # Of a model's information: what is not the same at every λ, and what stands elsewhere.
 _NOT_FIXED = {
     *("lam", "lam_eff", "lam_eff_tensors", "rounding_noise", "relative_delta"),
-    *("identity", "notes", "model_args", "weights", "versions"),
+    *("identity", "notes", "model_args", "weights", "versions", "keep", "prefix_sharing"),
 }
 # Of the settings: what the model, the other parts, or nothing of a unit depends on.
 _NOT_OF_UNITS = {"model_args", "lam", "tasks", "include_path", "use_cache", "trust_remote_code"}

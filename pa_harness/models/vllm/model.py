@@ -257,7 +257,7 @@ class PartiallyAdaptedVLLM(AdaptedModel, VLLM):
     def _count_parameters(self) -> int:
         return sum(math.prod(each.get_shape()) for each in self._pair.base_slices.values())
 
-    def _cost_info(self) -> dict[str, Any]:
+    def _own_info(self) -> dict[str, Any]:
         counts = {"asked": self.tokens_asked, "from_cache": self.tokens_cached}
         return {"prefix_sharing": {"loglikelihood": counts}} if self.tokens_asked else {}
 
