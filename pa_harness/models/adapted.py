@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import fields
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ from pa_harness.checkpoints.vocabulary import (
 from pa_harness.errors import CheckpointError, PAHarnessError
 from pa_harness.lam.reading import read_lam
 from pa_harness.lam.schedule import Schedule
+from pa_harness.weights.arguments import ModelArgs
 from pa_harness.weights.identity import Known, digest, facts_from_files, fixed_facts, sides
 from pa_harness.weights.opening import adapted_weights, open_weights, tokenizer_source
 
@@ -31,9 +33,9 @@ if TYPE_CHECKING:
     from pa_harness.checkpoints.pair import Pair
     from pa_harness.lam.schedule import Lam
     from pa_harness.weights.adapted import AdaptedWeights
-    from pa_harness.weights.arguments import ModelArgs
 
 _log = logging.getLogger(f"lm_eval.{__name__}")  # so that lm-eval's settings apply
+_OF_FILES = {each.name for each in fields(ModelArgs)} | {"dtype", "tokenizer", "trust_remote_code"}
 
 
 class AdaptedModel(LM):
@@ -86,7 +88,8 @@ class AdaptedModel(LM):
         """
         ends = {name: info[name] for name in stamps if name in info}
         contents = {name: end["content"] for name, end in ends.items() if "content" in end}
-        opened = open_weights({**model_args, "lam": 0.0})
+        ours = {name: value for name, value in model_args.items() if name in _OF_FILES}
+        opened = open_weights({**ours, "lam": 0.0})
         return facts_from_files(opened, Known(stamps, contents))
 
     def file_stamps(self) -> dict[str, Any]:

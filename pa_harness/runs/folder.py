@@ -124,6 +124,10 @@ class RunFolder:
         """The files of the tasks that are done at one λ."""
         return sorted(self.unit(lam, "").parent.glob("*.json"))
 
+    def units_of(self, task: str) -> list[Path]:
+        """The files of a task at every λ where it is done."""
+        return sorted(self.path.glob(f"units/*/{escape(_quoted(task))}.json"))
+
     def results(self, lam: float) -> Path:
         """lm-eval's results file of one λ."""
         return self.path / lam_name(lam) / f"results_{self.date_id}.json"
@@ -133,10 +137,24 @@ class RunFolder:
         return self.path / lam_name(lam) / f"samples_{_quoted(task)}_{self.date_id}{LOG}"
 
     @property
+    def started(self) -> str:
+        """When the sweep began, in UTC."""
+        return str(self.provenance()["started"])
+
+    @property
     def date_id(self) -> str:
         """The sweep's start as lm-eval writes times in file names."""
-        started: str = self.provenance()["started"]
-        return started.replace(":", "-")
+        return self.started.replace(":", "-")
+
+    @property
+    def begun(self) -> bool:
+        """Whether a unit is done."""
+        return any(self.path.glob("units/*/*.json"))
+
+    @property
+    def is_old(self) -> bool:
+        """Whether a version began it that kept no digests."""
+        return self.provenance_file.exists() and "digest" not in self.provenance()
 
     def provenance(self) -> dict[str, Any]:
         """What `open_` and `add_provenance` wrote.
@@ -192,7 +210,7 @@ class RunFolder:
 
     def _is_same(self, settings: SweepSettings) -> bool:
         """False where the other sweep has not finished a unit, so that nothing would be mixed."""
-        begun = any(self.path.glob("units/*/*.json"))
+        begun = self.begun
         lines = difference(self.provenance()["settings"], settings.as_dict())
         if lines and begun:
             raise RunError(
@@ -237,28 +255,26 @@ class RunFolder:
         return [note for run in runs for note in RunFolder(run).check_own()]
 
     def check_own(self) -> list[str]:
-        """`check`, of this folder alone."""
+        """`check`, of this folder alone, with its judges."""
+        notes = []
         if self.manifest:
             self.manifest.check()
-        elif "digest" not in self.provenance():
-            return [f"{self.path} {NO_IDENTITY}."]
+        elif self.is_old or not self.provenance_file.exists():
+            notes = [f"{self.path} {NO_IDENTITY}."]
         elif self.scores_file.exists():
             raise RunError(
                 f"{self.path} has no {self.manifest.file.name}, which a sweep writes at its end. "
                 "Repeat the sweep's command: it makes what is missing."
             )
-        return []
+        for judge in self.judgements():
+            notes += judge.check()
+        return notes
 
-    def judged_others(self, judge: JudgeFolder) -> str:
-        """Whether a judge's verdicts are on other answers than these, in words; empty if not."""
-        pattern, there = f"*/{_log_pattern(judge.task)}", judge.answers
-        here = {
-            n.split("/")[0]: each
-            for n, each in self.manifest.logs().items()
-            if fnmatchcase(n, pattern)
-        }
-        changed = sorted(name for name in here if name in there and there[name] != here[name])
-        return f"it judged other answers at {', '.join(changed)}" if changed else ""
+    def answers(self, task: str) -> dict[str, str]:
+        """Digests of a task's sample logs by ``lam=λ``; empty where they are not known."""
+        pattern = f"*/{_log_pattern(task)}"
+        logs = self.manifest.logs().items()
+        return {name.split("/")[0]: each for name, each in logs if fnmatchcase(name, pattern)}
 
 
 def _log_pattern(task: str) -> str:

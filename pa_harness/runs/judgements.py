@@ -130,10 +130,15 @@ class JudgeFolder:
         """Whose answers were judged."""
         return str(read_sealed(self.record_file).get("task", ""))
 
-    @property
-    def answers(self) -> dict[str, str]:
-        """Digests of the sample logs that were judged, by ``lam=λ``; empty where not known."""
-        return dict(read_sealed(self.record_file).get("answers") or {})
+    def judged_others(self, answers: Mapping[str, str]) -> str:
+        """Whether its verdicts are on other answers than these, in words; empty if not.
+
+        Args:
+            answers: digests of a run's sample logs by ``lam=λ``; those not known do not count.
+        """
+        there: dict[str, str] = read_sealed(self.record_file).get("answers") or {}
+        changed = [lam for lam, each in sorted(answers.items()) if there.get(lam, each) != each]
+        return f"it judged other answers at {', '.join(changed)}" if changed else ""
 
     def judgements(self) -> list[Judgement]:
         """The rows that `write` wrote.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from pa_harness.errors import RunError
@@ -31,7 +32,8 @@ class Manifest:
             files: of the run.
             logs: digests of its sample logs, by their names.
         """
-        write_sealed(self.file, {"files": digests(self.run, sorted(files)) | dict(logs)})
+        every = digests(self.run, files) | dict(logs)
+        write_sealed(self.file, {"files": dict(sorted(every.items()))})
 
     def logs(self) -> dict[str, str]:
         """Digests of the sample logs."""
@@ -43,7 +45,12 @@ class Manifest:
 
     def lost(self) -> list[str]:
         """A line for each file, but the sample logs, that is missing or another."""
-        return differing(self.run, self.rest())
+        if not self:
+            return [f"{NAME}: missing"]
+        try:
+            return differing(self.run, self.rest())
+        except RunError as error:
+            return [str(error)]
 
     def check(self) -> None:
         """Refuse files, but the sample logs, that are not what the sweep wrote.
@@ -83,11 +90,22 @@ def own(files: Sequence[Path]) -> list[Path]:
     for file in files:
         manifest = Manifest(file.parent.parent)
         if not manifest:
+            _check_with_unit(file)
             continue
         name = file.relative_to(manifest.run).as_posix()
         if name not in manifest.logs() | manifest.rest():
             raise RunError(
                 f"{file} was not written by the sweep in whose folder it lies. Take it out."
             )
-        manifest.check_logs([file])
+        check_digests(manifest.run, {name: (manifest.logs() | manifest.rest())[name]})
     return list(files)
+
+
+def _check_with_unit(file: Path) -> None:
+    """Of a sweep that is not finished, a task's unit has the digest of its sample log."""
+    quoted = re.fullmatch(rf"samples_(.*)_\d{{4}}-\d\d-\d\dT.*{re.escape(LOG)}", file.name)
+    unit = file.parent.parent / "units" / file.parent.name / f"{quoted[1] if quoted else ''}.json"
+    if quoted and unit.exists():
+        digest = read_sealed(unit).get("log")
+        if digest:
+            check_digests(file.parent, {file.name: digest})

@@ -70,9 +70,10 @@ def read_sealed(path: Path) -> dict[str, Any]:
         raise RunError(f"{path} holds a {type(record).__name__}, no record by name. {_CURE}")
     head, _, tail = text.rpartition(_MARK)
     if "digest" in record and tail != text_digest(head) + _END:
+        content = text_digest(head) if head else "is in another form"
         raise RunError(
             f"{path} was changed after it was written: its digest says {record['digest']}, its "
-            f"content {text_digest(head)}. {_CURE}"
+            f"content {content}. {_CURE}"
         )
     return record
 

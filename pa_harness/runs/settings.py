@@ -112,6 +112,12 @@ def model_lam(settings: SweepSettings, lam: float) -> float | Schedule:
     return read_schedule(settings.model_args["lam"]).with_knob(settings.knob, lam)
 
 
+def model_arguments(settings: SweepSettings, lam: float = 0.0) -> dict[str, Any]:
+    """What the model is made with at one value of the sweep."""
+    extra = {"trust_remote_code": True} if settings.trust_remote_code else {}
+    return {**settings.model_args, **extra, "lam": model_lam(settings, lam)}
+
+
 def as_yaml(settings: SweepSettings) -> str:
     """The text of a ``--config`` file with these settings, all of them."""
     import yaml

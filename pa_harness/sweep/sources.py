@@ -13,10 +13,13 @@ import json
 import re
 import sysconfig
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import xxhash
+
+from pa_harness import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -28,6 +31,12 @@ _INSTALLED = tuple(
     {Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
 )
 _PLACES = ("config_source",)  # of the metadata: where the YAML lies
+_LIBRARIES = ("lm_eval", "transformers", "torch", "datasets", "numpy")
+
+
+def library_versions() -> dict[str, str]:
+    """Of what computes, beside what the model names itself."""
+    return {"pa_harness": __version__, **{name: version(name) for name in _LIBRARIES}}
 
 
 def plain(value: Any) -> Any:
