@@ -12,7 +12,7 @@ import math
 import os
 import shutil
 import socket
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
+_FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # of a file system that has none
 
 
@@ -34,7 +35,7 @@ def write_with(path: Path, write: Callable[[Path], object]) -> None:
         write: given the temporary path, writes the whole content to it.
 
     Raises:
-        RunError: the disk is full.
+        RunError: the disk is full, or nothing can be written there.
     """
     temporary = path.with_name(f".{path.name}.tmp")
     try:
@@ -43,14 +44,31 @@ def write_with(path: Path, write: Callable[[Path], object]) -> None:
         with temporary.open("rb") as file:
             os.fsync(file.fileno())  # the content is on the disk before the name is
         temporary.replace(path)
+        _sync_folder(path.parent)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        if error.errno in _FORBIDDEN:
+            raise RunError(
+                f"{path} cannot be written: {error.strerror}. Make it possible, or work on a copy "
+                "of the folder."
+            ) from None
         if error.errno not in _FULL:
             raise
         raise RunError(
             f"No space left to write {path}. What was finished before is kept: make room, and run "
             "the same command again."
         ) from None
+
+
+def _sync_folder(folder: Path) -> None:
+    """Bring a folder's names to the disk, where the system has a way to."""
+    with suppress(OSError):  # some file systems sync no folders, Windows opens none
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -100,6 +118,7 @@ def new_folder(folder: Path) -> Iterator[Path]:
                 if folder.exists():
                     folder.rmdir()
                 working.replace(folder)
+                _sync_folder(folder.parent)
             except BaseException:
                 shutil.rmtree(working, ignore_errors=True)
                 raise

@@ -42,6 +42,8 @@ def read_trajectory(path: Path, instruction: Sequence[str] = ()) -> Trajectory:
     lams = np.unique([score.lam for score in scores])
     tasks: list[TaskCurve] = []
     notes, waiting = unchecked + _knob_note(run), []
+    for name in sorted({score.task for score in scores} - {*documents.tasks}):
+        notes.append(f"{name} is left out: it has no numbers by document.")
     for name in documents.tasks:
         of_task = [score for score in scores if score.task == name]
         main = next((score for score in of_task if score.main), None)

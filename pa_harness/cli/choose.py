@@ -4,8 +4,15 @@ from __future__ import annotations
 
 import argparse
 
-from pa_harness.cli.verb import Verbs, add_instruction, add_run_folder, add_seed, add_verb, say
-from pa_harness.storage import plain, write_json
+from pa_harness.cli.verb import (
+    Verbs,
+    add_instruction,
+    add_run_folder,
+    add_seed,
+    add_verb,
+    keep,
+    say,
+)
 
 
 def add(verbs: Verbs) -> None:
@@ -57,7 +64,7 @@ def choose(options: argparse.Namespace) -> int:
         weights=dict(options.weights or ()),
         seed=options.seed,
     )
-    write_json(options.run_folder / "choice.json", plain(found))
     say(trajectory.notes)
     print(choices_text(found))
+    keep(options.run_folder / "choice.json", found)
     return 0

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import argparse
 
-from pa_harness.cli.verb import Verbs, add_instruction, add_run_folder, add_seed, add_verb
+from pa_harness.cli.verb import Verbs, add_instruction, add_run_folder, add_seed, add_verb, keep
 from pa_harness.runs.folder import RunFolder
 from pa_harness.runs.tables import FORMATS
-from pa_harness.storage import plain, write_json
 
 
 def add(verbs: Verbs) -> None:
@@ -35,8 +34,8 @@ def summary(options: argparse.Namespace) -> int:
 
     trajectory = read_trajectory(options.run_folder, options.instruction)
     found = summarise(trajectory, seed=options.seed)
-    write_json(options.run_folder / "summary.json", plain(found))
+    print(summary_text(found))
+    keep(options.run_folder / "summary.json", found)
     if options.format:
         RunFolder(options.run_folder).write_scores(trajectory.scores, options.format)
-    print(summary_text(found))
     return 0

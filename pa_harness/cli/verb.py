@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pa_harness.errors import RunError
+from pa_harness.storage import plain, write_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -76,6 +77,14 @@ def say(notes: Iterable[str]) -> None:
     """What must be said beside a verb's own output."""
     for note in notes:
         print(note, file=sys.stderr)
+
+
+def keep(path: Path, value: object) -> None:
+    """Write beside a run what was computed of it and printed; say so where that cannot be done."""
+    try:
+        write_json(path, plain(value))
+    except RunError as error:
+        say([f"Not kept: {error}"])
 
 
 def unwritable(place: Path, error: OSError) -> RunError:

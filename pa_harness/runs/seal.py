@@ -25,8 +25,8 @@ _CURE = "Restore it, or have the command that wrote it write it again."
 
 
 def text_digest(text: str) -> str:
-    """Of a text as a file holds it (UTF-8)."""
-    return hashlib.sha256(text.encode("utf-8")).hexdigest()[:_DIGITS]
+    """Of a text as `write_text` writes it."""
+    return hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()[:_DIGITS]
 
 
 def file_digest(path: Path) -> str:

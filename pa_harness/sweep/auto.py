@@ -89,9 +89,7 @@ class Found:
 def auto_sweep(
     settings: SweepSettings, path: Path, budget: float, progress: Progress, terms: Terms
 ) -> Found:
-    """Search the grid `settings.lam`.
-
-    Every phase, finished or not, is compared with what would be evaluated now, and with the first.
+    """Search the grid `settings.lam`; every phase must be of what the first is, and is now.
 
     Args:
         settings: of a sweep of the full grid.
@@ -111,7 +109,8 @@ def auto_sweep(
     shares = block_shares([len(places) for places in order.values()])
     places = _first_phase(len(grid), shares[0], budget)
     blocks: list[Block] = []
-    phases, documents = [], []
+    phases: list[tuple[float, ...]] = []
+    documents: list[int] = []
     notes: tuple[str, ...] = ()
     while True:
         samples = _part(order, shares[: len(blocks) + 1])
@@ -136,11 +135,7 @@ def auto_sweep(
         if why:
             break
     result = Found(
-        lam=grid[found.chosen],
-        confidence=found.confidence,
-        cost=cost,
-        phases=tuple(phases),
-        documents=tuple(documents),
+        *(grid[found.chosen], found.confidence, cost, tuple(phases), tuple(documents)),
         lams=grid,
         best=tuple(found.best.tolist()),
         mean=tuple(found.mean.tolist()),

@@ -4,35 +4,41 @@ from __future__ import annotations
 
 import hashlib
 import json
+from contextlib import contextmanager
 from datetime import datetime
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from pa_harness.errors import SweepError
+from pa_harness.errors import PAHarnessError, SweepError, first_line
 from pa_harness.runs.identity import first_difference
-from pa_harness.sweep.workload import silence
+from pa_harness.sweep.workload import silence_but_warnings
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from pa_harness.runs.settings import SweepSettings
 
 
-def keep_date(lm: Any, started: str) -> None:
+@contextmanager
+def _on(started: str) -> Iterator[None]:
     """Give chat templates that ask for today's date the day on which the sweep began.
 
-    It would else be another prompt tomorrow. A variable of a template goes before a function of
-    that name that transformers has.
-
-    Args:
-        lm: lm-eval's model.
-        started: date and time, ISO.
+    It would else be another prompt tomorrow. transformers has no argument for it, so its clock is
+    exchanged meanwhile; one that has moved is an AttributeError.
     """
-    given = getattr(lm, "chat_template_args", None)
-    if given is not None:
-        lm.chat_template_args = {**given, "strftime_now": datetime.fromisoformat(started).strftime}
+    from transformers.utils import chat_template_utils
+
+    templates: Any = chat_template_utils  # to types, its clock is none of ours
+    day, clock = datetime.fromisoformat(started), templates.datetime
+    templates.datetime = SimpleNamespace(now=lambda: day)
+    try:
+        yield
+    finally:
+        templates.datetime = clock
 
 
-def build_prompts(task: Any, settings: SweepSettings, lm: Any, template: str) -> str:
+def build_prompts(task: Any, settings: SweepSettings, lm: Any, template: str, started: str) -> str:
     """Render the task's prompts, for good; return a digest of all requests and documents.
 
     Args:
@@ -40,6 +46,7 @@ def build_prompts(task: Any, settings: SweepSettings, lm: Any, template: str) ->
         settings: limit, samples, system instruction.
         lm: for its chat template.
         template: of `facts`.
+        started: when the sweep began, ISO.
 
     Raises:
         SweepError: a chat template is wanted, and the tokenizer has none.
@@ -49,7 +56,7 @@ def build_prompts(task: Any, settings: SweepSettings, lm: Any, template: str) ->
     if template:
         _check_template(task, lm)
     multiturn = settings.fewshot_as_multiturn
-    with silence():
+    with silence_but_warnings(), _named(task), _on(started):
         task.build_all_requests(
             limit=get_sample_size(task, settings.limit),
             samples=(settings.samples or {}).get(task.task_name),
@@ -62,10 +69,48 @@ def build_prompts(task: Any, settings: SweepSettings, lm: Any, template: str) ->
             tokenizer_name=getattr(lm, "tokenizer_name", "") if template else "",
         )
     task.build_all_requests = lambda **_: None
+    if template and settings.system_instruction:
+        _check_system(task, settings.system_instruction)
+    check = getattr(lm, "check_requests", None)
+    if check is not None:
+        with _named(task):
+            check(task.instances)
     sha = hashlib.sha256()
     for instance in task.instances:
         sha.update(json.dumps([instance.doc_id, instance.arguments], default=str).encode())
     return sha.hexdigest()
+
+
+@contextmanager
+def _named(task: Any) -> Iterator[None]:
+    """Errors of lm-eval and of the task's own code, with its name: most are for the user to mend.
+
+    Raises:
+        SweepError: prompts could not be made.
+        PAHarnessError: they cannot be answered.
+    """
+    name, shots = task.task_name, task.get_config("num_fewshot")
+    try:
+        yield
+    except PAHarnessError as error:
+        raise type(error)(f"{name}: {error}") from None
+    except Exception as error:
+        few = " There are fewer examples to take shots from, perhaps." if shots else ""
+        raise SweepError(
+            f"{name}: its prompts cannot be made with num_fewshot={shots}: "
+            f"{type(error).__name__}: {first_line(error)}.{few} `pa-harness check-task` finds "
+            "what is wrong with a task."
+        ) from error
+
+
+def _check_system(task: Any, instruction: str) -> None:
+    """Some templates take no system message; lm-eval then leaves it out."""
+    if not any(instruction.strip() in str(each.arguments[0]) for each in task.instances[:1]):
+        raise SweepError(
+            f"{task.task_name}: the chat template drops the system message, so that no prompt has "
+            f"--system_instruction {instruction[:60]!r}. Leave it out, or choose another template "
+            "or tokenizer (tokenizer= in --model_args)."
+        )
 
 
 def first_difference_to(log: Path, task: Any) -> str:

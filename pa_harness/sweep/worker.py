@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pa_harness import processes
 from pa_harness.errors import SweepError
 from pa_harness.runs.settings import model_arguments, model_lam
-from pa_harness.sweep.prompts import build_prompts, keep_date
+from pa_harness.sweep.prompts import build_prompts
 from pa_harness.sweep.sources import task_digests
 from pa_harness.sweep.unit import Prepared, evaluate_unit
 from pa_harness.sweep.workload import facts
@@ -46,9 +46,8 @@ class UnitWorker:
         Raises:
             SweepError: the model cannot be swept.
         """
-        self._settings, self._tasks = settings, workload.tasks
+        self._settings, self._tasks, self._started = settings, workload.tasks, started
         self._lm = _load_model(settings, lam)
-        keep_date(self._lm, started)
         self._asked = _with_cache(QuietModel(self._lm, answered), settings)
         self._prepared: dict[str, Prepared] = {}
         self.info: dict[str, Any] = self._lm.get_model_info()
@@ -82,7 +81,8 @@ class UnitWorker:
         if name not in self._prepared:
             task = self._tasks[name]
             known = facts(name, task, self._settings)
-            prompts = build_prompts(task, self._settings, self._lm, known["chat_template"])
+            template = known["chat_template"]
+            prompts = build_prompts(task, self._settings, self._lm, template, self._started)
             digests = {**task_digests(task, self._settings), "prompts": prompts}
             self._prepared[name] = Prepared(task, known, digests)
         return self._prepared[name]

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import contextlib
 import io
+import logging
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 _IFEVAL = "prompt_level_strict_acc,none"
 _INSTRUCTION_TASKS = {"ifeval": _IFEVAL, "leaderboard_ifeval": _IFEVAL}
 _IFEVAL_PACKAGES = {"immutabledict", "langdetect", "nltk"}
+# What lm-eval raises of a task's file, data and code.
+_OF_TASKS = (KeyError, ValueError, OSError, IndexError, TypeError, AssertionError, StopIteration)
 _SENTENCES = "punkt_tab"  # NLTK's data that IFEval splits sentences and words with
 _FACTS = ("category", "scoring", "metric", "counts_as", "random_baseline")
 
@@ -54,7 +58,7 @@ def load_tasks(settings: SweepSettings) -> Workload:
             f"The tasks {names} cannot be loaded without a package that is not installed: "
             f"{first_line(error)}. Do `pip install {package}`."
         ) from error
-    except (KeyError, ValueError, OSError) as error:
+    except _OF_TASKS as error:
         raise SweepError(
             f"The tasks {names} cannot be loaded: {type(error).__name__}: {first_line(error)}"
         ) from error
@@ -68,7 +72,11 @@ def load_tasks(settings: SweepSettings) -> Workload:
 
 
 def _check_samples(task: Any, settings: SweepSettings) -> None:
-    """lm-eval's own check of the numbers comes after the model is loaded, as an assertion."""
+    """lm-eval's own checks come after the model is loaded, as assertions and other exceptions."""
+    if not documents(task, settings):
+        raise SweepError(
+            f"{task.task_name} has no documents to ask. Leave it out, or look into its data."
+        )
     chosen = (settings.samples or {}).get(task.task_name)
     if chosen and not 0 <= min(chosen) <= max(chosen) < len(task.eval_docs):
         raise SweepError(
@@ -78,8 +86,13 @@ def _check_samples(task: Any, settings: SweepSettings) -> None:
 
 
 def _check_names(tasks: dict[str, Any], settings: SweepSettings) -> None:
-    """Refuse a category or a metric that no task would take: it would go unseen."""
-    for option, named in (("categories", settings.categories), ("metrics", settings.metrics)):
+    """Refuse what is given for a task that is not swept: it would go unseen."""
+    given: dict[str, dict[str, Any]] = {
+        "categories": settings.categories,
+        "metrics": settings.metrics,
+    }
+    given["samples"] = dict(settings.samples or {})
+    for option, named in given.items():
         unknown = [name for name in named if name not in tasks]
         if unknown:
             raise SweepError(
@@ -196,3 +209,28 @@ def silence() -> Iterator[None]:
     """Keep progress bars and notes from the terminal; lm-eval gives them no switch."""
     with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
         yield
+
+
+class _Warnings(logging.Handler):
+    """Keeps what is warned of."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.texts: dict[str, None] = {}
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.texts[record.getMessage()] = None
+
+
+@contextlib.contextmanager
+def silence_but_warnings() -> Iterator[None]:
+    """`silence`, but say once what lm-eval warns of: an input that it does not use, perhaps."""
+    kept, log = _Warnings(), logging.getLogger("lm_eval")
+    log.addHandler(kept)
+    try:
+        with silence():
+            yield
+    finally:
+        log.removeHandler(kept)
+        for text in kept.texts:
+            sys.stderr.write(f"lm-eval: {text}\n")

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import yaml
 from families import make_pair
 from safetensors.torch import load_file, save_file
+from toy import run
 
+from pa_harness.errors import PAHarnessError
 from pa_harness.registration import install
 from pa_harness.runs.settings import SweepSettings, resolve
 
@@ -152,3 +156,36 @@ def restore(kept: Path, site: Path) -> None:
     """Make the place what it was."""
     shutil.rmtree(site, ignore_errors=True)
     shutil.copytree(kept, site)
+
+
+@dataclass(frozen=True)
+class Place:
+    """What a sweep reads, that as it was, the sweep, its finished run."""
+
+    site: Path
+    kept: Path
+    settings: SweepSettings
+    run: Path
+
+
+def finish(folder: Path) -> Place:
+    """A place and a finished run of its sweep."""
+    settings = make_site(folder / "site")
+    shutil.copytree(folder / "site", folder / "kept")
+    os.environ["HF_DATASETS_CACHE"] = str(folder / "cache")
+    run(settings, folder / "run")
+    return Place(folder / "site", folder / "kept", settings, folder / "run")
+
+
+def stop(folder: Path) -> None:
+    """Make of a finished run one that was stopped before its last unit."""
+    for name in ("files.json", "scores.parquet", "documents.parquet", "units/lam=1/texts.json"):
+        (folder / name).unlink()
+
+
+def said(act: Callable[[], object]) -> str:
+    """What a verb refuses with; what it tells, where it does not."""
+    try:
+        return str(act())
+    except PAHarnessError as error:
+        return f"refused: {error}"

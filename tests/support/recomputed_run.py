@@ -22,7 +22,9 @@ Named = dict[str, Any]
 class Task:
     """One task: its samples by λ and document, and what its results file says of it."""
 
-    def __init__(self, name: str, logs: list[list[Named]], results: Named, counter: Any) -> None:
+    def __init__(
+        self, name: str, logs: list[list[Named]], results: Named, units: list[Named]
+    ) -> None:
         metadata = results["configs"][name].get("metadata") or {}
         facts = {**metadata, **results["pa_harness"]["tasks"][name]}
         first = logs[0][0]
@@ -38,7 +40,7 @@ class Task:
         self.samples = [[by[number] for number in self.ids] for by in chosen]
         self.values = np.array([of_documents(metric, log) for log in self.samples])
         self.drawn = resampled(self.values, name)
-        self.counter = counter
+        self._units = units
 
     def metric(self, row: int, name: str, filtered: str) -> list[float]:
         """Any metric's values at one λ."""
@@ -64,14 +66,15 @@ class Task:
 
     @cached_property
     def answers(self) -> Any:
-        """λ × documents × (tokens, ended); None where nothing was generated."""
+        """λ × documents × (tokens, ended), as the model noted them; None without generation."""
         if not isinstance(self.samples[0][0]["resps"][0][0], str):
             return None
         found = []
-        for log in self.samples:
-            most = [s["arguments"]["gen_args_0"]["arg_1"].get("max_gen_toks", 256) for s in log]
-            sizes = [self.counter(s["resps"][0][0]) for s in log]
-            found.append([(n, float(n < limit)) for n, limit in zip(sizes, most, strict=True)])
+        for unit in self._units:
+            values = unit["documents"]["values"]
+            noted = zip(values["length,answer"], values["ended,answer"], strict=True)
+            by_number = dict(zip(unit["documents"]["ids"], noted, strict=True))
+            found.append([by_number[number] for number in self.ids])
         return np.array(found, dtype=float)
 
 
@@ -84,19 +87,13 @@ class Run:
             self.results[float(file.parent.name[4:])] = json.loads(file.read_text("utf-8"))
         self.lams = sorted(self.results)
         one = self.results[self.lams[-1]]
-        tokenizer: list[Any] = []
-
-        def counter(text: str) -> int:
-            if not tokenizer:
-                from transformers import AutoTokenizer
-
-                given = one["config"]["model_args"]
-                place = given.get("tokenizer") or given.get("instruct") or given["pretrained"]
-                tokenizer.append(AutoTokenizer.from_pretrained(place))
-            return len(tokenizer[0].encode(text, add_special_tokens=False))
-
         self.tasks = [
-            Task(name, [_log(folder, lam, name) for lam in self.lams], one, counter)
+            Task(
+                name,
+                [_log(folder, lam, name) for lam in self.lams],
+                one,
+                [_unit(folder, lam, name) for lam in self.lams],
+            )
             for name in one["pa_harness"]["tasks"]
         ]
 
@@ -235,6 +232,11 @@ class Run:
                 change[chosen] - change[one] if followed else math.nan,
             ],
         }
+
+
+def _unit(folder: Path, lam: float, name: str) -> Named:
+    found: Named = json.loads((folder / f"units/lam={lam:g}/{name}.json").read_text("utf-8"))
+    return found
 
 
 def _log(folder: Path, lam: float, task: str) -> list[Named]:

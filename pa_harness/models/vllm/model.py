@@ -21,6 +21,7 @@ from pa_harness.checkpoints.vocabulary import neutral_generation_config, read_to
 from pa_harness.errors import PAHarnessError, missing_extra
 from pa_harness.models.adapted import AdaptedModel
 from pa_harness.models.generated import AnswerLengths, Length, measured
+from pa_harness.models.requests import check_answer
 from pa_harness.models.vllm.arguments import PLACEMENT, parse_for_engine, room_to_score
 from pa_harness.models.vllm.weights import EngineWeights
 from pa_harness.models.vllm.worker import EXTENSION
@@ -157,7 +158,8 @@ class PartiallyAdaptedVLLM(AdaptedModel, VLLM):
         """lm-eval's, with the context's length of every request at hand for the engine's cache."""
         most = self.max_length - 1  # lm-eval's own truncation
         self.tokens_asked = self.tokens_cached = 0
-        for _, context, rest in requests:
+        for texts, context, rest in requests:
+            check_answer(texts, rest, most)
             tokens = tuple((context + rest)[-most:])
             length = len(tokens) - len(rest)
             self._contexts[tokens] = min(length, self._contexts.get(tokens, length))
