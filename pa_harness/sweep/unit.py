@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from pa_harness.runs.samples import Generation, document_values
 from pa_harness.sweep.workload import forget_answers
+from pa_harness.tasks.clusters import clusters
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -68,11 +69,21 @@ def evaluate_unit(
         "tokenizer": _tokenizer(lm),
         "facts": dict(facts),
         "task_hash": _task_hash(samples),
-        "documents": {"ids": values.ids, "values": values.values},
+        "documents": {
+            "ids": values.ids,
+            "values": values.values,
+            "clusters": _clusters(task, samples, values.ids),
+        },
         "seconds": time.monotonic() - began,
     }
     plain: Unit = json.loads(json.dumps(unit, default=_plain))
     return plain, "".join(_line(sample) for sample in samples)
+
+
+def _clusters(task: Any, samples: list[dict[str, Any]], ids: list[int]) -> list[str]:
+    """The cluster of each document."""
+    documents = {int(sample["doc_id"]): sample["doc"] for sample in samples}
+    return clusters(task, [documents[number] for number in ids])
 
 
 def _without_process(shared: Mapping[str, Any]) -> dict[str, Any]:

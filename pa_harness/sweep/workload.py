@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pa_harness.errors import SweepError, first_line, listed
+from pa_harness.tasks.clusters import clusters, named
 from pa_harness.tasks.shipped import INSTRUCTION
 
 if TYPE_CHECKING:
@@ -66,6 +67,8 @@ def load_tasks(settings: SweepSettings) -> Workload:
     for task in loaded["tasks"].values():
         _override(task, settings)
         _check_samples(task, settings)
+        if named(task):
+            clusters(task, [task.task_docs[0]])  # what is wrong is said before a model is loaded
     return Workload(dict(loaded["tasks"]), dict(loaded.get("groups") or {}))
 
 
@@ -81,8 +84,8 @@ def _check_samples(task: Any, settings: SweepSettings) -> None:
 
 def _check_names(tasks: dict[str, Any], settings: SweepSettings) -> None:
     """Refuse a category or a metric that no task would take: it would go unseen."""
-    for option, named in (("categories", settings.categories), ("metrics", settings.metrics)):
-        unknown = [name for name in named if name not in tasks]
+    for option, by_task in (("categories", settings.categories), ("metrics", settings.metrics)):
+        unknown = [name for name in by_task if name not in tasks]
         if unknown:
             raise SweepError(
                 f"{option} names {', '.join(unknown)}, which is not swept. The tasks are:\n"
