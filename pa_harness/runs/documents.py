@@ -34,7 +34,10 @@ class Paired:
 
 
 def write_documents(units: Iterable[tuple[float, str, DocumentValues]], path: Path) -> None:
-    """Write the table, atomically: one row group per (λ, task), so that memory holds one."""
+    """Write the table, atomically: one row group per (λ, task), so that memory holds one.
+
+    A task without numbers by document (a perplexity) has none.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -50,6 +53,8 @@ def write_documents(units: Iterable[tuple[float, str, DocumentValues]], path: Pa
         with pq.ParquetWriter(temporary, schema) as writer:
             for lam, task, found in units:
                 count, keys = len(found.ids), list(found.values)
+                if not count or not keys:
+                    continue
                 codes = np.repeat(np.arange(len(keys), dtype=np.int32), count)
                 zeros = np.zeros(len(codes), dtype=np.int32)
                 columns = [
@@ -92,12 +97,21 @@ class Documents:
             self._file = pq.ParquetFile(path)
             self._groups: dict[str, list[int]] = {}
             for number in range(self._file.num_row_groups):
-                statistics = self._file.metadata.row_group(number).column(1).statistics
-                self._groups.setdefault(str(statistics.min), []).append(number)
-        except (OSError, ValueError, AttributeError) as error:
+                for task in self._tasks_of(number):
+                    self._groups.setdefault(task, []).append(number)
+        except (OSError, ValueError, KeyError, IndexError) as error:
             raise RunError(
                 f"{path} cannot be read: {first_line(error)}. It is written at the end of a sweep."
             ) from None
+
+    def _tasks_of(self, number: int) -> list[str]:
+        """The task of a row group; a table that something else has written may have several."""
+        place = self._file.schema_arrow.get_field_index("task")
+        statistics = self._file.metadata.row_group(number).column(place).statistics
+        if statistics is not None and statistics.has_min_max and statistics.min == statistics.max:
+            return [str(statistics.min)]
+        column = self._file.read_row_group(number, columns=["task"]).column("task")
+        return [str(task) for task in column.unique().to_pylist()]
 
     @property
     def tasks(self) -> list[str]:
@@ -129,7 +143,10 @@ class Documents:
             task: one of `tasks`.
             drop: leave out the documents that lack a number, not the metric.
         """
+        import pyarrow.compute as pc
+
         table = self._file.read_row_groups(self._groups.get(task, []))
+        table = table.filter(pc.equal(table.column("task").cast("string"), task))
         lam = table.column("lam").to_numpy()
         metrics = table.column("metric").cast("string").combine_chunks().dictionary_encode()
         codes = metrics.indices.to_numpy()
