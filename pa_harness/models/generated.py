@@ -10,7 +10,7 @@ from collections import deque
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from lm_eval.models.huggingface import HFLM
+from pa_harness.models.requests import CheckedLM
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
@@ -78,7 +78,7 @@ class AnswerLengths:
             self.add(prompt, self._batch.popleft())
 
 
-class LengthsLM(HFLM):
+class LengthsLM(CheckedLM):
     """HFLM that notes how long its answers are.
 
     Attributes:

@@ -15,11 +15,10 @@ from tqdm import tqdm
 from pa_harness.models.generated import AnswerLengths, LengthsLM, end_ids, measured
 from pa_harness.models.greedy import Greedy, Stops, greedy_request, is_plainly_greedy
 from pa_harness.models.plans import Planner
-from pa_harness.models.requests import check_answer, check_room
 from pa_harness.models.texts import Texts, shared_texts
 from pa_harness.prefixes.compatibility import longest_possible, obstacle
 from pa_harness.prefixes.counts import Counts
-from pa_harness.prefixes.generation import Asked, continuations
+from pa_harness.prefixes.decoding.generation import Asked, continuations
 from pa_harness.prefixes.reading import Reader
 from pa_harness.prefixes.scoring import score
 from pa_harness.prefixes.trial import disagreement
@@ -60,7 +59,6 @@ class PrefixSharingLM(LengthsLM):
     ) -> list[tuple[float, bool]]:
         """HFLM's; every text is tokenised once, and passes that were planned serve every λ."""
         self._count_anew("loglikelihood")
-        self._check_whole()
         if not requests or self.enable_thinking or not self._allows():
             answers: list[tuple[float, bool]] = super().loglikelihood(requests, disable_tqdm)
             return answers
@@ -84,47 +82,11 @@ class PrefixSharingLM(LengthsLM):
         found: list[float] = super().loglikelihood_rolling(requests, disable_tqdm)
         return found
 
-    def check_requests(self, requests: Sequence[Any]) -> None:
-        """Refuse, before anything is computed, what cannot be answered; tokens are remembered.
-
-        Raises:
-            PAHarnessError: an answer has no tokens, or too many; or no room is left for a prompt.
-        """
-        if self.backend != "causal":
-            return
-        asked = [each.args for each in requests if each.request_type == "loglikelihood"]
-        if asked and not self.enable_thinking:
-            pairs = zip(asked, self.texts.pairs(self, asked), strict=True)
-            for texts, (_, rest) in pairs:
-                check_answer(texts, rest, self.max_length)
-        for each in requests:
-            if each.request_type == "generate_until":
-                check_room(each.args[1], self.max_gen_toks, self.max_length)
-
-    def _loglikelihood_tokens(
-        self, requests: list[Any], disable_tqdm: bool = False, **given: Any
-    ) -> list[tuple[float, bool]]:
-        """HFLM's, which takes an answer without tokens for a certain one."""
-        if self.backend == "causal":
-            for texts, _, rest in requests:
-                check_answer(texts, rest, self.max_length)
-        found: list[tuple[float, bool]] = super()._loglikelihood_tokens(
-            requests, disable_tqdm, **given
-        )
-        return found
-
-    def _check_whole(self) -> None:
-        """Refuse to answer with weights that are not what they should be."""
-
     def generate_until(self, requests: list[Any], disable_tqdm: bool = False) -> list[str]:
         """HFLM's, with plain greedy requests sharing prompts and all others left to it."""
         self._count_anew("generate_until")
-        self._check_whole()
         self.answer_lengths = AnswerLengths()
         arguments = [request.args for request in requests]
-        if self.backend == "causal":
-            for _, settings in arguments:
-                check_room(settings, self.max_gen_toks, self.max_length)
         shared: dict[tuple[tuple[str, ...], int], dict[int, list[int]]] = {}
         if is_plainly_greedy(self) and self._allows():
             shared = self._prompts(arguments)

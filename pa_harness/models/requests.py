@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from lm_eval.models.huggingface import HFLM
 from lm_eval.models.utils import normalize_gen_kwargs
 
 from pa_harness.errors import PAHarnessError
+from pa_harness.models.texts import Texts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -65,3 +68,47 @@ def check_room(settings: Any, default: int, length: int) -> None:
             f"{length} tokens together (max_length). Generate fewer (--gen_kwargs max_gen_toks=N), "
             "or raise max_length if the model can take it."
         )
+
+
+class CheckedLM(HFLM):
+    """HFLM that refuses what it would answer with a wrong number or an assertion."""
+
+    @cached_property
+    def texts(self) -> Texts:
+        """What is known of the tokenizer's texts."""
+        return Texts()
+
+    def check_requests(self, requests: Sequence[Any]) -> None:
+        """Refuse, before anything is computed, what cannot be answered; tokens are remembered.
+
+        Raises:
+            PAHarnessError: an answer has no tokens, or too many; or no room is left for a prompt.
+        """
+        if self.backend != "causal":
+            return
+        asked = [each.args for each in requests if each.request_type == "loglikelihood"]
+        if asked and not self.enable_thinking:
+            for texts, (_, rest) in zip(asked, self.texts.pairs(self, asked), strict=True):
+                check_answer(texts, rest, self.max_length)
+        for each in requests:
+            if each.request_type == "generate_until":
+                check_room(each.args[1], self.max_gen_toks, self.max_length)
+
+    def _loglikelihood_tokens(
+        self, requests: list[Any], disable_tqdm: bool = False, **given: Any
+    ) -> list[tuple[float, bool]]:
+        if self.backend == "causal":
+            for texts, _, rest in requests:
+                check_answer(texts, rest, self.max_length)
+        found: list[tuple[float, bool]] = super()._loglikelihood_tokens(
+            requests, disable_tqdm, **given
+        )
+        return found
+
+    def generate_until(self, requests: list[Any], disable_tqdm: bool = False) -> list[str]:
+        """HFLM's."""
+        if self.backend == "causal":
+            for each in requests:
+                check_room(each.args[1], self.max_gen_toks, self.max_length)
+        texts: list[str] = super().generate_until(requests, disable_tqdm)
+        return texts

@@ -1,13 +1,14 @@
 """The values of every document at every λ as one table, and as arrays that are paired by document.
 
-The table has a row per λ, task, metric and document; the arrays one row per λ and one column per
-document, so that columns can be resampled together.
+The table has a row per λ, task, metric and document, with the document's cluster
+(`tasks.clusters`); the arrays one row per λ and one column per document, so that columns can be
+resampled together.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -44,7 +45,7 @@ def write_documents(units: Iterable[tuple[float, str, DocumentValues]], path: Pa
     schema = pa.schema(
         [
             *(("lam", pa.float64()), ("task", texts), ("metric", texts)),
-            *(("document", pa.int64()), ("value", pa.float64())),
+            *(("document", pa.int64()), ("value", pa.float64()), ("cluster", texts)),
         ]
     )
 
@@ -62,10 +63,23 @@ def write_documents(units: Iterable[tuple[float, str, DocumentValues]], path: Pa
                     pa.DictionaryArray.from_arrays(codes, pa.array(keys, pa.string())),
                     pa.array(np.tile(np.asarray(found.ids, dtype=np.int64), len(keys))),
                     pa.array(np.array([*found.values.values()], dtype=np.float64).ravel()),
+                    _clusters(found),
                 ]
                 writer.write_table(pa.table(columns, schema=schema))
 
     write_with(path, write)
+
+
+def _clusters(found: DocumentValues) -> Any:
+    """The clusters' names for every row of one (λ, task); null where they are not known."""
+    import pyarrow as pa
+
+    if not found.clusters:
+        rows = len(found.ids) * len(found.values)
+        return pa.nulls(rows, pa.dictionary(pa.int32(), pa.string()))
+    names, codes = np.unique(found.clusters, return_inverse=True)
+    every = np.tile(codes.astype(np.int32), len(found.values))
+    return pa.DictionaryArray.from_arrays(every, pa.array(names.tolist(), pa.string()))
 
 
 class Documents:
@@ -103,6 +117,24 @@ class Documents:
     def tasks(self) -> list[str]:
         """The tasks of the table, in its order."""
         return list(self._groups)
+
+    def clusters(self, task: str) -> dict[int, str]:
+        """The cluster of each of the task's documents: what others with that name share with it.
+
+        In their order; one of its own for each where the run kept none.
+
+        Args:
+            task: one of `tasks`.
+        """
+        kept = "cluster" in self._file.schema_arrow.names
+        columns = ["document", *(["cluster"] if kept else [])]
+        table = self._file.read_row_groups(self._groups.get(task, []), columns=columns)
+        ids, first = np.unique(table.column("document").to_numpy(), return_index=True)
+        names = table.column("cluster").take(first).to_pylist() if kept else [None] * len(ids)
+        return {
+            document: f"{task} {document}" if name is None else name
+            for document, name in zip(ids.tolist(), names, strict=True)
+        }
 
     def paired(self, task: str, *, drop: bool = False) -> dict[str, Paired]:
         """The task's metrics that have a number for every document at every λ, by name.

@@ -1,7 +1,7 @@
 """The folder of a sweep: what lies where, what is done, whether it is what was written there.
 
     sweep.yaml                       the settings, a --config file
-    provenance.json                  command, settings, versions; times
+    provenance.json                  command, settings, versions, model; times
     units/lam=0.5/TASK.json          one task at one λ: numbers, values by document, its identity
     lam=0.5/results_DATE.json        lm-eval's own results file for this λ
     lam=0.5/samples_TASK_DATE.jsonl  lm-eval's own sample log

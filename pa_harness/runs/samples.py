@@ -44,6 +44,7 @@ class DocumentValues:
 
     ids: list[int] = field(default_factory=list)
     values: dict[str, list[float]] = field(default_factory=dict)
+    clusters: list[str] = field(default_factory=list)  # in the order of `ids`; none: not known
 
 
 def document_values(

@@ -90,7 +90,7 @@ class Kept:
             RunError: some of it differs.
         """
         if not self.parts:
-            self.folder.add_provenance(stamps=stamps)
+            self.folder.add_provenance(stamps=stamps, model=model_part(info))
         for of in list(self.parts.values())[:1]:
             self._refuse([f"model.{each}" for each in difference(of["model"], model_part(info))])
 

@@ -116,4 +116,4 @@ def _documents(
     for lam in settings.lam:
         for task in workload.tasks:
             values = read_sealed(folder.unit(lam, task))["documents"]
-            yield lam, task, DocumentValues(values["ids"], values["values"])
+            yield lam, task, DocumentValues(**values)

@@ -20,6 +20,7 @@ from pa_harness.runs.samples import document_values
 from pa_harness.runs.seal import text_digest
 from pa_harness.sweep.sources import library_versions, plain, task_config
 from pa_harness.sweep.workload import forget_answers
+from pa_harness.tasks.clusters import clusters
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -94,7 +95,11 @@ def evaluate_unit(
         "tokenizer": _tokenizer(lm),
         "facts": dict(facts),
         "task_hash": _task_hash(samples),
-        "documents": {"ids": values.ids, "values": values.values},
+        "documents": {
+            "ids": values.ids,
+            "values": values.values,
+            "clusters": _clusters(task, samples, values.ids),
+        },
         "log": text_digest(log),
         "seconds": time.monotonic() - began,
     }
@@ -129,6 +134,12 @@ def _targets(samples: list[dict[str, Any]]) -> str:
     for sample in samples:
         sha.update(json.dumps([sample["doc_id"], sample["target"]], default=plain).encode())
     return sha.hexdigest()[:32]
+
+
+def _clusters(task: Any, samples: list[dict[str, Any]], ids: list[int]) -> list[str]:
+    """The cluster of each document."""
+    documents = {int(sample["doc_id"]): sample["doc"] for sample in samples}
+    return clusters(task, [documents[number] for number in ids])
 
 
 def _without_process(shared: Mapping[str, Any]) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pa_harness.errors import SweepError, first_line, listed
+from pa_harness.tasks.clusters import clusters, named
 from pa_harness.tasks.shipped import INSTRUCTION
 
 if TYPE_CHECKING:
@@ -68,6 +69,8 @@ def load_tasks(settings: SweepSettings) -> Workload:
     for task in loaded["tasks"].values():
         _override(task, settings)
         _check_samples(task, settings)
+        if named(task):
+            clusters(task, [task.task_docs[0]])  # what is wrong is said before a model is loaded
     return Workload(dict(loaded["tasks"]), dict(loaded.get("groups") or {}))
 
 
@@ -87,13 +90,10 @@ def _check_samples(task: Any, settings: SweepSettings) -> None:
 
 def _check_names(tasks: dict[str, Any], settings: SweepSettings) -> None:
     """Refuse what is given for a task that is not swept: it would go unseen."""
-    given: dict[str, dict[str, Any]] = {
-        "categories": settings.categories,
-        "metrics": settings.metrics,
-    }
-    given["samples"] = dict(settings.samples or {})
-    for option, named in given.items():
-        unknown = [name for name in named if name not in tasks]
+    given: dict[str, Any] = {"samples": settings.samples or {}}
+    given |= {"categories": settings.categories, "metrics": settings.metrics}
+    for option, by_task in given.items():
+        unknown = [name for name in by_task if name not in tasks]
         if unknown:
             raise SweepError(
                 f"{option} names {', '.join(unknown)}, which is not swept. The tasks are:\n"

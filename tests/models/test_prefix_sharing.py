@@ -185,8 +185,8 @@ def test_autocast_is_hfs(pair: Pair) -> None:
         assert our != whole
 
 
-def test_an_empty_continuation_is_left_to_hf(pair: Pair) -> None:
-    with pytest.raises(AssertionError):
+def test_an_empty_continuation_is_refused(pair: Pair) -> None:
+    with pytest.raises(PAHarnessError, match=r"The answer '' behind .*a' has no token of its own"):
         sharing(pair[0])._loglikelihood_tokens([(("a", ""), [5], [])], disable_tqdm=True)
     assert sharing(pair[0])._loglikelihood_tokens([], disable_tqdm=True) == []
 
