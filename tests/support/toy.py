@@ -89,7 +89,7 @@ def timeless(folder: Path) -> dict[str, str]:
         text = path.read_bytes().decode("latin-1")
         text = re.sub(r'"(seconds|date|started|total_\w+_seconds)": "?[\d.:T-]+"?', "TIME", text)
         text = re.sub(r'\n  "digest": "\w+"\n', "SEAL", text)  # of times, too
-        if name == "files.json":
+        if path.name == "files.json":
             text = re.sub(
                 r'(.json": )"\w+"', "\\1SEAL", re.sub(r"_\d{4}-\d\d-\d\dT[\d-]+.\d+", "", text)
             )

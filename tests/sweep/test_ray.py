@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
-from toy import timeless
+from watched import Watched, scores
 
 from pa_harness.cli.sweep import wanted_cluster
 from pa_harness.errors import ExtraError, SweepError
@@ -38,20 +38,6 @@ def ray() -> Iterator[Any]:
     module.shutdown()
 
 
-class Watched(io.StringIO):
-    """A stream that runs a function when a line holds a text, once."""
-
-    def __init__(self, text: str, act: Any) -> None:
-        super().__init__()
-        self._text, self._act = text, act
-
-    def write(self, line: str) -> int:
-        if self._act is not None and self._text in line:
-            act, self._act = self._act, None
-            act()
-        return super().write(line)
-
-
 def kill_a_worker() -> None:
     """With SIGKILL, one of our own actors that is at work."""
     import psutil
@@ -59,11 +45,6 @@ def kill_a_worker() -> None:
     ours = psutil.Process().children(recursive=True)
     workers = [each for each in ours if "ray::UnitServer" in " ".join(each.cmdline())]
     os.kill(workers[0].pid, signal.SIGKILL)
-
-
-def scores(folder: Path) -> dict[str, str]:
-    """All files but the record, in which prompts stand in the order they came in."""
-    return {name: text for name, text in timeless(folder).items() if name != "provenance.json"}
 
 
 @pytest.mark.parametrize("killed", [pytest.param(False, marks=pytest.mark.slow), True])

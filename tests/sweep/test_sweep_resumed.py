@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from toy import run, timeless
+from toy import run, timeless, write_tasks
 
 from pa_harness.errors import RunError, SweepError
 from pa_harness.runs.settings import as_yaml
@@ -65,16 +65,24 @@ def test_a_folder_of_something_else_is_left_alone(settings: SweepSettings, tmp_p
 
 
 @pytest.mark.slow
-def test_thirty_kills_at_random_moments_leave_no_trace(
-    settings: SweepSettings, tmp_path: Path
+@pytest.mark.parametrize(("kind", "kills"), [("sweep", 30), ("auto", 15)])
+def test_kills_at_random_moments_leave_no_trace(
+    kind: str, kills: int, settings: SweepSettings, tmp_path: Path
 ) -> None:
+    if kind == "auto":  # which needs more documents
+        tasks = write_tasks(tmp_path / "more", documents=80)
+        settings = replace(settings, tasks=("toy_group",), include_path=(str(tasks),))
     five = replace(settings, lam=(0.0, 0.25, 0.5, 0.75, 1.0))
     (tmp_path / "sweep.yaml").write_text(as_yaml(five))
     worker = Path(__file__).parents[1] / "support" / "killed_sweep.py"
-    command = [sys.executable, str(worker), str(tmp_path / "run"), str(tmp_path / "sweep.yaml")]
+    places = [str(tmp_path / "run"), str(tmp_path / "sweep.yaml")]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     done = subprocess.run(
-        [*command, "30"], env=environment, capture_output=True, text=True, check=False
+        [sys.executable, str(worker), *places, str(kills), kind],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     assert timeless(tmp_path / "run") == timeless(tmp_path / "whole")
