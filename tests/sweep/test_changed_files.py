@@ -14,6 +14,8 @@ from toy import run
 from pa_harness.cli.main import main
 from pa_harness.errors import RunError, SweepError
 from pa_harness.judging.outputs import read_outputs
+from pa_harness.runs.folder import RunFolder
+from pa_harness.runs.judgements import Judged, JudgeFolder, Judgement
 from pa_harness.runs.seal import read_sealed, write_sealed
 
 if TYPE_CHECKING:
@@ -208,6 +210,50 @@ def test_who_reads_a_run_needs_nothing_beside_it(
     finally:
         restore(place.kept, place.site)
     assert "Unknown task: options, texts" in told, "the tasks are gone, and the sweep says so"
+
+
+def add_judge(run_: Path) -> Path:
+    """A judge's folder, as `judge` writes it, of the answers that are there."""
+    judged, rows = [], []
+    for lam in (0.0, 1.0):
+        wins = [{"preference": 1 + (n + lam) % 2} for n in range(8)]
+        judged.append(Judged(lam, f"lam={lam:g}", wins))
+        numbers = dict.fromkeys(Judgement.__dataclass_fields__, 0)
+        texts = {"generator": "x", "lc_absent": "", "comparable": "", "subset": "all"}
+        rows.append(Judgement(**{**numbers, **texts, "lam": lam}))
+    record = {"task": "texts", "answers": RunFolder(run_).answers("texts")}
+    folder = run_ / "judgements/somebody"
+    JudgeFolder(folder).write(record, rows, judged, "texts")
+    return folder
+
+
+@pytest.mark.parametrize("name", ["annotations_lam=1.json", "judgements.parquet", "judge.json"])
+def test_a_judges_changed_files_are_named(
+    name: str, place: Place, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = add_judge(place.run)
+    choice = ["--instruction", "somebody"]
+    assert main(["summary", str(place.run), *choice]) == 0
+    file = folder / name
+    file.write_bytes(file.read_bytes().replace(b"1", b"2", 1))
+    capsys.readouterr()
+    for verb in ("summary", "choose", "report"):
+        assert main([verb, str(place.run), *choice]) == 2, verb
+        assert re.search(rf"{name}(: \w+ when| was changed)", capsys.readouterr().err), verb
+
+
+def test_verdicts_on_other_answers_are_left_out_with_a_word(
+    place: Place, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = add_judge(place.run)
+    record = read_sealed(folder / "judge.json")
+    record["answers"]["lam=1"] = "of-an-earlier-evaluation"
+    write_sealed(folder / "judge.json", record)
+    assert main(["summary", str(place.run)]) == 0
+    told = capsys.readouterr()
+    assert "The judge somebody is left out: it judged other answers at lam=1." in told.out
+    assert main(["compare", str(place.run), "--to", "alpaca_eval_2"]) == 2
+    assert "it judged other answers at lam=1" in capsys.readouterr().err
 
 
 def old(run_: Path) -> None:

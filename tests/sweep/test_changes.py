@@ -23,10 +23,12 @@ from changed import (
     tensor,
     write_rows,
 )
+from loras import CASES, make_adapter
+from safetensors.torch import load_file, save_file
 from toy import run, timeless
 
 from pa_harness.cli.main import main
-from pa_harness.errors import RunError, SweepError
+from pa_harness.errors import CheckpointError, RunError, SweepError
 from pa_harness.sweep import sources
 from pa_harness.sweep import sweep as sweep_room
 
@@ -180,3 +182,59 @@ def test_another_version_is_named(place: Place, monkeypatch: pytest.MonkeyPatch)
 def test_another_setting_is_named(place: Place) -> None:
     with pytest.raises(RunError, match=r"limit: null there, 3 here"):
         run(replace(place.settings, limit=3), place.run)
+
+
+def test_a_changed_adapter_is_named(tmp_path: Path, place: Place) -> None:
+    base, adapter = make_adapter(tmp_path, *CASES["patterns"])
+    args = {"pretrained": str(base), "peft": str(adapter), "dtype": "float32"}
+    settings = replace(place.settings, model_args=args, tasks=("options",))
+    run(settings, tmp_path / "lora")
+    file = adapter / "adapter_model.safetensors"
+    tensors = load_file(file)
+    name = next(iter(tensors))
+    save_file({**tensors, name: tensors[name].roll(1, 0).contiguous()}, file)
+    with pytest.raises(RunError, match=r"model\.peft\.content: .* there, .* here \(all units\)"):
+        run(settings, tmp_path / "lora")
+
+
+def write_in_place(file: Path) -> None:
+    with file.open("r+b") as held:
+        held.seek(-8, os.SEEK_END)
+        held.write(b"\x01\x02\x03\x04" * 2)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (write_in_place, "instruct .* written to since it was opened"),
+        (lambda file: os.truncate(file, 5000), "instruct .* cut off since it was opened"),
+        (lambda file: tensor("instruct", roll)(file.parents[1]), ""),
+    ],
+)
+def test_weights_that_change_while_it_runs_are_no_mixture(
+    change: Callable[[Path], object],
+    message: str,
+    place: Place,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Of a file that was replaced the old one is still open: no harm, but the next command says."""
+    file = place.site / "instruct/model.safetensors"
+    keep = sweep_room._keep
+
+    def then_change(*given: Any) -> None:
+        keep(*given)
+        if not (tmp_path / "done").exists():
+            (tmp_path / "done").touch()
+            change(file)
+
+    monkeypatch.setattr(sweep_room, "_keep", then_change)
+    settings = replace(place.settings, tasks=("options",))
+    if message:
+        with pytest.raises(CheckpointError, match=message):
+            run(settings, tmp_path / "new")
+        assert [each.parent.name for each in (tmp_path / "new").glob("units/*/*")] == ["lam=0"]
+    else:
+        run(settings, tmp_path / "new")
+        with pytest.raises(RunError, match=r"model\.instruct\.content: "):
+            run(settings, tmp_path / "new")
