@@ -41,7 +41,7 @@ def read_trajectory(path: Path, instruction: Sequence[str] = ()) -> Trajectory:
     documents = run.documents()
     lams = np.unique([score.lam for score in scores])
     tasks: list[TaskCurve] = []
-    notes, waiting = unchecked + _knob_note(run), []
+    notes, waiting = _knob_note(run), []
     for name in sorted({score.task for score in scores} - {*documents.tasks}):
         notes.append(f"{name} is left out: it has no numbers by document.")
     for name in documents.tasks:
@@ -69,6 +69,7 @@ def read_trajectory(path: Path, instruction: Sequence[str] = ()) -> Trajectory:
         for name in waiting
         if name not in seen
     ]
+    notes += unchecked
     if not tasks:
         raise RunError(f"{path}: no task can be compared document by document.\n{listed(notes)}")
     chosen = _chosen(tasks, instruction, path)

@@ -158,10 +158,11 @@ def test_what_cannot_be_used_is_noted(tmp_path: Path) -> None:
     waiting = (
         f"pa_alpaca_eval has no score of its own: its answers wait for `pa-harness judge {run}`."
     )
-    assert read_trajectory(run).notes == (waiting,)
+    assert read_trajectory(run).notes[:-1] == (waiting,)
     add_judge(run, "short", lams=(0.0, 1.0))
-    notes = read_trajectory(run).notes
-    assert notes == ("The judge short is left out: it judged λ = 0, 1.", waiting)
+    *notes, unchecked = read_trajectory(run).notes
+    assert "kept no digests" in unchecked, "nobody has swept it"
+    assert notes == ["The judge short is left out: it judged λ = 0, 1.", waiting]
 
 
 def test_no_document_judged_at_every_lam(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
