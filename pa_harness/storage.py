@@ -77,8 +77,14 @@ def as_yaml(value: Any) -> str:
 
 def in_yaml(value: Any) -> str:
     """The value as YAML on one line, to stand behind a key; texts but names are quoted."""
-    settings = {"sort_keys": False, "allow_unicode": True, "default_flow_style": True}
-    text: str = yaml.dump(value, Dumper=_OnOneLine, width=math.inf, **settings)
+    text: str = yaml.dump(
+        value,
+        Dumper=_OnOneLine,
+        default_flow_style=True,
+        width=math.inf,
+        sort_keys=False,
+        allow_unicode=True,
+    )
     return text.removesuffix("...\n").rstrip("\n")
 
 
@@ -166,12 +172,13 @@ def _clear(folder: Path, only: str = "") -> None:
 
 
 @contextmanager
-def sole_writer(folder: Path, what: str) -> Iterator[None]:
+def sole_writer(folder: Path, what: str, name: str = ".lock") -> Iterator[None]:
     """Hold the folder's lock; the operating system frees it when the process dies.
 
     Args:
-        folder: made where it does not exist; the lock is its file ``.lock``.
+        folder: made where it does not exist.
         what: is under way, for the other's message.
+        name: of the lock's file in it.
 
     Raises:
         RunError: another process holds the lock, the file system has no locks, or nothing can be
@@ -179,7 +186,7 @@ def sole_writer(folder: Path, what: str) -> Iterator[None]:
     """
     from filelock import FileLock, Timeout
 
-    file = folder / ".lock"
+    file = folder / name
     held: list[int] = []
 
     def sign(descriptor: int) -> None:

@@ -6,11 +6,13 @@ import argparse
 import math
 import os
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pa_harness.cli.verb import INTERRUPTED, Options, Verbs, add_seed, add_verb, stopped
 from pa_harness.errors import JudgeError
+from pa_harness.foreign.showing import bare
 from pa_harness.judging.annotator import OFFICIAL, OPENAI_URL
 from pa_harness.judging.outputs import TASK
 from pa_harness.judging.reference import GPT4
@@ -86,17 +88,16 @@ def judge(options: argparse.Namespace) -> int:
     from pa_harness.judging.judge import ask, judge, plan
     from pa_harness.judging.text import judgements_text
 
-    made = plan(_settings(options))
-    _announce(made)
-    if made.missing and not options.yes:
-        _confirm()
-    key = _key(options.api_key_env, made)
-    try:
-        tally = ask(made, key, AskingProgress(sys.stderr))
-    except KeyboardInterrupt:
-        return stopped("Verdicts that came are kept; the same command goes on.")
-    folder, rows = judge(made)
-    made.close()
+    with closing(plan(_settings(options))) as made:
+        _announce(made)
+        if made.missing and not options.yes:
+            _confirm()
+        key = _key(options.api_key_env, made)
+        try:
+            tally = ask(made, key, AskingProgress(bare(sys.stderr)))
+        except KeyboardInterrupt:
+            return stopped("Answers that came are kept; the same command goes on.")
+        folder, rows = judge(made)
     print(judgements_text(rows))
     print(f"Judgements: {folder}")
     _tell_what_lacks(tally)

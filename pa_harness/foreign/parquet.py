@@ -65,7 +65,7 @@ class ParquetFile:
         """So many that they fit, were each as large as all different ones together."""
         metadata = self.file.metadata.row_group(group)
         columns = [metadata.column(number) for number in range(metadata.num_columns)]
-        size = sum(each.total_uncompressed_size for each in columns if each.has_dictionary_page)
+        size = sum(int(c.total_uncompressed_size) for c in columns if c.has_dictionary_page)
         return max(1, min(_BATCH, _BATCH_BYTES // max(size, 1)))
 
 

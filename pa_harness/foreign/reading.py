@@ -123,9 +123,8 @@ def _check_depth(text: str) -> None:
         depth += isinstance(event, yaml.CollectionStartEvent)
         depth -= isinstance(event, yaml.CollectionEndEvent)
         if depth > _DEPTH:
-            raise ValueError(
-                f"line {event.start_mark.line + 1}: nested deeper than {_DEPTH} levels"
-            )
+            line = event.start_mark.line + 1 if event.start_mark else 1
+            raise ValueError(f"line {line}: nested deeper than {_DEPTH} levels")
 
 
 def _upwards(root: Any) -> Iterator[Any]:

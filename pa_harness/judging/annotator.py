@@ -30,6 +30,7 @@ _CLIENT = {
 }
 _MAY_HOLD_KEYS = {"client_config_path", "extra_headers", "extra_query"}
 _DEFAULTS = {"max_tokens": 2048, "temperature": 0.7, "top_p": 1.0}  # upstream's, where not given
+_INSTEAD = "max_completion_tokens"  # models that take this take none of the three
 
 
 @dataclass(frozen=True)
@@ -159,7 +160,8 @@ def _usable(
                 f"The annotator {name} uses {key}, which needs the judge's tokenizer. Write the "
                 "token ids as logit_bias in a YAML file of your own."
             )
-    kwargs = {**_DEFAULTS, **{key: kwargs[key] for key in kwargs if key not in _CLIENT}}
+    defaults = {} if kwargs.get(_INSTEAD) else _DEFAULTS
+    kwargs = {**defaults, **{key: kwargs[key] for key in kwargs if key not in _CLIENT}}
     kwargs["model_name"] = model or kwargs.get("model_name")
     if not kwargs["model_name"]:
         raise JudgeError(f"The annotator {name} names no model: give --judge_model.")
