@@ -19,7 +19,7 @@ from pa_harness.judging.reference import GPT4
 
 if TYPE_CHECKING:
     from pa_harness.judging.asking.session import Tally
-    from pa_harness.judging.judge import Plan
+    from pa_harness.judging.plan import Plan
 
 INCOMPLETE = 3  # the table is there, but not every verdict
 _KEY = "OPENAI_API_KEY"
@@ -85,7 +85,8 @@ def _add_asking_options(group: Options) -> None:
 def judge(options: argparse.Namespace) -> int:
     """Print the price, ask, and print the table; exit code 3 if verdicts are lacking."""
     from pa_harness.judging.asking.session import AskingProgress
-    from pa_harness.judging.judge import ask, judge, plan
+    from pa_harness.judging.judge import ask, judge
+    from pa_harness.judging.plan import plan
     from pa_harness.judging.text import judgements_text
 
     with closing(plan(_settings(options))) as made:
@@ -106,7 +107,7 @@ def judge(options: argparse.Namespace) -> int:
 
 def _settings(options: argparse.Namespace) -> Any:
     from pa_harness.judging.asking.server import Patience
-    from pa_harness.judging.judge import JudgeSettings
+    from pa_harness.judging.plan import JudgeSettings
 
     if options.concurrency < 1 or options.attempts < 1 or not 0 < options.timeout < math.inf:
         raise JudgeError(

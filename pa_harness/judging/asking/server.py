@@ -201,9 +201,7 @@ class JudgeServer:
             ) from None
         return reason
 
-    def _wait_as_told(
-        self, refusal: Refusal, request: Request, reason: str, limited: int
-    ) -> bool:
+    def _wait_as_told(self, refusal: Refusal, request: Request, reason: str, limited: int) -> bool:
         """True where the server said how long to wait, which then holds for all requests.
 
         Raises:

@@ -166,9 +166,7 @@ class Asking:
 
         return await self._server.ask(request, arrived)
 
-    def _take(
-        self, task: asyncio.Task[Verdict], key: str, request: Request, tally: Tally
-    ) -> None:
+    def _take(self, task: asyncio.Task[Verdict], key: str, request: Request, tally: Tally) -> None:
         """Make a verdict of an answer, or keep why there is none."""
         try:
             verdict = task.result()
@@ -218,4 +216,3 @@ class Asking:
         open_requests = [request, *(each for _, each in under_way.values())]
         bound = sum(tally.price.of(*tokens_of(each)) or 0.0 for each in open_requests)
         return tally.dollars + bound > max_cost
-
