@@ -37,10 +37,11 @@ def read_trajectory(path: Path, instruction: Sequence[str] = ()) -> Trajectory:
         RunError: it is not one, no task can be paired by document, or what IF is cannot be told.
     """
     run = RunFolder(path)
-    scores, documents = run.scores(), run.documents()
+    scores, unchecked = run.scores(), run.check_own()
+    documents = run.documents()
     lams = np.unique([score.lam for score in scores])
     tasks: list[TaskCurve] = []
-    notes, waiting = _knob_note(run), []
+    notes, waiting = unchecked + _knob_note(run), []
     for name in documents.tasks:
         of_task = [score for score in scores if score.task == name]
         main = next((score for score in of_task if score.main), None)
@@ -55,7 +56,7 @@ def read_trajectory(path: Path, instruction: Sequence[str] = ()) -> Trajectory:
             notes.append(f"{name} is in no average: of {found.metric}, less is better.")
         tasks.append(found)
     for judge in run.judgements():
-        judged = _judged(judge, documents, lams)
+        judged = judge.judged_others(run.answers(judge.task)) or _judged(judge, documents, lams)
         if isinstance(judged, str):
             notes.append(f"The judge {judge.path.name} is left out: {judged}.")
         else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from pa_harness.cli.verb import Verbs, add_instruction, add_run_folder, add_seed, add_verb
+from pa_harness.cli.verb import Verbs, add_instruction, add_run_folder, add_seed, add_verb, say
 from pa_harness.storage import plain, write_json
 
 
@@ -58,5 +58,6 @@ def choose(options: argparse.Namespace) -> int:
         seed=options.seed,
     )
     write_json(options.run_folder / "choice.json", plain(found))
+    say(trajectory.notes)
     print(choices_text(found))
     return 0

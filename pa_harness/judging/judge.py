@@ -15,6 +15,7 @@ from pa_harness.judging.asking.server import JudgeServer
 from pa_harness.judging.asking.session import Asking, Tally
 from pa_harness.judging.plan import pairs
 from pa_harness.judging.rows import Judge, judgement_rows
+from pa_harness.runs.folder import RunFolder
 from pa_harness.runs.judgements import Judged, JudgeFolder, Judgement
 
 if TYPE_CHECKING:
@@ -76,6 +77,7 @@ def judge(made: Plan) -> tuple[Path, list[Judgement]]:
     rows, gamed = judgement_rows(judge_, made.outputs, judged)
     folder = made.settings.folder / made.name
     record = {**_record(made), "answered_by": sorted(answered_by), "length_control": gamed}
+    record["answers"] = RunFolder(made.settings.run).answers(made.settings.task)
     JudgeFolder(folder).write(record, rows, judged, made.settings.task)
     return folder, rows
 

@@ -1,7 +1,7 @@
 """A run's judgements: what they are, and the folder they are kept in.
 
 RUN/judgements/verdicts.sqlite           every judge's answers, so that none is paid for twice
-RUN/judgements/JUDGE/judge.json          who judged what against what; never a key
+RUN/judgements/JUDGE/judge.json          who judged what against what; digests; never a key
 RUN/judgements/JUDGE/judgements.parquet  a row per λ and subset: win rates, lengths, differences
 RUN/judgements/JUDGE/documents.parquet   each instruction's win (0 … 1) by λ, as a sweep's table
 RUN/judgements/JUDGE/annotations_lam=0.5.json  every verdict, in AlpacaEval's own form
@@ -17,6 +17,7 @@ import numpy as np
 
 from pa_harness.runs.documents import Documents, write_documents
 from pa_harness.runs.samples import DocumentValues
+from pa_harness.runs.seal import check_digests, digests, read_sealed, write_sealed
 from pa_harness.runs.tables import read_table, write_table
 from pa_harness.storage import write_json
 
@@ -28,7 +29,7 @@ ALL = "all"  # the subset of all instructions
 COMPARABLE, NOT_COMPARABLE = "comparable", "not comparable: "
 VERDICTS = "verdicts.sqlite"
 WIN = "win_rate,judge"  # of documents.parquet: the judge's probability that the model is better
-TABLE = "judgements.parquet"  # last of a judge's files
+TABLE = "judgements.parquet"
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,7 @@ class JudgeFolder:
         self.path = path
         self.table_file = path / TABLE
         self.documents_file = path / "documents.parquet"
+        self.record_file = path / "judge.json"  # last: it has the digests of the others
 
     def write(
         self,
@@ -97,7 +99,7 @@ class JudgeFolder:
             judged: every verdict.
             task: the name that the verdicts' table gives them.
         """
-        write_json(self.path / "judge.json", record)
+        self.record_file.unlink(missing_ok=True)
         for each in judged:
             write_json(self.path / f"annotations_{each.name}.json", list(each.annotations))
         known = [each for each in judged if not math.isnan(each.lam)]
@@ -105,6 +107,38 @@ class JudgeFolder:
             units = [(each.lam, task, DocumentValues(*_wins(each))) for each in known]
             write_documents(units, self.documents_file)
         write_table(Judgement, rows, self.table_file)
+        files = digests(self.path, [each for each in sorted(self.path.iterdir()) if each.is_file()])
+        write_sealed(self.record_file, {**record, "files": files})
+
+    def check(self) -> list[str]:
+        """Make sure that the files are those that `write` wrote.
+
+        Returns:
+            What must be said of a folder that cannot be checked.
+
+        Raises:
+            RunError: some are others, or missing.
+        """
+        record = read_sealed(self.record_file)
+        if "files" not in record:
+            return [f"{self.path} was made by a version that kept no digests of its files."]
+        check_digests(self.path, record["files"])
+        return []
+
+    @property
+    def task(self) -> str:
+        """Whose answers were judged."""
+        return str(read_sealed(self.record_file).get("task", ""))
+
+    def judged_others(self, answers: Mapping[str, str]) -> str:
+        """Whether its verdicts are on other answers than these, in words; empty if not.
+
+        Args:
+            answers: digests of a run's sample logs by ``lam=λ``; those not known do not count.
+        """
+        there: dict[str, str] = read_sealed(self.record_file).get("answers") or {}
+        changed = [lam for lam, each in sorted(answers.items()) if there.get(lam, each) != each]
+        return f"it judged other answers at {', '.join(changed)}" if changed else ""
 
     def judgements(self) -> list[Judgement]:
         """The rows that `write` wrote.
