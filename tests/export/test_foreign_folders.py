@@ -17,6 +17,7 @@ from toy import run, toy_settings
 
 from pa_harness.cli.main import main
 from pa_harness.export.card import read_terms
+from pa_harness.runs.seal import digests, write_sealed
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -59,6 +60,10 @@ def test_a_link_within_the_checkpoint_is_its_own(pair: Pair, tmp_path: Path) -> 
     assert (tmp_path / "model/licences/base/LICENSE").read_text() == "MIT"
 
 
+def _change(file: Path, **values: Any) -> None:
+    file.write_text(json.dumps(json.loads(file.read_text()) | values))
+
+
 @pytest.mark.parametrize("said", ["trust_remote_code", "model_args"])
 def test_what_a_run_says_of_trust_does_not_count(
     said: str, pair: Pair, toy_tasks: Path, tmp_path: Path
@@ -66,19 +71,19 @@ def test_what_a_run_says_of_trust_does_not_count(
     """Its provenance trusts, and its checkpoints have code: that runs by the user's flag alone."""
     sides = copy(pair, tmp_path)
     folder, ran = tmp_path / "run", tmp_path / "ran"
-    run(toy_settings(sides, toy_tasks, limit=2), folder)
     code = f"open({str(ran)!r}, 'w')\nfrom transformers import LlamaConfig\n"
-    code += "class Own(LlamaConfig):\n    pass\n"
     for side in sides:
-        (side / "own.py").write_text(code)
-        config = json.loads((side / "config.json").read_text())
-        config["auto_map"] = {"AutoConfig": "own.Own"}
-        config["model_type"] = "odd" if said == "model_args" else config["model_type"]
-        (side / "config.json").write_text(json.dumps(config))
+        (side / "own.py").write_text(f"{code}class Own(LlamaConfig):\n    pass\n")
+        _change(side / "config.json", auto_map={"AutoConfig": "own.Own"})
+    run(toy_settings(sides, toy_tasks, limit=2), folder)
+    for side in sides if said == "model_args" else ():
+        _change(side / "config.json", model_type="odd")
     record = json.loads((folder / "provenance.json").read_text())
     told = record["settings"] if said == "trust_remote_code" else record["settings"]["model_args"]
     told["trust_remote_code"] = True
-    (folder / "provenance.json").write_text(json.dumps(record))
+    write_sealed(folder / "provenance.json", record)  # as whoever made the run can
+    names = json.loads((folder / "files.json").read_text())["files"]
+    write_sealed(folder / "files.json", {"files": digests(folder, map(folder.joinpath, names))})
     asked = ["export", str(folder), "--lam", "0.5", "--dtype", "float16", "-o", str(tmp_path / "m")]
     assert main(asked) == (2 if said == "model_args" else 0)
     assert not ran.exists()
