@@ -123,12 +123,16 @@ def sandbox() -> SandboxedEnvironment:
 
 @contextmanager
 def confined() -> Iterator[None]:
-    """Render lm-eval's templates in a sandbox, and bound its calls of a task's functions."""
+    """Render lm-eval's templates in a sandbox, bound its functions, and fetch no code.
+
+    Of a metric that it does not know, lm-eval loads a module of that name from the Hub.
+    """
     from lm_eval import utils
+    from lm_eval.api import task as tasks
     from lm_eval.tasks import _yaml_loader as loader
 
     confining = sandbox()
-    render, find = utils.apply_template, getattr(loader, _FINDER)
+    render, find, metric = utils.apply_template, getattr(loader, _FINDER), tasks.get_metric
     rendered = 0
 
     def confined_render(template: str, doc: dict[str, Any]) -> str:
@@ -145,12 +149,22 @@ def confined() -> Iterator[None]:
             found = find(name, folder)
         return in_time(found) if isfunction(found) else found
 
-    utils.apply_template = confined_render
+    def own_metric(name: str, hf_evaluate_metric: bool = False) -> Any:
+        from lm_eval.api.registry import metric_registry
+
+        if hf_evaluate_metric or name not in metric_registry:
+            raise ValueError(
+                f"the metric {name[:100]!r} is none of lm-eval's: it would be fetched from the Hub "
+                "and run (Hugging Face's evaluate). Name one of lm-eval's, or a !function"
+            )
+        return metric(name)
+
+    utils.apply_template, tasks.get_metric = confined_render, own_metric
     setattr(loader, _FINDER, bounded_function)
     try:
         yield
     finally:
-        utils.apply_template = render
+        utils.apply_template, tasks.get_metric = render, metric
         setattr(loader, _FINDER, find)
 
 

@@ -91,7 +91,8 @@ def _from_file(path: Path) -> tuple[Any, Any]:
     if not path.is_file():
         raise TaskError(f"There is no file {path} (looked for from {Path.cwd()}).")
     config = read_yaml(path, functions=True)
-    if not isinstance(config.get("group", config.get("task")), str):
+    named = config.get("group", config.get("task"))
+    if not (isinstance(named, str) and named.strip()):
         raise TaskError(f"{path} names neither task: nor group:. Name the task: 'task: my_task'.")
     if "group" not in config:
         check_only(path, config["task"])

@@ -140,6 +140,22 @@ def test_the_output_says_what_evaluating_does(
     assert "evaluating a task runs them, and its functions, as code" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("metric", [{"metric": "somebody/theirs"}, {"metric": "../../x"}])
+@pytest.mark.parametrize("more", [{}, {"hf_evaluate": True}])
+def test_no_metric_is_fetched(
+    metric: dict[str, str],
+    more: dict[str, bool],
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """lm-eval loads what it does not know from the Hub, code and all."""
+    monkeypatch.setattr("evaluate.load", lambda *_, **__: pytest.fail("it was fetched"))
+    write({"metric_list": [metric | {"aggregation": "mean", "higher_is_better": True} | more]})
+    assert main(["check-task", "odd.yaml"]) == 2
+    assert "would be fetched from the Hub and run" in capsys.readouterr().err
+
+
 def test_bounds() -> None:
     with pytest.raises(TimeoutError, match=r"longer than 0\.1 seconds"), bounded(0.1):
         time.sleep(5)
