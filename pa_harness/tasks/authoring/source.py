@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from pa_harness.data_file import LOADERS, read_data_file
 from pa_harness.errors import DataFileError, TaskError
+from pa_harness.foreign.reading import MALFORMED
 from pa_harness.tasks.authoring.columns import columns_used
 from pa_harness.tasks.authoring.yaml_file import cause, check_only, read_yaml
 
@@ -128,7 +129,8 @@ def _load(manager: Any, entry: Any, *, own: bool) -> LoadedTask:
         known = entry.name in manager.task_index
         built = manager.load([entry.name if known else str(entry.yaml_path)])
     except Exception as error:  # whatever its YAML, data or functions raise
-        for problem in _problems(config):
+        problem = _first_problem(config)
+        if problem:
             raise problem from error
         raise TaskError(
             f"lm-eval cannot build {entry.name} ({entry.yaml_path}): {cause(error)}."
@@ -144,6 +146,13 @@ def _raw(task: Any, path: Path) -> dict[str, Any]:
     if not own or Path(source) == path:
         return built
     return {key: built.get(key, value) for key, value in own.items()}
+
+
+def _first_problem(config: dict[str, Any]) -> TaskError | DataFileError | None:
+    try:
+        return next(_problems(config), None)
+    except MALFORMED:  # settings of another shape: what lm-eval says of them is all there is
+        return None
 
 
 def _problems(config: dict[str, Any]) -> Iterator[TaskError | DataFileError]:
