@@ -11,7 +11,8 @@ arXiv 2504.11626). λ = 0 is the base model, λ = 1 the instruct model. λ is ty
 The house, from the ground up; a folder is a noun of the field, and imports only go down
 (tests/test_house.py has the stairs):
 
-    errors, storage, data_file, markdown, processes      the ground, open to all
+    errors, storage, data_file, markdown, processes      the ground, open to all; foreign: what
+                   others made, read strictly, named and shown harmlessly
     lam            λ as it is written and as it is meant, a sweep's grid
     checkpoints    what is on disk, and whether two of them belong together
     prefixes       prompts that begin alike, computed once

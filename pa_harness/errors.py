@@ -21,6 +21,8 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
+from pa_harness.foreign.showing import printable
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from types import TracebackType
@@ -106,7 +108,7 @@ def missing_extra(extra: str, what: str, error: ImportError) -> ExtraError:
 
 def tell(error: PAHarnessError) -> int:
     """Write the error to standard error as one message and return the exit code (2)."""
-    sys.stderr.write(f"\n{type(error).__name__}: {error}\n")
+    sys.stderr.write(f"\n{type(error).__name__}: {printable(str(error))}\n")
     return EXIT_CODE
 
 

@@ -16,6 +16,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING, Any
 
+import yaml
+
 from pa_harness.errors import ExportError, RunError
 
 if TYPE_CHECKING:
@@ -72,13 +74,60 @@ def _sync_folder(folder: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file atomically, UTF-8, with the line ends as given."""
-    write_with(path, lambda temporary: temporary.write_bytes(text.encode("utf-8")))
+    r"""Write a text file atomically, UTF-8, with the line ends as given.
+
+    Half of a character, which UTF-8 has not, is written as JSON escapes it: ``\ud800``.
+    """
+    content = text.encode("utf-8", "backslashreplace")
+    write_with(path, lambda temporary: temporary.write_bytes(content))
 
 
 def write_json(path: Path, value: Any) -> None:
     """Write JSON atomically: indented, keys in their order, NaN as lm-eval writes it (``NaN``)."""
     write_text(path, f"{json.dumps(value, indent=2, ensure_ascii=False)}\n")
+
+
+def as_yaml(value: Any) -> str:
+    """The value as YAML, from which `yaml.safe_load` makes it again."""
+    text: str = yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
+    return text
+
+
+def in_yaml(value: Any) -> str:
+    """The value as YAML on one line, to stand behind a key; texts but names are quoted."""
+    text: str = yaml.dump(
+        value,
+        Dumper=_OnOneLine,
+        default_flow_style=True,
+        width=math.inf,
+        sort_keys=False,
+        allow_unicode=True,
+    )
+    return text.removesuffix("...\n").rstrip("\n")
+
+
+class _Dumper(yaml.SafeDumper):
+    """PyYAML's, but no text is spread over lines, nor loses signs that YAML takes for line ends."""
+
+    def quoted(self, text: str) -> bool:
+        """Whether double quotes are needed; PyYAML finds out whether any are."""
+        return not text.isprintable()
+
+    def text(self, text: str) -> yaml.ScalarNode:
+        """How a text is written."""
+        style = '"' if self.quoted(text) else None
+        return self.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+class _OnOneLine(_Dumper):
+    def quoted(self, text: str) -> bool:
+        return not text.isidentifier()
+
+    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002 -- PyYAML's signature
+        return True
+
+
+_Dumper.add_representer(str, _Dumper.text)
 
 
 def plain(value: Any) -> Any:
@@ -142,12 +191,13 @@ def _clear(folder: Path, only: str = "") -> None:
 
 
 @contextmanager
-def sole_writer(folder: Path, what: str) -> Iterator[None]:
+def sole_writer(folder: Path, what: str, name: str = ".lock") -> Iterator[None]:
     """Hold the folder's lock; the operating system frees it when the process dies.
 
     Args:
-        folder: made where it does not exist; the lock is its file ``.lock``.
+        folder: made where it does not exist.
         what: is under way, for the other's message.
+        name: of the lock's file in it.
 
     Raises:
         RunError: another process holds the lock, the file system has no locks, or nothing can be
@@ -155,7 +205,7 @@ def sole_writer(folder: Path, what: str) -> Iterator[None]:
     """
     from filelock import FileLock, Timeout
 
-    file = folder / ".lock"
+    file = folder / name
     held: list[int] = []
 
     def sign(descriptor: int) -> None:

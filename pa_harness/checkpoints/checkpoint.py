@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -17,6 +16,7 @@ from safetensors import SafetensorError, safe_open
 from pa_harness.checkpoints.slices import FileSlice, TensorSlice
 from pa_harness.checkpoints.stamps import Stamps, stamps
 from pa_harness.errors import CheckpointError, first_line, listed
+from pa_harness.foreign.reading import parse_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -92,8 +92,8 @@ class Checkpoint:
         try:
             if not path.is_file():
                 return {}
-            content = json.loads(path.read_text(encoding="utf-8"))
-        except (ValueError, OSError, RecursionError) as error:
+            content = parse_json(path.read_bytes())
+        except (ValueError, OSError) as error:
             raise CheckpointError(
                 f"{self}: {path} cannot be read as JSON: {error}. Restore or re-download it."
             ) from error

@@ -40,6 +40,11 @@ def add(verbs: Verbs) -> None:
         "--max_shard_size", type=_size, default="5GB", metavar="SIZE", help="default: 5GB"
     )
     parser.add_argument(
+        "--trust_remote_code",
+        action="store_true",
+        help="run the checkpoints' own code; what a RUN says of it does not count",
+    )
+    parser.add_argument(
         "--push_to_hub", metavar="OWNER/NAME", help="upload it when it is done, to a private one"
     )
 
@@ -71,13 +76,15 @@ def export(options: argparse.Namespace) -> int:
     if run is not None:
         if options.lam is None or len(lams := parse_lams(options.lam)) != 1:
             raise ExportError(f"--lam {options.lam}: of a run, one λ is exported, as in --lam 0.6.")
-        arguments = model_args_of(run, lams[0])
+        arguments = model_args_of(run, lams[0], trust_remote_code=options.trust_remote_code)
         evaluated = read_evaluated(run, lams[0])
     else:
         arguments = read_mapping("model_args", options.model_args)
         if options.lam is not None:
             number = re.fullmatch(r"[-+.\deE]+", options.lam)
             arguments["lam"] = parse_lams(options.lam)[0] if number else options.lam
+        if options.trust_remote_code:
+            arguments["trust_remote_code"] = True
     if options.dtype:
         arguments["dtype"] = options.dtype
     opened = open_weights(arguments)

@@ -6,18 +6,20 @@ import argparse
 import math
 import os
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pa_harness.cli.verb import INTERRUPTED, Options, Verbs, add_seed, add_verb, stopped
 from pa_harness.errors import JudgeError
+from pa_harness.foreign.showing import bare
 from pa_harness.judging.annotator import OFFICIAL, OPENAI_URL
 from pa_harness.judging.outputs import TASK
 from pa_harness.judging.reference import GPT4
 
 if TYPE_CHECKING:
     from pa_harness.judging.asking.session import Tally
-    from pa_harness.judging.judge import Plan
+    from pa_harness.judging.plan import Plan
 
 INCOMPLETE = 3  # the table is there, but not every verdict
 _KEY = "OPENAI_API_KEY"
@@ -83,20 +85,20 @@ def _add_asking_options(group: Options) -> None:
 def judge(options: argparse.Namespace) -> int:
     """Print the price, ask, and print the table; exit code 3 if verdicts are lacking."""
     from pa_harness.judging.asking.session import AskingProgress
-    from pa_harness.judging.judge import ask, judge, plan
+    from pa_harness.judging.judge import ask, judge
+    from pa_harness.judging.plan import plan
     from pa_harness.judging.text import judgements_text
 
-    made = plan(_settings(options))
-    _announce(made)
-    if made.missing and not options.yes:
-        _confirm()
-    key = _key(options.api_key_env, made)
-    try:
-        tally = ask(made, key, AskingProgress(sys.stderr))
-    except KeyboardInterrupt:
-        return stopped("Verdicts that came are kept; the same command goes on.")
-    folder, rows = judge(made)
-    made.close()
+    with closing(plan(_settings(options))) as made:
+        _announce(made)
+        if made.missing and not options.yes:
+            _confirm()
+        key = _key(options.api_key_env, made)
+        try:
+            tally = ask(made, key, AskingProgress(bare(sys.stderr)))
+        except KeyboardInterrupt:
+            return stopped("Answers that came are kept; the same command goes on.")
+        folder, rows = judge(made)
     print(judgements_text(rows))
     print(f"Judgements: {folder}")
     _tell_what_lacks(tally)
@@ -105,7 +107,7 @@ def judge(options: argparse.Namespace) -> int:
 
 def _settings(options: argparse.Namespace) -> Any:
     from pa_harness.judging.asking.server import Patience
-    from pa_harness.judging.judge import JudgeSettings
+    from pa_harness.judging.plan import JudgeSettings
 
     if options.concurrency < 1 or options.attempts < 1 or not 0 < options.timeout < math.inf:
         raise JudgeError(

@@ -28,6 +28,7 @@ from pa_harness.cli import (
     tasks,
 )
 from pa_harness.errors import PAHarnessError, install_excepthook, tell
+from pa_harness.foreign.showing import harmless_output
 from pa_harness.registration import install
 
 if TYPE_CHECKING:
@@ -47,7 +48,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return run(arguments)
     options = parser().parse_args(arguments)
     try:
-        code = int(options.act(options))
+        with harmless_output():
+            code = int(options.act(options))
         sys.stdout.flush()
     except PAHarnessError as error:
         return tell(error)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from pa_harness.errors import ExportError, listed
+from pa_harness.foreign.naming import file_name
 from pa_harness.lam.reading import read_schedule
 from pa_harness.runs.folder import RunFolder
 from pa_harness.runs.identity import difference, model_part
@@ -46,8 +47,10 @@ class Evaluated:
     notes: tuple[str, ...] = ()
 
 
-def model_args_of(run: Path, lam: float) -> dict[str, Any]:
+def model_args_of(run: Path, lam: float, *, trust_remote_code: bool = False) -> dict[str, Any]:
     """The model arguments with which a run evaluates (or would) this λ.
+
+    A run says what was trusted by whoever made it; whoever exports it trusts by a flag alone.
 
     Raises:
         RunError: it is no run.
@@ -62,8 +65,7 @@ def model_args_of(run: Path, lam: float) -> dict[str, Any]:
     knob = settings.get("knob")
     given: dict[str, Any] = settings["model_args"]
     value = read_schedule(given["lam"]).with_knob(knob, lam) if knob else lam
-    trust = {"trust_remote_code": True} if settings.get("trust_remote_code") else {}
-    return {**trust, **given, "lam": value}
+    return {**given, "trust_remote_code": trust_remote_code, "lam": value}
 
 
 def read_evaluated(run: Path, lam: float) -> Evaluated:
@@ -85,12 +87,13 @@ def read_evaluated(run: Path, lam: float) -> Evaluated:
     if units[0] not in folder.units(lam):
         return found
     scores = folder.scores() if folder.scores_file.exists() else []
+    figures = sorted(folder.figures_folder.glob("*.png"))
     return replace(
         found,
         weights=info.get("weights", ""),
         dtype=info.get("model_dtype", ""),
         scores=tuple(score for score in scores if score.main and score.lam in (lam, 0.0, 1.0)),
-        figures=tuple(sorted(folder.figures_folder.glob("*.png"))),
+        figures=tuple(file for file in figures if file_name(file.name) == file.name),
     )
 
 

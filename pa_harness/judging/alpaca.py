@@ -33,6 +33,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 from pa_harness.errors import missing_extra
+from pa_harness.judging.asking.reply import are_probabilities
 from pa_harness.judging.asking.request import make_request, marked, unmarked, verdict_of
 
 if TYPE_CHECKING:
@@ -125,9 +126,14 @@ class AlpacaEval:
         def is_verdict(request: Request, completion: Mapping[str, Any]) -> bool:
             single = pool.annotators[request.annotator]
             whole = single.completion_key == "completions_all"
-            with _quiet():
-                found = single.preferences(completion if whole else completion["text"])
-            return all(verdict_of(each) is not None for each in found)
+            if whole and not are_probabilities(completion):
+                return False
+            try:
+                with _quiet():
+                    found = single.preferences(completion if whole else completion["text"])
+            except Exception:  # noqa: BLE001 -- upstream's parsers trust what a judge says
+                return False
+            return bool(found) and all(verdict_of(each) is not None for each in found)
 
         return is_verdict
 
@@ -157,8 +163,7 @@ class AlpacaEval:
         download = glm.hf_hub_download
         glm.hf_hub_download = lambda **_: str(gamed)
         try:
-            with _quiet(), warnings.catch_warnings(), sklearn.config_context():
-                warnings.simplefilter("ignore")
+            with _quiet(), sklearn.config_context():
                 found = glm.get_length_controlled_winrate(frame, save_weights_dir=None)
         finally:
             glm.hf_hub_download = download
@@ -231,7 +236,9 @@ def _quiet() -> Iterator[None]:
     level = root.level
     root.setLevel(logging.CRITICAL + 1)
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # numpy's, of what a judge says
+            yield
     finally:
         root.setLevel(level)
 
@@ -247,8 +254,7 @@ def _imported() -> Any:
     if missing:
         sys.modules["pkg_resources"] = _pkg_resources()
     try:
-        with _quiet(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with _quiet():
             import alpaca_eval
             import alpaca_eval.annotators.pairwise_evaluator
             import alpaca_eval.metrics.glm_winrate

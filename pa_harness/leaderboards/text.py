@@ -8,6 +8,8 @@ import json
 from dataclasses import fields
 from typing import TYPE_CHECKING
 
+from pa_harness.foreign.showing import cell as as_cell
+from pa_harness.foreign.showing import one_line
 from pa_harness.leaderboards.comparison import Row
 from pa_harness.leaderboards.ranks import AVERAGE, COMPUTED
 from pa_harness.markdown import number, signed, table
@@ -52,7 +54,7 @@ def _cells(row: Row) -> list[str]:
     return [
         *(row.task, row.contender, number(row.value), number(row.stderr)),
         *(number(row.published), signed(row.difference), signed(row.z, 2)),
-        row.verdict.replace("|", "\\|"),
+        one_line(row.verdict).replace("|", "\\|"),
     ]
 
 
@@ -87,5 +89,6 @@ def _csv(found: Sequence[Section]) -> str:
             cells = [getattr(row, name) for name in names]
             texts = ["; ".join(cell) if isinstance(cell, tuple) else cell for cell in cells]
             kept = ["" if cell != cell else cell for cell in texts]
-            writer.writerow([section.leaderboard or section.title, section.snapshot, *kept])
+            named = [section.leaderboard or section.title, section.snapshot, *kept]
+            writer.writerow(as_cell(each) if isinstance(each, str) else each for each in named)
     return buffer.getvalue().rstrip("\n")

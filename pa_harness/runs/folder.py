@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pa_harness.errors import RunError, listed
+from pa_harness.foreign.naming import file_name
 from pa_harness.lam.grid import lam_name
 from pa_harness.runs.documents import Documents
 from pa_harness.runs.identity import difference
@@ -113,12 +114,12 @@ class RunFolder:
         """
         logs = own(sorted(self.path.rglob(_log_pattern(task))))
         newest = {log.parent: log for log in logs}
-        start = len(f"samples_{_quoted(task)}_")
+        start = len(f"samples_{file_name(task)}_")
         return [(log, log.with_name(f"results_{log.stem[start:]}.json")) for log in newest.values()]
 
     def unit(self, lam: float, task: str) -> Path:
         """The file of one task at one λ."""
-        return self.path / "units" / lam_name(lam) / f"{_quoted(task)}.json"
+        return self.path / "units" / lam_name(lam) / f"{file_name(task)}.json"
 
     def units(self, lam: float) -> list[Path]:
         """The files of the tasks that are done at one λ."""
@@ -126,7 +127,7 @@ class RunFolder:
 
     def units_of(self, task: str) -> list[Path]:
         """The files of a task at every λ where it is done."""
-        return sorted(self.path.glob(f"units/*/{escape(_quoted(task))}.json"))
+        return sorted(self.path.glob(f"units/*/{escape(file_name(task))}.json"))
 
     def results(self, lam: float) -> Path:
         """lm-eval's results file of one λ."""
@@ -134,7 +135,7 @@ class RunFolder:
 
     def samples(self, lam: float, task: str) -> Path:
         """lm-eval's sample log of one task at one λ."""
-        return self.path / lam_name(lam) / f"samples_{_quoted(task)}_{self.date_id}{LOG}"
+        return self.path / lam_name(lam) / f"samples_{file_name(task)}_{self.date_id}{LOG}"
 
     @property
     def started(self) -> str:
@@ -144,7 +145,7 @@ class RunFolder:
     @property
     def date_id(self) -> str:
         """The sweep's start as lm-eval writes times in file names."""
-        return self.started.replace(":", "-")
+        return file_name(self.started.replace(":", "-"))
 
     @property
     def begun(self) -> bool:
@@ -279,9 +280,4 @@ class RunFolder:
 
 def _log_pattern(task: str) -> str:
     """Matches the names of a task's sample logs."""
-    return f"{escape(f'samples_{_quoted(task)}_')}{_DATE}{LOG}"
-
-
-def _quoted(task: str) -> str:
-    """A task's name as part of a file name."""
-    return task.replace("/", "%2F")
+    return f"{escape(f'samples_{file_name(task)}_')}{_DATE}{LOG}"

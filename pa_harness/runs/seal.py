@@ -11,6 +11,8 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from pa_harness.errors import RunError, first_line, listed
+from pa_harness.foreign.naming import belongs
+from pa_harness.foreign.reading import parse_json
 from pa_harness.storage import write_text
 
 if TYPE_CHECKING:
@@ -61,10 +63,10 @@ def read_sealed(path: Path) -> dict[str, Any]:
     """
     try:
         text = path.read_bytes().decode("utf-8")
-        record = json.loads(text)
+        record = parse_json(text)
     except FileNotFoundError:
         raise RunError(f"{path} is missing. {_CURE}") from None
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, ValueError) as error:
         raise RunError(f"{path} cannot be read: {first_line(error)}. {_CURE}") from None
     if not isinstance(record, dict):
         raise RunError(f"{path} holds a {type(record).__name__}, no record by name. {_CURE}")
@@ -87,15 +89,22 @@ def differing(folder: Path, wanted: Mapping[str, str]) -> list[str]:
     """A line for each file that is missing, or has another digest."""
     wrong = []
     for name, digest in wanted.items():
-        try:
-            found = file_digest(folder / name)
-        except FileNotFoundError:
-            found = "missing"
-        except OSError as error:
-            found = f"unreadable ({error.strerror})"
+        found = _digest_of(folder / name, folder)
         if found != digest:
             wrong.append(f"{name}: {digest} when it was written, {found} now")
     return wrong
+
+
+def _digest_of(file: Path, folder: Path) -> str:
+    """The digest, or why there is none; a list may name what is nowhere in its folder."""
+    try:
+        if file.exists() and not belongs(file, folder):
+            return "no file of the folder"
+        return file_digest(file)
+    except FileNotFoundError:
+        return "missing"
+    except (OSError, ValueError) as error:  # a name that is none
+        return f"unreadable ({first_line(error)})"
 
 
 def check_digests(folder: Path, wanted: Mapping[str, str]) -> None:

@@ -13,9 +13,11 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from pa_harness.errors import SweepError, first_line, listed
+from pa_harness.foreign.reading import parse_yaml
 from pa_harness.lam.grid import parse_lams
 from pa_harness.lam.reading import read_schedule
 from pa_harness.lam.schedule import Schedule
+from pa_harness.runs.trust import check_trust
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -74,9 +76,11 @@ def resolve(given: Mapping[str, Any], file: Path | None = None) -> SweepSettings
         file: the ``--config`` file.
 
     Raises:
-        SweepError: unknown or malformed settings, or none of `lam`, `tasks`, `model_args`.
+        SweepError: unknown or malformed settings, none of `lam`, `tasks`, `model_args`, or a file
+            that gives trust.
     """
     settings: dict[str, Any] = _read(file) if file else {}
+    check_trust(settings, given)
     settings.update({name: value for name, value in given.items() if value is not None})
     settings = {
         name: value
@@ -147,11 +151,9 @@ def _with_schedule(settings: SweepSettings) -> SweepSettings:
 
 
 def _read(file: Path) -> dict[str, Any]:
-    import yaml
-
     try:
-        content = yaml.load(file.read_text(encoding="utf-8"), _loader())
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        content = parse_yaml(file.read_text(encoding="utf-8"), _loader())
+    except (OSError, ValueError) as error:
         raise SweepError(f"--config {file} cannot be read: {first_line(error)}") from None
     if not isinstance(content, dict):
         raise SweepError(

@@ -91,7 +91,9 @@ def test_of_a_run_with_its_scores_and_terms(
         assert part in text
     assert unit["model"]["base"]["sha"] in text
     assert f"| {unit['results']['acc,none']:.4f} ± " in text
-    assert "| toy_kind | acc,none | 4 | " in text
+    cells = [cell.strip() for line in text.split("\n") for cell in line.split("|")]
+    at = cells.index("`toy_kind`")
+    assert cells[at : at + 3] == ["`toy_kind`", "`acc,none`", "4"]
     assert "![figures/curve.png]" in text
     assert (tmp_path / "model/figures/curve.png").read_bytes() == b"drawing"
     licence = tmp_path / "model/licences/instruct/LICENSE"

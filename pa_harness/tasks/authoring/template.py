@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from pa_harness.data_file import DataFile, places, read_data_file
 from pa_harness.errors import DataFileError, TaskError
 from pa_harness.storage import write_text
+from pa_harness.tasks.authoring.columns import CONSTANTS
 from pa_harness.tasks.authoring.prompts import SCORINGS, NewTask, flow, generation, multiple_choice
 
 if TYPE_CHECKING:
@@ -22,7 +23,10 @@ if TYPE_CHECKING:
 
 SHOTS = 5  # at most, where no number is given
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
-_NOT_NAMES = {"self", "if", "else", "for", "in", "is", "and", "or", "not", "import", "from"}
+_NOT_NAMES = {
+    *("self", "loop", "if", "else", "for", "in", "is", "and", "or", "not", "import", "from"),
+    *CONSTANTS,
+}
 
 
 def write_task(
