@@ -54,6 +54,21 @@ def has_draws(task: Any) -> bool:
     return 0 < shots < len(pool)
 
 
+def undrawn(tasks: dict[str, Any]) -> str:
+    """A sentence on the tasks that have shots and one draw of them only; empty without such."""
+    alone = [
+        name
+        for name, task in tasks.items()
+        if (task.get_config("num_fewshot") or 0) and not has_draws(task)
+    ]
+    if not alone:
+        return ""
+    return (
+        f"No other demonstrations than their own can be shown in: {', '.join(alone)}. Intervals "
+        "hold for these."
+    )
+
+
 def _drawn(name: str, task: Any, number: int, settings: SweepSettings) -> Any:
     """A copy of a task with demonstrations of its own."""
     seed = (settings.seed[3] or 0) + number

@@ -13,7 +13,7 @@ from pa_harness.analysis.reading import read_trajectory
 from pa_harness.errors import SweepError
 from pa_harness.runs.folder import RunFolder
 from pa_harness.runs.settings import resolve
-from pa_harness.sweep.shot_draws import has_draws
+from pa_harness.sweep.shot_draws import has_draws, undrawn
 from pa_harness.sweep.workload import load_tasks
 
 Pair = tuple[Path, Path]
@@ -88,6 +88,8 @@ def test_nothing_is_drawn_where_there_is_nothing_else_to_show(tmp_path: Path, pa
     tasks = load_tasks(settings).tasks
     assert list(tasks) == ["toy_colour", "toy_kind", "toy_answer"]
     assert not any(has_draws(task) for task in tasks.values())
+    assert "their own can be shown in: toy_kind, toy_answer. Intervals" in undrawn(tasks)
+    assert undrawn({"toy_colour": tasks["toy_colour"]}) == ""
 
 
 @pytest.mark.parametrize("draws", [1, 0, -2, 2.5, True, "3"])
