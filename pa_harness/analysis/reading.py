@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pa_harness.analysis.draws import joined
 from pa_harness.analysis.trajectory import TaskCurve, Trajectory
 from pa_harness.errors import RunError, listed
 from pa_harness.runs.folder import RunFolder
@@ -72,7 +73,7 @@ def read_trajectory(path: Path, instruction: Sequence[str] = ()) -> Trajectory:
     notes += unchecked
     if not tasks:
         raise RunError(f"{path}: no task can be compared document by document.\n{listed(notes)}")
-    chosen = _chosen(tasks, instruction, path)
+    chosen = _chosen(joined(tasks), instruction, path)
     return Trajectory(_label(scores[0]), lams, tuple(chosen), tuple(scores), tuple(notes))
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from pa_harness.cli.verb import Verbs, add_verb, say, unwritable
 from pa_harness.leaderboards.boards import NAMES
 from pa_harness.leaderboards.comparison import Names
+from pa_harness.leaderboards.findings import MARGIN
 from pa_harness.leaderboards.reading import read_results
 from pa_harness.leaderboards.sections import named_references, sections
 from pa_harness.leaderboards.text import FORMATS, as_text
@@ -40,6 +41,13 @@ def add(verbs: Verbs) -> None:
     )
     for end in ("base", "instruct", "model"):
         parser.add_argument(f"--{end}", default="", metavar="NAME", help="its published name")
+    parser.add_argument(
+        "--margin",
+        type=float,
+        default=MARGIN,
+        metavar="δ",
+        help="a number is reproduced within this fraction (default: %(default)g, one point)",
+    )
     parser.add_argument("--format", choices=FORMATS, default="text", help="default: text")
     parser.add_argument("--output", type=Path, metavar="FILE", help="write it there instead")
 
@@ -50,7 +58,7 @@ def compare(options: argparse.Namespace) -> int:
     names = Names(options.base, options.instruct, options.model)
     for path in options.results:
         say(RunFolder(path).check())
-    found = sections(read_results(options.results), boards, references, names)
+    found = sections(read_results(options.results), boards, references, names, options.margin)
     text = as_text(found, options.format)
     if options.output:
         try:

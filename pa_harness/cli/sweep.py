@@ -64,6 +64,12 @@ def add(verbs: Verbs) -> None:
         metavar="TASK|λ",
         help="evaluate again what changed since; or all of these tasks and λ",
     )
+    new.add_argument(
+        "--fewshot_draws",
+        type=int,
+        metavar="K",
+        help="show K draws of the demonstrations, for intervals over them (K times the work)",
+    )
     new.add_argument("--no_report", action="store_true", help="no figures and page at the end")
     _add_cluster_options(parser.add_argument_group("where (docs/which-way.md)"))
     _add_lm_eval_options(parser.add_argument_group("as in lm-eval run"))

@@ -74,7 +74,7 @@ def judge(made: Plan) -> tuple[Path, list[Judgement]]:
         *(made.annotator, made.reference, tuple(sorted(answered_by))),
         *(made.settings.df_gamed, made.settings.seed),
     )
-    rows, gamed = judgement_rows(judge_, made.outputs, judged)
+    rows, judged, gamed = judgement_rows(judge_, made.outputs, judged)
     folder = made.settings.folder / made.name
     record = {**_record(made), "answered_by": sorted(answered_by), "length_control": gamed}
     record["answers"] = RunFolder(made.settings.run).answers(made.settings.task)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pa_harness.leaderboards.sections import Section
 
 FORMATS = ("text", "markdown", "csv", "json")
-_HEADER = ("task", "model", "ours", "±", "published", "difference", "z", "verdict")
+_HEADER = ("task", "model", "ours", "±", "published", "difference", "z", "visible", "verdict")
 
 
 def as_text(found: Sequence[Section], kind: str) -> str:
@@ -54,6 +54,7 @@ def _cells(row: Row) -> list[str]:
     return [
         *(row.task, row.contender, number(row.value), number(row.stderr)),
         *(number(row.published), signed(row.difference), signed(row.z, 2)),
+        number(row.visible),
         one_line(row.verdict).replace("|", "\\|"),
     ]
 
@@ -64,9 +65,12 @@ def _ranks(standings: Sequence[Standing], kind: str) -> str:
     ranked = [each for each in standings if each.rank]
     if ranked:
         title = f"Where it would stand ({COMPUTED}; among the published models of its size)"
-        header = ("model", "of", "value", "rank", "published runs", "their size")
+        header = ("model", "of", "value", "rank", "95%", "published runs", "their size")
         cells = [
-            (s.contender, s.what, number(s.value), str(s.rank), str(s.of), s.size_class)
+            (
+                *(s.contender, s.what, number(s.value), str(s.rank)),
+                *(f"{s.best} to {s.worst}" if s.best else "–", str(s.of), s.size_class),
+            )
             for s in ranked
         ]
         parts += [f"### {title}" if kind == "markdown" else title, table(header, cells)]

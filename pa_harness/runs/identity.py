@@ -10,6 +10,8 @@ import hashlib
 import json
 from typing import TYPE_CHECKING, Any
 
+from pa_harness.runs.scores import DRAW
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -38,7 +40,7 @@ def settings_part(settings: SweepSettings, task: str) -> dict[str, Any]:
     """The settings that can change a number of a task."""
     found = {k: v for k, v in settings.as_dict().items() if k not in _NOT_OF_UNITS}
     for name in _BY_TASK:
-        found[name] = (found[name] or {}).get(task)
+        found[name] = (found[name] or {}).get(task.partition(DRAW)[0])
     return found
 
 

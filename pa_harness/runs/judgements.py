@@ -29,6 +29,7 @@ ALL = "all"  # the subset of all instructions
 COMPARABLE, NOT_COMPARABLE = "comparable", "not comparable: "
 VERDICTS = "verdicts.sqlite"
 WIN = "win_rate,judge"  # of documents.parquet: the judge's probability that the model is better
+LENGTH_CONTROLLED = "length_controlled_winrate,judge"  # of documents.parquet: its mean is the rate
 TABLE = "judgements.parquet"
 
 
@@ -46,7 +47,7 @@ class Judgement:
     standard_error: float
     discrete_win_rate: float
     length_controlled_winrate: float
-    lc_standard_error: float  # alpaca-eval's: spread over instructions, no interval of the rate
+    lc_standard_error: float  # of the whole fit; not alpaca-eval's, which is no error of the rate
     lc_absent: str  # why there is no length-controlled win rate
     average_characters: float
     average_tokens: float
@@ -58,6 +59,9 @@ class Judgement:
     band_low: float = math.nan  # 95% for all λ at once
     band_high: float = math.nan
     n_paired: int = 0  # instructions with a verdict at every λ
+    lc_minus_instruct: float = math.nan  # length-controlled, less that of λ = 1
+    lc_low: float = math.nan  # its 95% interval, paired by instruction
+    lc_high: float = math.nan
 
     @property
     def reasons(self) -> tuple[str, ...]:
@@ -73,6 +77,7 @@ class Judged:
     lam: float
     name: str  # fit for a file
     annotations: Sequence[Mapping[str, Any]]  # in AlpacaEval's form
+    length_controlled: Sequence[float] = ()  # parts whose mean is the rate, percent; none without
 
 
 class JudgeFolder:
@@ -155,4 +160,7 @@ class JudgeFolder:
 
 def _wins(judged: Judged) -> tuple[list[int], dict[str, list[float]]]:
     verdicts = np.array([each["preference"] for each in judged.annotations], dtype=np.float64)
-    return list(range(len(verdicts))), {WIN: (verdicts - 1).tolist()}  # None is NaN
+    values = {WIN: (verdicts - 1).tolist()}  # None is NaN
+    if judged.length_controlled:
+        values[LENGTH_CONTROLLED] = [*judged.length_controlled]
+    return list(range(len(verdicts))), values

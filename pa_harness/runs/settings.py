@@ -42,6 +42,7 @@ class SweepSettings:
     tasks: tuple[str, ...]
     model: str = "partially_adapted"  # or another of lm-eval's registry that has set_lam
     num_fewshot: int | None = None
+    fewshot_draws: int | None = None  # of the demonstrations, each with its own units; None: one
     batch_size: int | str = 1
     max_batch_size: int | None = None
     device: str | None = None
@@ -205,7 +206,9 @@ def _typed(name: str, value: Any) -> Any:
 
 def _check_kind(name: str, value: Any) -> None:
     """Refuse what a YAML file can hold and the command line cannot."""
-    if name in _WHOLE:
+    if name == "fewshot_draws":
+        fits, kind = type(value) is int and value >= 2, "a whole number, 2 or more"
+    elif name in _WHOLE:
         fits, kind = type(value) is int and value >= 0, "a whole number, 0 or more"
     elif name in _FLAGS:
         fits, kind = isinstance(value, bool), "true or false"

@@ -19,6 +19,7 @@ from pa_harness.storage import sole_writer, write_text
 from pa_harness.sweep.kept import Kept
 from pa_harness.sweep.prompts import first_difference_to
 from pa_harness.sweep.results import write_results
+from pa_harness.sweep.shot_draws import undrawn
 from pa_harness.sweep.sources import library_versions
 from pa_harness.sweep.worker import UnitWorker
 from pa_harness.sweep.workload import documents, load_tasks
@@ -91,6 +92,8 @@ def sweep(
             return folder.scores()
         folder.open_(settings, _provenance(folder, terms.command), terms.started)
         workload = load_tasks(settings)
+        if settings.fewshot_draws and (note := undrawn(workload.tasks)):
+            progress.note(note)
         kept = Kept(folder, settings, workload)
         kept.check(terms.redo, progress.note)
         missing = kept.missing()

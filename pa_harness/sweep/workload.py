@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pa_harness.errors import SweepError, first_line, listed
+from pa_harness.runs.scores import DRAW
+from pa_harness.sweep.shot_draws import with_draws
 from pa_harness.tasks.clusters import clusters, named
 from pa_harness.tasks.shipped import INSTRUCTION
 
@@ -71,7 +73,8 @@ def load_tasks(settings: SweepSettings) -> Workload:
         _check_samples(task, settings)
         if named(task):
             clusters(task, [task.task_docs[0]])  # what is wrong is said before a model is loaded
-    return Workload(dict(loaded["tasks"]), dict(loaded.get("groups") or {}))
+    tasks = with_draws(dict(loaded["tasks"]), settings)
+    return Workload(tasks, dict(loaded.get("groups") or {}))
 
 
 def _check_samples(task: Any, settings: SweepSettings) -> None:
@@ -115,6 +118,7 @@ def facts(name: str, task: Any, settings: SweepSettings) -> dict[str, Any]:
     """
     metadata = task.get_config("metadata") or {}
     known = {key: metadata[key] for key in _FACTS if metadata.get(key) is not None}
+    name = name.partition(DRAW)[0]
     if name in _INSTRUCTION_TASKS:
         known = {"category": INSTRUCTION, "metric": _INSTRUCTION_TASKS[name], **known}
     for key, given in (("category", settings.categories), ("metric", settings.metrics)):

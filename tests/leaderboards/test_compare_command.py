@@ -51,11 +51,12 @@ def test_a_terminal_gets_tables_and_sentences(
 ) -> None:
     text = printed(capsys, str(files), "--to", "open_llm_v1")
     assert text.startswith("=== Open LLM Leaderboard v1 ===\n")
-    assert "λ = 0 reproduces google/gemma-2b on 5 of 6 comparable tasks; WinoGrande differs by" in (
-        text
-    )
+    assert "λ = 0 beside google/gemma-2b, 6 comparable tasks: agrees as printed: 5; Wino" in text
     published = next(r.value for r in run_of(V1, GEMMA, "bfloat16") if r.task == "winogrande")
-    assert f"differs by {0.6 - published:+.4f} (z = {(0.6 - published) / 0.0125:+.1f})" in text
+    assert (
+        f"differs by {0.6 - published:+.4f} (z = {(0.6 - published) / 0.0125 / 2**0.5:+.1f})"
+        in text
+    )
     rows = [line.split(" | ") for line in text.splitlines() if line.startswith("| ARC")]
     assert [row[1].strip() for row in rows] == ["λ = 0", "λ = 1", "λ = 0.5"]
     assert rows[0][-1] == "comparable |"
