@@ -28,6 +28,7 @@ ALL = "all"  # the subset of all instructions
 COMPARABLE, NOT_COMPARABLE = "comparable", "not comparable: "
 VERDICTS = "verdicts.sqlite"
 WIN = "win_rate,judge"  # of documents.parquet: the judge's probability that the model is better
+LENGTH_CONTROLLED = "length_controlled_winrate,judge"  # of documents.parquet: its mean is the rate
 TABLE = "judgements.parquet"  # last of a judge's files
 
 

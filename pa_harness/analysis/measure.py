@@ -1,0 +1,131 @@
+"""Numbers along λ with what every unit of the sample adds to them, and the intervals of those."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pa_harness.analysis.intervals import (
+    LEVEL,
+    Intervals,
+    Pointwise,
+    band_factor,
+    critical,
+    difference_bounds,
+    level_bounds,
+    ratio_bounds,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pa_harness.analysis.intervals import Array
+
+Source = tuple[str, str]  # of chance: ("documents", of which set) or ("demonstrations", of a task)
+
+
+@dataclass(frozen=True)
+class Measure:
+    """Numbers, one for each λ, and what each unit of the sample adds to them.
+
+    Attributes:
+        estimate: shape (λ,).
+        influence: by source of chance, shape (λ, units): the sum over units of their squares is
+            the variance; NaN where one unit is all.
+        freedom: degrees of freedom by source: units − 1.
+        scale: variance that one unit of change brings, shape (λ,) (`analysis.intervals`).
+        reach: the largest magnitude there can be; 1 for fractions.
+    """
+
+    estimate: Array
+    influence: Mapping[Source, Array]
+    freedom: Mapping[Source, int]
+    scale: Array
+    reach: float
+
+    @property
+    def variance(self) -> Array:
+        """Of each number, shape (λ,)."""
+        return np.sum([*self._variances.values()], axis=0)
+
+    @property
+    def covariance(self) -> Array:
+        """Of the numbers, shape (λ, λ)."""
+        return self.covariance_with(self)
+
+    def covariance_with(self, other: Measure) -> Array:
+        """With another's numbers, which may rest on the same units, shape (λ, λ of the other)."""
+        whole = np.zeros((len(self.estimate), len(other.estimate)))
+        for source in self.influence.keys() & other.influence.keys():
+            whole += self.influence[source] @ other.influence[source].T
+        return whole
+
+    @property
+    def degrees(self) -> Array:
+        """Degrees of freedom of each variance (Satterthwaite 1946), shape (λ,)."""
+        parts, whole = self._variances, self.variance
+        most = np.full(whole.shape, float(sum(self.freedom.values())))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            spread = sum(part**2 / self.freedom[name] for name, part in parts.items())
+            return np.where(whole == 0, most, whole**2 / spread)
+
+    @property
+    def _variances(self) -> dict[Source, Array]:
+        return {name: (part**2).sum(axis=1) for name, part in self.influence.items()}
+
+
+def differences(found: Measure) -> Intervals:
+    """Differences to one λ, with intervals at each λ and the band for all."""
+    t, error = critical(found.degrees), np.sqrt(found.variance)
+    factor = band_factor(found.covariance, float(np.min(found.degrees)))
+    band = difference_bounds(found, np.maximum(factor, t))
+    return Intervals(found.estimate, *difference_bounds(found, t), error, *band, factor)
+
+
+def values(found: Measure, *, fraction: bool) -> Pointwise:
+    """Means with intervals at each λ.
+
+    Args:
+        found: the means.
+        fraction: whether they lie between 0 and 1 by their nature.
+    """
+    error, t = np.sqrt(found.variance), critical(found.degrees)
+    if fraction:
+        return Pointwise(found.estimate, *level_bounds(found, t), error)
+    return Pointwise(found.estimate, found.estimate - t * error, found.estimate + t * error, error)
+
+
+def percent(found: Measure, row: int, absolute: Intervals) -> Intervals | None:
+    """100 (v/v(row) − 1), with intervals; None where v(row) may be 0.
+
+    An end is never nearer to 0 than the difference's own, so that both say the same of 0.
+
+    Args:
+        found: the numbers v.
+        row: of the divisor.
+        absolute: v − v(row).
+    """
+    t = critical(found.degrees)
+    pointwise, band = (
+        [100 * (end - 1) for end in ratio_bounds(found, row, factor)]
+        for factor in (t, np.maximum(absolute.factor, t))
+    )
+    if found.estimate[row] <= 0 or np.isnan([pointwise, band]).any():
+        return None
+    part = 100 / found.estimate[row]
+    return Intervals(
+        part * absolute.estimate,
+        *(np.minimum(pointwise[0], part * absolute.low), np.maximum(pointwise[1], part * absolute.high)),
+        part * absolute.error,
+        np.minimum(band[0], part * absolute.band_low),
+        np.maximum(band[1], part * absolute.band_high),
+        absolute.factor,
+    )
+
+
+def clear_of(found: Measure, tests: int) -> tuple[bool, ...]:
+    """Whether 0 is outside at each λ, at a level that holds for so many differences (Bonferroni)."""
+    low, high = difference_bounds(found, critical(found.degrees, 1 - (1 - LEVEL) / max(tests, 1)))
+    return tuple(bool(each) for each in (low > 0) | (high < 0))
