@@ -26,6 +26,8 @@ import numpy as np
 from pa_harness.analysis.intervals import Pointwise, critical
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from pa_harness.analysis.frame import Frame, Groups
     from pa_harness.analysis.intervals import Array
     from pa_harness.analysis.trajectory import Suite, TaskCurve
@@ -72,22 +74,24 @@ def squared_gap(groups: Groups, confidence: Array, hit: Array) -> tuple[float, A
     bins = np.minimum((confidence * BINS).astype(np.int64), BINS - 1)
     inside = (bins == np.arange(BINS)[:, None]).astype(np.float64)
     sums, counts = groups.sums(inside * (hit - confidence)), groups.sums(inside)
-    whole = [part.sum(axis=1, keepdims=True) for part in (sums, sums**2, counts, counts**2)]
-    every = np.array([[len(bins)]])
-    estimate = _from_sums(*whole, every)
-    parts = (sums, sums**2, counts, counts**2)
-    without = _from_sums(
-        *(all_of_it - part for all_of_it, part in zip(whole, parts, strict=True)),
-        every - groups.documents,
-    )
+    parts = np.array([sums, sums**2, counts, counts**2])
+    whole = parts.sum(axis=2, keepdims=True)
+    estimate = _from_sums(whole, np.array([len(bins)]))
+    without = _from_sums(whole - parts, len(bins) - groups.documents)
     size = len(groups.present)
     if size < 2:
         return float(estimate[0]), np.full(size, np.nan)
     return float(estimate[0]), (without.mean() - without) * np.sqrt((size - 1) / size)
 
 
-def _from_sums(gap: Array, gap_2: Array, count: Array, count_2: Array, documents: Array) -> Array:
-    """The sum over bins (rows) from sums over clusters, and from sums of their squares."""
+def _from_sums(sums: Array, documents: NDArray[np.int64]) -> Array:
+    """The sum over bins.
+
+    Args:
+        sums: over clusters of gaps, their squares, counts and their squares, shape (4, bins, n).
+        documents: in all bins, shape (n,).
+    """
+    gap, gap_2, count, count_2 = sums
     pairs = count**2 - count_2
     with np.errstate(divide="ignore", invalid="ignore"):
         each = count / documents * (gap**2 - gap_2) / pairs

@@ -9,7 +9,7 @@ that had no say (`analysis.crossfit`). From fewer than `FEWEST` clusters nothing
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,6 +20,7 @@ from pa_harness.analysis.frame import Frame
 from pa_harness.analysis.measure import differences
 from pa_harness.analysis.smoothing import posterior
 from pa_harness.analysis.trajectory import ICL, IF, weighted_suite
+from pa_harness.analysis.verdict import Choice, Choices, verdict_of
 from pa_harness.analysis.words import sentence
 from pa_harness.errors import RunError
 
@@ -28,52 +29,11 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from pa_harness.analysis.constraints import Kept
-    from pa_harness.analysis.intervals import Array, Intervals
+    from pa_harness.analysis.intervals import Array
     from pa_harness.analysis.trajectory import Suite, Trajectory
 
-FEWEST = 20  # clusters from which on there is a verdict
 _POWER = 0.8416212335729143  # of the normal distribution: found in 80% of such sweeps
 _FRONTS = 2000  # draws of both averages
-
-
-@dataclass(frozen=True)
-class Choice:
-    """One way of choosing and what it chose. Values are in the objective's own unit."""
-
-    rule: str  # best, constrained or weighted
-    meaning: str  # the rule in words
-    objective: str  # the average that is maximised
-    lam: float  # what the rule names: the candidate where it is better, else 1
-    candidate: float  # the best that may be chosen, by the smoothed curve
-    value: float  # of the objective at the candidate
-    instruct_value: float  # of the objective at λ = 1
-    difference: float  # of the two, as measured: flatters
-    low: float  # of the 95% band of all λ at the candidate
-    high: float
-    detectable: float  # difference that the band would have found in 80% of such sweeps
-    gain: Gain  # of choosing so
-    often: tuple[float, ...]  # share of folds that chose each λ
-    instruction_change: Gain  # of choosing so, in IF; NaN without instruction tasks
-    kept: tuple[Kept, ...]  # each constraint at each λ
-    confidence: float  # with which all constraints are kept together
-    admitted: tuple[bool, ...]  # λ that may be chosen
-    documents: int  # of the objective
-    clusters: int
-    verdict: str  # better, indistinguishable, unclear, kept (the candidate is λ = 1) or few
-    sentence: str
-
-
-@dataclass(frozen=True)
-class Choices:
-    """Every choice that the sweep allows, and the Pareto front of (ICL, IF)."""
-
-    label: str
-    lams: tuple[float, ...]
-    choices: tuple[Choice, ...]
-    pareto: tuple[float, ...]  # λ that no other λ beats in both; empty without IF
-    on_front: tuple[float, ...]  # by λ: share of draws of both averages in which it is one of them
-    instruction: str  # what IF is the mean of
 
 
 def choose(
@@ -177,7 +137,7 @@ class _Chooser:
         nothing = Gain(float("nan"), float("nan"), float("nan"))
         followed = self._followed
         clusters = self._frame.clusters(objective)
-        verdict = _verdict(band, free[0], place, self._one) if clusters >= FEWEST else "few"
+        verdict = verdict_of(band, free[0], place, self._one, clusters)
         noise = float(np.median(np.delete(apart.variance, self._one))) if place == self._one else 0
         choice = Choice(
             *(rule, meaning, objective.name),
@@ -191,7 +151,9 @@ class _Chooser:
             detectable=(band.factor + _POWER) * max(float(band.error[place]), noise**0.5),
             gain=self._folds.gain(objective, self._one, picked),
             often=tuple((np.bincount(picked, minlength=len(self._lams)) / len(picked)).tolist()),
-            instruction_change=self._folds.gain(followed, self._one, picked) if followed else nothing,
+            instruction_change=self._folds.gain(followed, self._one, picked)
+            if followed
+            else nothing,
             kept=tuple(each.kept(self._confidence) for each in promises),
             confidence=self._confidence,
             admitted=tuple(free[0].tolist()),
@@ -258,7 +220,7 @@ def _unbeaten(first: Array, second: Array) -> NDArray[np.bool_]:
     """Which λ none is better than in one and as good in the other, shape (draws, λ)."""
     as_good = (first[:, None] >= first[..., None]) & (second[:, None] >= second[..., None])
     better = (first[:, None] > first[..., None]) | (second[:, None] > second[..., None])
-    found: NDArray[np.bool_] = ~(as_good & better).any(axis=2)
+    found: NDArray[np.bool_] = np.logical_not((as_good & better).any(axis=2))
     return found
 
 
@@ -267,12 +229,3 @@ def _unit(objective: Suite) -> float:
     means = objective.mean()
     low, high = float(means.min()), float(means.max())
     return 1.0 if 0 <= low <= high <= 1 else 10 * (high - low) or 1.0
-
-
-def _verdict(band: Intervals, free: NDArray[np.bool_], place: int, one: int) -> str:
-    if band.band_low[place] > 0:
-        return "better"
-    if place == one:
-        return "kept"
-    apart = (band.band_low > 0) | (band.band_high < 0)
-    return "unclear" if apart[free].any() else "indistinguishable"

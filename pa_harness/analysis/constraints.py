@@ -68,6 +68,7 @@ class Kept:
 
     Attributes:
         constraint: in words.
+        share: whether it bounds a share of a number; else the number itself.
         probability: P(kept), by λ.
         certified: by λ, the strictest share (or number) that is kept with the stated confidence.
         documents: that it rests on.
@@ -75,10 +76,16 @@ class Kept:
     """
 
     constraint: str
+    share: bool
     probability: tuple[float, ...]
     certified: tuple[float, ...]
     documents: int
     clusters: int
+
+    def bound(self, row: int) -> str:
+        """What is certain at one λ, in words."""
+        found = self.certified[row]
+        return f"{100 * found:.1f}%" if self.share else f"{found:.4g}"
 
 
 class Promise:
@@ -127,7 +134,7 @@ class Promise:
         means = self._found.estimate[None]
         tasks = self.suite.tasks
         return Kept(
-            self.constraint.text,
+            *(self.constraint.text, self.constraint.of is not None),
             tuple(self.probability(means)[0].tolist()),
             tuple(self._certified(means, confidence).tolist()),
             documents=sum(task.values.shape[1] for task in tasks),
@@ -138,7 +145,10 @@ class Promise:
         """By bisection: P(kept) falls as a bound is made stricter."""
         strict = 1.0 if self.constraint.at_least else -1.0
         size = 2.0 if self._row is not None else 1 + 2 * float(np.abs(means).max())
-        loose, tight = (np.full(means.shape[1], -strict * size), np.full(means.shape[1], strict * size))
+        loose, tight = (
+            np.full(means.shape[1], -strict * size),
+            np.full(means.shape[1], strict * size),
+        )
         for _ in range(_STEPS):
             middle = (loose + tight) / 2
             sure = self._probability(means, middle, 1.0)[0] >= confidence

@@ -105,10 +105,10 @@ class CrossFit:
         between = FOLDS * parts.var(axis=1, ddof=1)
         error = float(np.sqrt(max(given.sum(axis=1).mean(), between.mean())))
         estimate = float(parts.sum(axis=1).mean())
-        half = float(critical(np.min(apart.degrees))) * error
+        half = float(critical(float(np.min(apart.degrees)))) * error
         return Gain(estimate, estimate - half, estimate + half)
 
-    def _sums(self, task: TaskCurve, key: str, *, held: bool) -> tuple[Array, NDArray[np.int64]]:
+    def _sums(self, task: TaskCurve, key: str, *, held: bool) -> tuple[Array, Array]:
         """Sums over the documents of each fold, and how many they are.
 
         Args:

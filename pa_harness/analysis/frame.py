@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from pa_harness.analysis.measure import Source
     from pa_harness.analysis.trajectory import Suite, TaskCurve
 
+
 class Frame:
     """The units of a trajectory's tasks. Tasks that share a cluster share their set of units."""
 
@@ -155,8 +156,8 @@ def jackknife(sums: Array, sizes: NDArray[np.int64] | None = None) -> Array:
         return np.full(sums.shape, np.nan)
     sizes = np.ones(count, dtype=np.int64) if sizes is None else sizes
     mean = sums.sum(axis=1, keepdims=True) / sizes.sum()
-    change: Array = (sums - mean * sizes) / (sizes.sum() - sizes)
-    return change * np.sqrt((count - 1) / count)
+    change: Array = (sums - mean * sizes) / (sizes.sum() - sizes) * np.sqrt((count - 1) / count)
+    return change
 
 
 def _with_scale(
@@ -208,4 +209,6 @@ def _connected(tasks: Sequence[TaskCurve]) -> list[list[TaskCurve]]:
         for one, other in np.unique(pairs, axis=0):
             first, last = sorted((group[one], group[other]))
             group = [first if each == last else each for each in group]
-    return [[tasks[n] for n, of in enumerate(group) if of == first] for first in dict.fromkeys(group)]
+    return [
+        [tasks[n] for n, of in enumerate(group) if of == first] for first in dict.fromkeys(group)
+    ]

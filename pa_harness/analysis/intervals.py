@@ -57,7 +57,7 @@ class Intervals(Pointwise):
     factor: float
 
 
-def critical(freedom: Array, level: float = LEVEL) -> Array:
+def critical(freedom: Array | float, level: float = LEVEL) -> Array:
     """Student's t: what |t| stays below with probability `level`, shape as `freedom`."""
     found: Array = stdtrit(freedom, (1 + level) / 2)
     return found
@@ -132,7 +132,7 @@ def band_factor(covariance: Array, freedom: float, level: float = LEVEL) -> floa
         level: of confidence, a fraction.
     """
     spread = np.sqrt(np.diag(covariance))
-    least = float(critical(np.float64(freedom), level))
+    least = float(critical(freedom, level))
     if np.isnan(spread).any() or np.isnan(least):
         return float("nan")
     moving = spread > 1e-9 * max(float(spread.max()), 1e-12)
@@ -141,7 +141,8 @@ def band_factor(covariance: Array, freedom: float, level: float = LEVEL) -> floa
     inside = covariance[np.ix_(moving, moving)] / np.outer(spread[moving], spread[moving])
     values, vectors = np.linalg.eigh(inside)
     root = vectors * np.sqrt(np.clip(values, 0, None))
-    largest = np.abs(_normals(len(inside)) @ root.T).max(axis=1)
+    drawn = _normals(len(inside)) @ root.T
+    largest = np.abs(drawn, out=drawn).max(axis=1)
     gamma = np.random.default_rng(1).standard_gamma(freedom / 2, _DRAWS)
     return max(least, float(np.quantile(largest * np.sqrt(freedom / 2 / gamma), level)))
 

@@ -48,7 +48,8 @@ class Measure:
     @property
     def variance(self) -> Array:
         """Of each number, shape (λ,)."""
-        return np.sum([*self._variances.values()], axis=0)
+        found: Array = np.sum([*self._variances.values()], axis=0)
+        return found
 
     @property
     def covariance(self) -> Array:
@@ -69,7 +70,8 @@ class Measure:
         most = np.full(whole.shape, float(sum(self.freedom.values())))
         with np.errstate(divide="ignore", invalid="ignore"):
             spread = sum(part**2 / self.freedom[name] for name, part in parts.items())
-            return np.where(whole == 0, most, whole**2 / spread)
+            found: Array = np.where(whole == 0, most, whole**2 / spread)
+        return found
 
     @property
     def _variances(self) -> dict[Source, Array]:
@@ -117,7 +119,10 @@ def percent(found: Measure, row: int, absolute: Intervals) -> Intervals | None:
     part = 100 / found.estimate[row]
     return Intervals(
         part * absolute.estimate,
-        *(np.minimum(pointwise[0], part * absolute.low), np.maximum(pointwise[1], part * absolute.high)),
+        *(
+            np.minimum(pointwise[0], part * absolute.low),
+            np.maximum(pointwise[1], part * absolute.high),
+        ),
         part * absolute.error,
         np.minimum(band[0], part * absolute.band_low),
         np.maximum(band[1], part * absolute.band_high),
@@ -126,6 +131,6 @@ def percent(found: Measure, row: int, absolute: Intervals) -> Intervals | None:
 
 
 def clear_of(found: Measure, tests: int) -> tuple[bool, ...]:
-    """Whether 0 is outside at each λ, at a level that holds for so many differences (Bonferroni)."""
+    """Whether 0 is outside at each λ, at a level for so many differences (Bonferroni)."""
     low, high = difference_bounds(found, critical(found.degrees, 1 - (1 - LEVEL) / max(tests, 1)))
     return tuple(bool(each) for each in (low > 0) | (high < 0))

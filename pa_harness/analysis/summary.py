@@ -70,6 +70,11 @@ class Summary:
     cells: int  # differences of tasks and parts that `outside` is corrected for
     instruction: str = ""  # what IF is the mean of
 
+    @property
+    def draws(self) -> int:
+        """Of the demonstrations, the most of a curve."""
+        return max(curve.draws for curve in self.curves)
+
     def curve(self, name: str) -> Curve | None:
         """The curve of that name."""
         return next((curve for curve in self.curves if curve.name == name), None)
@@ -147,7 +152,7 @@ def _curve(frame: Frame, trajectory: Trajectory, suite: Suite, kind: str, cells:
 
 
 def _is_fraction(task: TaskCurve) -> bool:
-    return bool(0 <= task.values.min() and task.values.max() <= 1)
+    return bool(task.values.min() >= 0 and task.values.max() <= 1)
 
 
 def _over_tasks(suite: Suite, one: int) -> Pointwise | None:
@@ -160,7 +165,7 @@ def _over_tasks(suite: Suite, one: int) -> Pointwise | None:
         rows.append(mean - mean[one])
     apart = np.array(rows).T
     estimate, error = apart.mean(axis=1), np.sqrt((jackknife(apart) ** 2).sum(axis=1))
-    half = critical(np.float64(len(rows) - 1)) * error
+    half = critical(len(rows) - 1) * error
     return Pointwise(estimate, estimate - half, estimate + half, error)
 
 

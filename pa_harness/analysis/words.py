@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from pa_harness.analysis.intervals import Array
+    from pa_harness.analysis.verdict import Choice
 
-    from pa_harness.analysis.choice import Choice
 
-
-def sentence(choice: Choice, lams: Sequence[float]) -> str:
+def sentence(choice: Choice, lams: Array) -> str:
     """What a rule found, in one to three sentences.
 
     Args:
@@ -26,7 +25,7 @@ def sentence(choice: Choice, lams: Sequence[float]) -> str:
         f"{points.of(choice.detectable, sign='')}."
     )
     if choice.verdict == "few":
-        count = _counted(choice.documents, choice.clusters)
+        count = counted(choice.documents, choice.clusters)
         return f"{rule} there is no verdict: {count} are too few to tell λ apart."
     if choice.verdict == "better":
         gain = choice.gain
@@ -45,17 +44,17 @@ def sentence(choice: Choice, lams: Sequence[float]) -> str:
     return " ".join([text, *_promised(choice, lams)])
 
 
-def _alone(choice: Choice, lams: Sequence[float]) -> str:
+def _alone(choice: Choice, lams: Array) -> str:
     """That nothing else may be chosen, where it is so."""
     return ": nothing else may be chosen" if sum(choice.admitted) == 1 < len(lams) else ""
 
 
-def _promised(choice: Choice, lams: Sequence[float]) -> list[str]:
+def _promised(choice: Choice, lams: Array) -> list[str]:
     """How sure each constraint is at the candidate, and what the documents could certify."""
     texts = []
     place = list(lams).index(choice.candidate)
     for kept in choice.kept:
-        count = _counted(kept.documents, kept.clusters)
+        count = counted(kept.documents, kept.clusters)
         if choice.candidate != 1:
             texts.append(
                 f"At λ = {choice.candidate:g} {kept.constraint} holds with a probability of "
@@ -68,12 +67,13 @@ def _promised(choice: Choice, lams: Sequence[float]) -> list[str]:
             texts.append(
                 f"{count[0].upper()}{count[1:]} cannot certify {kept.constraint} at any λ with "
                 f"{choice.confidence:.0%}; at λ = {lams[best]:g} they could certify "
-                f"{100 * kept.certified[best]:.1f}%."
+                f"{kept.bound(best)}."
             )
     return texts
 
 
-def _counted(documents: int, clusters: int) -> str:
+def counted(documents: int, clusters: int) -> str:
+    """How many documents, and in how many clusters where these are fewer."""
     if documents == clusters:
         return f"{documents} document{'s' * (documents != 1)}"
     return f"{documents} documents in {clusters} cluster{'s' * (clusters != 1)}"
@@ -84,7 +84,7 @@ class _Points:
 
     def __init__(self, choice: Choice) -> None:
         values = (choice.value, choice.instruct_value)
-        fraction = 0 <= min(values) and max(values) <= 1
+        fraction = min(values) >= 0 and max(values) <= 1
         self._factor, self._digits, self._unit = (100, 2, " points") if fraction else (1, 4, "")
 
     def of(self, value: float, sign: str = "+") -> str:

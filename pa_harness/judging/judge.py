@@ -55,7 +55,6 @@ class JudgeSettings:
     max_cost: float | None = None
     concurrency: int = 16
     patience: Patience = field(default_factory=Patience)
-    seed: int = 0
 
     @property
     def folder(self) -> Path:
@@ -203,8 +202,7 @@ def judge(made: Plan) -> tuple[Path, list[Judgement]]:
     answered_by: set[str] = set()
     judged = [_judged(made, each, answered_by) for each in made.outputs]
     judge_ = Judge(
-        *(made.annotator, made.reference, tuple(sorted(answered_by))),
-        *(made.settings.df_gamed, made.settings.seed),
+        made.annotator, made.reference, tuple(sorted(answered_by)), made.settings.df_gamed
     )
     rows, gamed = judgement_rows(judge_, made.outputs, judged)
     folder = made.settings.folder / made.name
@@ -273,7 +271,6 @@ def _record(made: Plan) -> dict[str, Any]:
         },
         "task": made.settings.task,
         "price_per_million_tokens": [made.price.prompt, made.price.completion],
-        "seed": made.settings.seed,
         "versions": {"pa_harness": __version__, **{name: version(name) for name in packages}},
     }
 

@@ -25,11 +25,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Paired:
-    """One metric of a task: `values[l, d]` of document `ids[d]` at `lams[l]`; no NaN."""
+    """One metric of a task: `values[l, d]` of document `ids[d]` at `lams[l]`; no NaN.
+
+    Documents that lack a number at some λ are left out.
+    """
 
     lams: NDArray[np.float64]  # shape (λ,), ascending
     ids: NDArray[np.int64]  # shape (documents,)
     values: NDArray[np.float64]  # shape (λ, documents)
+    means: NDArray[np.float64]  # over all documents, shape (λ,); NaN where one lacks a number
+    lost: int  # documents that are left out
 
 
 def write_documents(units: Iterable[tuple[float, str, DocumentValues]], path: Path) -> None:
@@ -90,12 +95,32 @@ class Documents:
         """The tasks of the table, in its order."""
         return list(self._groups)
 
-    def paired(self, task: str, *, drop: bool = False) -> dict[str, Paired]:
-        """The task's metrics that have a number for every document at every λ, by name.
+    @property
+    def clustered(self) -> bool:
+        """Whether the run kept what its documents share; earlier versions did not."""
+        return "cluster" in self._file.schema_arrow.names
+
+    def clusters(self, task: str) -> dict[int, str]:
+        """The cluster of each of the task's documents: what others with that name share with it.
+
+        In their order; one of its own for each where the run kept none.
 
         Args:
             task: one of `tasks`.
-            drop: leave out the documents that lack a number, not the metric.
+        """
+        columns = ["document", *(["cluster"] if self.clustered else [])]
+        table = self._file.read_row_groups(self._groups.get(task, []), columns=columns)
+        ids, first = np.unique(table.column("document").to_numpy(), return_index=True)
+        if not self.clustered:
+            return {document: f"{task} {document}" for document in ids.tolist()}
+        names = table.column("cluster").take(first).to_pylist()
+        return dict(zip(ids.tolist(), names, strict=True))
+
+    def paired(self, task: str) -> dict[str, Paired]:
+        """The task's metrics by name.
+
+        Args:
+            task: one of `tasks`.
         """
         table = self._file.read_row_groups(self._groups.get(task, []))
         lam = table.column("lam").to_numpy()
@@ -110,9 +135,8 @@ class Documents:
             values = np.full((len(lams), len(ids)), np.nan)
             rows = np.searchsorted(lams, lam[chosen])
             values[rows, np.searchsorted(ids, document[chosen])] = value[chosen]
-            if drop:
-                whole = ~np.isnan(values).any(axis=0)
+            means, whole = values.mean(axis=1), ~np.isnan(values).any(axis=0)
+            if not whole.all():
                 ids, values = ids[whole], values[:, whole]
-            if not np.isnan(values).any():
-                found[name] = Paired(lams, ids, values)
+            found[name] = Paired(lams, ids, values, means, len(whole) - len(ids))
         return found

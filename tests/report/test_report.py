@@ -176,7 +176,7 @@ def hostile() -> str:
     changed = ChangedDocument(EVIL, 1, EVIL, EVIL, (EVIL, EVIL), (0.0, 1.0))
     scores = [Score(EVIL, EVIL, EVIL, 0.5, lam=1.0, base=EVIL, category=EVIL)]
     contents = Contents(
-        *(summarise(found, 50), choose(found), scores, [changed]),
+        *(summarise(found), choose(found), scores, [changed]),
         *({"command": EVIL, "started": EVIL, "settings": {EVIL: {EVIL: EVIL}}}, EVIL),
     )
     return report_html(contents)
@@ -204,9 +204,7 @@ def test_no_table_stands_where_no_number_was_published(folder: Path) -> None:
     """Only the sentence that says so."""
     trajectory = read_trajectory(folder)
     sections = (beside("", "ours: no published number."), beside("M"), beside(""))
-    page = report_html(
-        Contents(summarise(trajectory, 50), None, [], [], {}, "", comparisons=sections)
-    )
+    page = report_html(Contents(summarise(trajectory), None, [], [], {}, "", comparisons=sections))
     first, second, third = page.split("<h3>The board</h3>")[1:]
     assert "ours: no published number." in first
     assert "<table" not in first

@@ -1,4 +1,4 @@
-"""Sweeps with known truth: binary answers of documents that are alike along λ, and in passages."""
+"""Sweeps with known truth: answers of documents that are alike along λ, and in passages."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
 
 LAMS = np.linspace(0, 1, 11).round(1)
+_SKEW = 0.8  # standard deviation of the logarithms of skewed values
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,7 @@ class Design:
         draws: of the demonstrations.
         spread: standard deviation of a draw's effect on a task's mean at one λ.
         named: whether the documents' clusters are known to the analysis.
+        skewed: values are log-normal about the means, instead of right or wrong.
     """
 
     documents: int = 200
@@ -47,6 +49,7 @@ class Design:
     draws: int = 1
     spread: float = 0.0
     named: bool = True
+    skewed: bool = False
 
 
 def simulate(
@@ -103,15 +106,17 @@ def _abilities(design: Design, lams: Array, random: np.random.Generator) -> Arra
 def _answers(
     design: Design, means: Array, lams: Array, own: Array | None, random: np.random.Generator
 ) -> Array:
-    """Right or wrong, shape (draws, λ, documents)."""
+    """Right or wrong, or skewed; shape (draws, λ, documents)."""
     assert own is not None
     apart = lams[:, None] - lams[None, :]
     effects = random.multivariate_normal(
         np.zeros(len(lams)), design.spread**2 * np.exp(-0.5 * (apart / 0.3) ** 2), design.draws
     )
-    fair = np.clip(means + effects, 0.001, 0.999)
-    limits = np.vectorize(NormalDist().inv_cdf)(fair)
-    right = (own < limits[..., None]).astype(np.float64)
+    if design.skewed:
+        right = (means + effects)[..., None] * np.exp(_SKEW * own - _SKEW**2 / 2)
+    else:
+        limits = np.vectorize(NormalDist().inv_cdf)(np.clip(means + effects, 0.001, 0.999))
+        right = (own < limits[..., None]).astype(np.float64)
     return np.repeat(right, design.copies, axis=2)[..., : design.documents]
 
 
