@@ -158,8 +158,8 @@ def main() -> None:
         print(rows[-1], flush=True)
     head = ["documents", "truth", "tasks", "n", "λ", "value", "λ − 1", "all λ", "λ − 1, %", "gain"]
     text = (
-        f"{repetitions} simulated sweeps a row. Percent, with Monte-Carlo standard errors, in which "
-        "95% intervals hold the truth: of the average, of its difference to λ = 1, of all "
+        f"{repetitions} simulated sweeps a row. Percent, with Monte-Carlo standard errors, in "
+        "which 95% intervals hold the truth: of the average, of its difference to λ = 1, of all "
         "differences at once, of the difference in percent, of the cross-fitted gain; and in which "
         "a λ is called better than λ = 1 (false where the truth is flat or rises: at most 5).\n\n"
     )

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from pa_harness.analysis.frame import Frame
     from pa_harness.analysis.intervals import Array
+    from pa_harness.analysis.measure import Measure
     from pa_harness.analysis.trajectory import Suite
 
 CONFIDENCE = 0.9
@@ -106,8 +107,7 @@ class Promise:
         self.constraint, self.suite, self.key = constraint, suite, key
         self._found, self._clusters = frame.measure(suite, key), frame.clusters(suite)
         self._covariance, self._degrees = self._found.covariance, self._found.degrees
-        self._scale = self._found.scale
-        self._row = None
+        self._scale, self._row = _scale_of_levels(self._found), None
         if constraint.of is not None:
             self._row = int(np.searchsorted(lams, constraint.of))
             self._scale = frame.against(suite, self._row, key).scale
@@ -176,6 +176,14 @@ class Promise:
         if self._row is not None:  # against itself nothing is to be learnt
             found[:, self._row] = sign * (1 - share[self._row]) >= 0
         return found
+
+
+def _scale_of_levels(found: Measure) -> Array:
+    """Variance that one unit brings, from the documents' own where they have any."""
+    part = found.estimate / found.reach
+    with np.errstate(divide="ignore", invalid="ignore"):
+        own = found.variance / (found.reach * part * (1 - part))
+    return np.where(np.isfinite(own) & (own > 0), own, found.scale)
 
 
 def admitted(

@@ -41,10 +41,11 @@ def read_trajectory(path: Path, instruction: Sequence[str] = ()) -> Trajectory:
         RunError: it is not one, no task can be paired by document, or what IF is cannot be told.
     """
     run = RunFolder(path)
-    scores, documents = run.scores(), run.documents()
+    scores, unchecked = run.scores(), run.check_own()
+    documents = run.documents()
     lams, clusters = np.unique([score.lam for score in scores]), _Clusters(documents)
     tasks: list[TaskCurve] = []
-    notes, waiting = _knob_note(run), []
+    notes, waiting = unchecked + _knob_note(run), []
     for name in documents.tasks:
         of_task = [score for score in scores if score.task == name]
         main = next((score for score in of_task if score.main), None)
@@ -63,9 +64,9 @@ def read_trajectory(path: Path, instruction: Sequence[str] = ()) -> Trajectory:
             )
         if not found.averaged:
             notes.append(f"{name} is in no average: of {found.metric}, less is better.")
-        tasks.append(replace(found, clusters=clusters.of(name, found.ids)))
+        tasks.append(found)
     for judge in run.judgements():
-        judged = _judged(judge, clusters, lams)
+        judged = judge.judged_others(run.answers(judge.task)) or _judged(judge, clusters, lams)
         if isinstance(judged, str):
             notes.append(f"The judge {judge.path.name} is left out: {judged}.")
         else:
@@ -79,7 +80,8 @@ def read_trajectory(path: Path, instruction: Sequence[str] = ()) -> Trajectory:
     if not tasks:
         raise RunError(f"{path}: no task can be compared document by document.\n{listed(notes)}")
     chosen = _chosen(tasks, instruction, path)
-    return Trajectory(_label(scores[0]), lams, tuple(chosen), tuple(scores), tuple(notes))
+    known = [replace(t, clusters=clusters.of(t.answers or t.name, t.ids)) for t in chosen]
+    return Trajectory(_label(scores[0]), lams, tuple(known), tuple(scores), tuple(notes))
 
 
 class _Clusters:
@@ -154,7 +156,6 @@ def _judged(judge: JudgeFolder, clusters: _Clusters, lams: Array) -> TaskCurve |
     return TaskCurve(
         *(name, name, INSTRUCTION, WIN, found.values, ids, _beside(paired, WIN)),
         answers=answers,
-        clusters=clusters.of(answers, ids),
     )
 
 

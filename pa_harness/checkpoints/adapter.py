@@ -125,13 +125,11 @@ def read_adapter(checkpoint: Checkpoint) -> Adapter:
 
 
 def adapter_fingerprint(checkpoint: Checkpoint) -> str:
-    """The adapter's commit hash, or for a local folder a digest of its files."""
-    if checkpoint.commit:
-        return checkpoint.commit
+    """A digest of the adapter's files."""
     digest = hashlib.sha256()
     for name in sorted(path.name for path in checkpoint.folder.glob("adapter_*")):
         digest.update(name.encode() + (checkpoint.folder / name).read_bytes())
-    return f"content-{digest.hexdigest()[:16]}"
+    return f"content-{digest.hexdigest()[:32]}"
 
 
 def adapted_slices(

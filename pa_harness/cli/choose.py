@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from pa_harness.cli.verb import Verbs, add_instruction, add_run_folder, add_verb
+from pa_harness.cli.verb import Verbs, add_instruction, add_run_folder, add_verb, say
 from pa_harness.storage import plain, write_json
 
 
@@ -64,5 +64,6 @@ def choose(options: argparse.Namespace) -> int:
         confidence=options.confidence,
     )
     write_json(options.run_folder / "choice.json", plain(found))
+    say(trajectory.notes)
     print(choices_text(found))
     return 0

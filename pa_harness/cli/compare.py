@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from pa_harness.cli.verb import Verbs, add_verb, unwritable
+from pa_harness.cli.verb import Verbs, add_verb, say, unwritable
 from pa_harness.leaderboards.boards import NAMES
 from pa_harness.leaderboards.comparison import Names
 from pa_harness.leaderboards.reading import read_results
 from pa_harness.leaderboards.sections import named_references, sections
 from pa_harness.leaderboards.text import FORMATS, as_text
+from pa_harness.runs.folder import RunFolder
 from pa_harness.storage import write_text
 
 
@@ -47,6 +48,8 @@ def compare(options: argparse.Namespace) -> int:
     """Print the comparison, or write it."""
     boards, references = named_references(options.to)
     names = Names(options.base, options.instruct, options.model)
+    for path in options.results:
+        say(RunFolder(path).check())
     found = sections(read_results(options.results), boards, references, names)
     text = as_text(found, options.format)
     if options.output:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pa_harness.cli.verb import Verbs, add_model_args, add_verb, stopped
+from pa_harness.cli.verb import Verbs, add_model_args, add_verb, say, stopped
 from pa_harness.errors import ExportError
 from pa_harness.runs.settings import read_mapping
 
@@ -53,7 +53,12 @@ def _size(text: str) -> int:
 
 def export(options: argparse.Namespace) -> int:
     """Write the model, say what was checked, and upload it if asked."""
-    from pa_harness.export.evaluated import Evaluated, model_args_of, read_evaluated
+    from pa_harness.export.evaluated import (
+        Evaluated,
+        check_same_model,
+        model_args_of,
+        read_evaluated,
+    )
     from pa_harness.export.model import export_model
     from pa_harness.export.recipes import write_adapter, write_mergekit
     from pa_harness.lam.grid import parse_lams
@@ -76,6 +81,8 @@ def export(options: argparse.Namespace) -> int:
     if options.dtype:
         arguments["dtype"] = options.dtype
     opened = open_weights(arguments)
+    check_same_model(opened, evaluated, as_evaluated=not options.dtype)
+    say(evaluated.notes)
     if options.format == "hf":
         try:
             with _ctrl_c():

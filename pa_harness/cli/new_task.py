@@ -36,6 +36,11 @@ def add(verbs: Verbs) -> None:
     parser.add_argument("--fewshot", metavar="FILE", help="shots; default: DATA's first rows")
     parser.add_argument("--num_fewshot", metavar="N", type=int, help="default: at most 5")
     parser.add_argument("--category", choices=CATEGORIES, default=OWN, help="default: own")
+    parser.add_argument(
+        "--cluster",
+        metavar="COLUMN",
+        help="the same in rows that stand together, as of one story; default: told from the texts",
+    )
     parser.add_argument("--output", metavar="FILE.yaml", help="default: NAME.yaml")
     parser.add_argument("--force", action="store_true", help="overwrite it")
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _OF_RAY = ("address", "gpus_per_lam", "workers")
 # By their names in a namespace; all others are settings, which can change a number.
-_OURS = ("verb", "act", "no_report", "format", "budget", "executor", *_OF_RAY)
+_OURS = ("verb", "act", "no_report", "format", "budget", "redo", "executor", *_OF_RAY)
 _LEFT = "Finished units are kept; the same command goes on from there."
 
 
@@ -58,6 +58,12 @@ def add(verbs: Verbs) -> None:
         help="that stand for tasks in averages (default: the task's own, else its first)",
     )
     new.add_argument("--format", choices=FORMATS, help="write the table of scores so, too")
+    new.add_argument(
+        "--redo",
+        nargs="*",
+        metavar="TASK|λ",
+        help="evaluate again what changed since; or all of these tasks and λ",
+    )
     new.add_argument("--no_report", action="store_true", help="no figures and page at the end")
     _add_cluster_options(parser.add_argument_group("where (docs/which-way.md)"))
     _add_lm_eval_options(parser.add_argument_group("as in lm-eval run"))
@@ -122,6 +128,7 @@ def sweep(options: argparse.Namespace) -> int:
     install(switchable=False)
     from pa_harness.runs.settings import resolve
     from pa_harness.sweep.progress import Progress
+    from pa_harness.sweep.sweep import Terms
     from pa_harness.sweep.sweep import sweep as run_sweep
 
     given = {name: value for name, value in vars(options).items() if name not in _OURS}
@@ -132,8 +139,8 @@ def sweep(options: argparse.Namespace) -> int:
     settings = resolve(given, options.config)
     try:
         command = shlex.join(["pa-harness", *sys.argv[1:]])
-        cluster = wanted_cluster(settings, options)
-        scores = run_sweep(settings, options.output_path, Progress(sys.stderr), command, cluster)
+        terms = Terms(command, wanted_cluster(settings, options), options.redo)
+        scores = run_sweep(settings, options.output_path, Progress(sys.stderr), terms)
     except KeyboardInterrupt:
         return stopped(_LEFT)
     if not scores:  # a process beside the first
@@ -181,11 +188,15 @@ def _search(given: dict[str, Any], options: argparse.Namespace) -> int:
     from pa_harness.runs.settings import resolve
     from pa_harness.sweep.auto import BUDGET, GRID, auto_sweep
     from pa_harness.sweep.progress import Progress
+    from pa_harness.sweep.sweep import Terms
 
+    if options.redo:
+        raise SweepError("--lam auto chooses the λ itself: give --redo without names.")
     settings = resolve({**given, "lam": options.lam.partition(":")[2] or GRID}, options.config)
     budget = BUDGET if options.budget is None else options.budget
+    terms = Terms(shlex.join(["pa-harness", *sys.argv[1:]]), redo=options.redo)
     try:
-        found = auto_sweep(settings, options.output_path, budget, Progress(sys.stderr))
+        found = auto_sweep(settings, options.output_path, budget, Progress(sys.stderr), terms)
     except KeyboardInterrupt:
         return stopped(_LEFT)
     for lam, share, mean in zip(found.lams, found.best, found.mean, strict=True):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pa_harness.errors import RunError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
 INTERRUPTED = 130  # the shell's exit code for Ctrl-C
 Verbs = Any  # argparse has no public name for what add_subparsers returns
@@ -65,6 +65,12 @@ def stopped(left: str) -> int:
     """Say what Ctrl-C has left, and return the exit code for it."""
     print(f"\nStopped. {left}", file=sys.stderr)
     return INTERRUPTED
+
+
+def say(notes: Iterable[str]) -> None:
+    """What must be said beside a verb's own output."""
+    for note in notes:
+        print(note, file=sys.stderr)
 
 
 def unwritable(place: Path, error: OSError) -> RunError:

@@ -24,6 +24,7 @@ from pa_harness.export.shards import Spec, write_checkpoint
 from pa_harness.lam.schedule import Schedule
 from pa_harness.storage import new_folder
 from pa_harness.weights.architecture import kept_wide
+from pa_harness.weights.identity import sides
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -205,9 +206,10 @@ def arithmetic(opened: Opened) -> str:
 
 def parents_of(opened: Opened) -> tuple[Parent, ...]:
     """Both ends of the pair, for the card."""
-    pair, shas = opened.weights.pair, opened.weights.findings.fingerprints()
+    pair = opened.weights.pair
+    ends = sides(pair, opened.weights.findings.contents())
     return tuple(
-        Parent(end.role, end.name, shas[end.role], bool(end.commit), read_terms(end.folder))
+        Parent(end.role, end.name, ends[end.role]["sha"], bool(end.commit), read_terms(end.folder))
         for end in (pair.base, pair.instruct)
     )
 

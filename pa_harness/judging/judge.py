@@ -207,6 +207,7 @@ def judge(made: Plan) -> tuple[Path, list[Judgement]]:
     rows, gamed = judgement_rows(judge_, made.outputs, judged)
     folder = made.settings.folder / made.name
     record = {**_record(made), "answered_by": sorted(answered_by), "length_control": gamed}
+    record["answers"] = RunFolder(made.settings.run).answers(made.settings.task)
     JudgeFolder(folder).write(record, rows, judged, made.settings.task)
     return folder, rows
 

@@ -49,13 +49,14 @@ def publish(path: Path, instruction: Sequence[str] = ()) -> list[str]:
         sentences = [str(error)]
     write_json(folder.summary_file, plain(summary))
     write_figures(all_figures([summary]), folder.figures_folder)
-    logs = [
+    logs: list[dict[str, Path]] = [
         {
             task.name: folder.samples(float(lam), task.answers or task.name)
             for task in trajectory.tasks
         }
         for lam in trajectory.lams
     ]
+    folder.manifest.check_logs({log for of_lam in logs for log in of_lam.values()})
     beside = _comparisons(path)
     if beside:
         write_json(folder.comparison_file, plain(beside))

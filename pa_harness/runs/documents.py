@@ -1,13 +1,14 @@
 """The values of every document at every λ as one table, and as arrays that are paired by document.
 
-The table has a row per λ, task, metric and document; the arrays one row per λ and one column per
-document, so that columns can be resampled together.
+The table has a row per λ, task, metric and document, with the document's cluster
+(`tasks.clusters`); the arrays one row per λ and one column per document, so that columns can be
+resampled together.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -38,7 +39,10 @@ class Paired:
 
 
 def write_documents(units: Iterable[tuple[float, str, DocumentValues]], path: Path) -> None:
-    """Write the table, atomically: one row group per (λ, task), so that memory holds one."""
+    """Write the table, atomically: one row group per (λ, task), so that memory holds one.
+
+    A task without numbers by document (a perplexity) has none.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -46,7 +50,7 @@ def write_documents(units: Iterable[tuple[float, str, DocumentValues]], path: Pa
     schema = pa.schema(
         [
             *(("lam", pa.float64()), ("task", texts), ("metric", texts)),
-            *(("document", pa.int64()), ("value", pa.float64())),
+            *(("document", pa.int64()), ("value", pa.float64()), ("cluster", texts)),
         ]
     )
 
@@ -54,6 +58,8 @@ def write_documents(units: Iterable[tuple[float, str, DocumentValues]], path: Pa
         with pq.ParquetWriter(temporary, schema) as writer:
             for lam, task, found in units:
                 count, keys = len(found.ids), list(found.values)
+                if not count or not keys:
+                    continue
                 codes = np.repeat(np.arange(len(keys), dtype=np.int32), count)
                 zeros = np.zeros(len(codes), dtype=np.int32)
                 columns = [
@@ -62,10 +68,23 @@ def write_documents(units: Iterable[tuple[float, str, DocumentValues]], path: Pa
                     pa.DictionaryArray.from_arrays(codes, pa.array(keys, pa.string())),
                     pa.array(np.tile(np.asarray(found.ids, dtype=np.int64), len(keys))),
                     pa.array(np.array([*found.values.values()], dtype=np.float64).ravel()),
+                    _clusters(found),
                 ]
                 writer.write_table(pa.table(columns, schema=schema))
 
     write_with(path, write)
+
+
+def _clusters(found: DocumentValues) -> Any:
+    """The clusters' names for every row of one (λ, task); null where they are not known."""
+    import pyarrow as pa
+
+    if not found.clusters:
+        rows = len(found.ids) * len(found.values)
+        return pa.nulls(rows, pa.dictionary(pa.int32(), pa.string()))
+    names, codes = np.unique(found.clusters, return_inverse=True)
+    every = np.tile(codes.astype(np.int32), len(found.values))
+    return pa.DictionaryArray.from_arrays(every, pa.array(names.tolist(), pa.string()))
 
 
 class Documents:
@@ -83,22 +102,26 @@ class Documents:
             self._file = pq.ParquetFile(path)
             self._groups: dict[str, list[int]] = {}
             for number in range(self._file.num_row_groups):
-                statistics = self._file.metadata.row_group(number).column(1).statistics
-                self._groups.setdefault(str(statistics.min), []).append(number)
-        except (OSError, ValueError, AttributeError) as error:
+                for task in self._tasks_of(number):
+                    self._groups.setdefault(task, []).append(number)
+        except (OSError, ValueError, KeyError, IndexError) as error:
             raise RunError(
                 f"{path} cannot be read: {first_line(error)}. It is written at the end of a sweep."
             ) from None
+
+    def _tasks_of(self, number: int) -> list[str]:
+        """The task of a row group; a table that something else has written may have several."""
+        place = self._file.schema_arrow.get_field_index("task")
+        statistics = self._file.metadata.row_group(number).column(place).statistics
+        if statistics is not None and statistics.has_min_max and statistics.min == statistics.max:
+            return [str(statistics.min)]
+        column = self._file.read_row_group(number, columns=["task"]).column("task")
+        return [str(task) for task in column.unique().to_pylist()]
 
     @property
     def tasks(self) -> list[str]:
         """The tasks of the table, in its order."""
         return list(self._groups)
-
-    @property
-    def clustered(self) -> bool:
-        """Whether the run kept what its documents share; earlier versions did not."""
-        return "cluster" in self._file.schema_arrow.names
 
     def clusters(self, task: str) -> dict[int, str]:
         """The cluster of each of the task's documents: what others with that name share with it.
@@ -108,13 +131,15 @@ class Documents:
         Args:
             task: one of `tasks`.
         """
-        columns = ["document", *(["cluster"] if self.clustered else [])]
+        kept = "cluster" in self._file.schema_arrow.names
+        columns = ["document", *(["cluster"] if kept else [])]
         table = self._file.read_row_groups(self._groups.get(task, []), columns=columns)
         ids, first = np.unique(table.column("document").to_numpy(), return_index=True)
-        if not self.clustered:
-            return {document: f"{task} {document}" for document in ids.tolist()}
-        names = table.column("cluster").take(first).to_pylist()
-        return dict(zip(ids.tolist(), names, strict=True))
+        names = table.column("cluster").take(first).to_pylist() if kept else [None] * len(ids)
+        return {
+            document: f"{task} {document}" if name is None else name
+            for document, name in zip(ids.tolist(), names, strict=True)
+        }
 
     def paired(self, task: str) -> dict[str, Paired]:
         """The task's metrics by name.
@@ -122,7 +147,10 @@ class Documents:
         Args:
             task: one of `tasks`.
         """
+        import pyarrow.compute as pc
+
         table = self._file.read_row_groups(self._groups.get(task, []))
+        table = table.filter(pc.equal(table.column("task").cast("string"), task))
         lam = table.column("lam").to_numpy()
         metrics = table.column("metric").cast("string").combine_chunks().dictionary_encode()
         codes = metrics.indices.to_numpy()

@@ -95,6 +95,11 @@ def resolve(given: Mapping[str, Any], file: Path | None = None) -> SweepSettings
                 "pa-harness sweep --model_args pretrained=BASE,instruct=INSTRUCT --lam 0:1:0.1 "
                 "--tasks arc_easy --output_path runs/first"
             )
+    if settings.get("samples") and settings.get("limit"):
+        raise SweepError(
+            f"limit={settings['limit']} and samples: both say which documents are asked. Leave "
+            "one of them out."
+        )
     return _with_schedule(
         SweepSettings(**{name: _typed(name, value) for name, value in settings.items()})
     )
@@ -107,18 +112,10 @@ def model_lam(settings: SweepSettings, lam: float) -> float | Schedule:
     return read_schedule(settings.model_args["lam"]).with_knob(settings.knob, lam)
 
 
-def difference(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
-    """One line per setting that is not the same in both, by dotted name, sorted.
-
-    A setting that one of them lacks (it was made before there was such a one) is as good as null.
-    """
-    old, new = _flat(there), _flat(here)
-    absent = "nothing"
-    return [
-        f"{name}: {old.get(name, absent)} there, {new.get(name, absent)} here"
-        for name in sorted(old.keys() | new.keys())
-        if old.get(name, "null") != new.get(name, "null")
-    ]
+def model_arguments(settings: SweepSettings, lam: float = 0.0) -> dict[str, Any]:
+    """What the model is made with at one value of the sweep."""
+    extra = {"trust_remote_code": True} if settings.trust_remote_code else {}
+    return {**settings.model_args, **extra, "lam": model_lam(settings, lam)}
 
 
 def as_yaml(settings: SweepSettings) -> str:
@@ -147,16 +144,6 @@ def _with_schedule(settings: SweepSettings) -> SweepSettings:
             "one of a schedule's, such as lam: {base: 0.5, knobs: {mlp: 0.5}, rules: [...]}."
         )
     return replace(settings, model_args={**settings.model_args, "lam": schedule.as_dict()})
-
-
-def _flat(value: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    found: dict[str, str] = {}
-    for name, item in value.items():
-        if isinstance(item, dict):
-            found |= _flat(item, f"{prefix}{name}.")
-        else:
-            found[f"{prefix}{name}"] = json.dumps(item, ensure_ascii=False)
-    return found
 
 
 def _read(file: Path) -> dict[str, Any]:
@@ -205,7 +192,7 @@ def _typed(name: str, value: Any) -> Any:
     if name == "seed":
         return _seeds(value)
     if name == "samples":
-        return read_mapping(name, value)
+        return _samples(read_mapping(name, value))
     if name == "limit":
         return _limit(value)
     if name == "batch_size":
@@ -232,6 +219,21 @@ def _by_task(name: str, value: Any) -> dict[str, Any]:
     found = read_mapping(name, value)
     if not all(isinstance(item, str) for item in found.values()):
         raise SweepError(f"{name}={value!r}: expected a text for each task.")
+    return found
+
+
+def _samples(given: dict[str, Any]) -> dict[str, list[int]]:
+    """Numbers of documents by task, ascending: lm-eval goes through them so, and names them so."""
+    found = {}
+    for task, value in (given or {"no task": None}).items():
+        numbers = value if isinstance(value, (list, tuple)) else []
+        whole = all(type(each) is int and each >= 0 for each in numbers)
+        if not numbers or not whole or len(set(numbers)) < len(numbers):
+            raise SweepError(
+                f"samples: {task} has {str(value)[:200]}. Expected the numbers of its documents "
+                'from 0, each once, as in {"arc_easy": [0, 3, 7]}.'
+            )
+        found[task] = sorted(numbers)
     return found
 
 

@@ -31,6 +31,7 @@ from pa_harness.analysis.trajectory import ICL
 from pa_harness.errors import SweepError
 from pa_harness.runs.folder import RunFolder
 from pa_harness.storage import plain, write_json
+from pa_harness.sweep.kept import check_same
 from pa_harness.sweep.sweep import sweep
 from pa_harness.sweep.workload import load_tasks
 
@@ -38,8 +39,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from pa_harness.analysis.trajectory import Trajectory
     from pa_harness.runs.settings import SweepSettings
     from pa_harness.sweep.progress import Progress
+    from pa_harness.sweep.sweep import Terms
 
 GRID = "0:1:0.1"
 BUDGET = 0.4
@@ -85,14 +88,19 @@ class Found:
         )
 
 
-def auto_sweep(settings: SweepSettings, path: Path, budget: float, progress: Progress) -> Found:
+def auto_sweep(
+    settings: SweepSettings, path: Path, budget: float, progress: Progress, terms: Terms
+) -> Found:
     """Search the grid `settings.lam`.
+
+    Every phase, finished or not, is compared with what would be evaluated now, and with the first.
 
     Args:
         settings: of a sweep of the full grid.
         path: the run's folder.
         budget: most evaluations, as a share of the full grid's.
         progress: is told how far each phase is.
+        terms: how each phase is done.
 
     Raises:
         SweepError: the budget does not allow the first phase, a task has too few documents, or no
@@ -112,9 +120,7 @@ def auto_sweep(settings: SweepSettings, path: Path, budget: float, progress: Pro
         count = sum(map(len, samples.values()))
         lams = tuple(grid[place] for place in places)
         part = replace(settings, lam=lams, samples=samples, limit=None)
-        folder = path / f"phase-{len(blocks) + 1}"
-        sweep(part, folder, progress)
-        trajectory = read_trajectory(folder)
+        trajectory = _phase(part, path, len(blocks) + 1, progress, terms)
         suite = trajectory.suite(ICL)
         if suite is None:
             raise SweepError("--lam auto maximises ICL, and no task of this sweep counts for it.")
@@ -145,6 +151,17 @@ def auto_sweep(settings: SweepSettings, path: Path, budget: float, progress: Pro
     )
     write_json(RunFolder(path).search_file, plain(result))
     return result
+
+
+def _phase(
+    settings: SweepSettings, path: Path, number: int, progress: Progress, terms: Terms
+) -> Trajectory:
+    """Sweep what a phase asks; it must be of the same models and tasks as the first."""
+    first, folder = RunFolder(path / "phase-1"), path / f"phase-{number}"
+    started = first.started if number > 1 else ""  # to templates with a date, one day
+    sweep(settings, folder, progress, replace(terms, started=started))
+    check_same(first, RunFolder(folder), [*(settings.samples or ())])
+    return read_trajectory(folder)
 
 
 def _first_phase(count: int, share: float, budget: float) -> list[int]:

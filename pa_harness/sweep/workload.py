@@ -8,14 +8,13 @@ answers are taken out.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import io
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pa_harness.errors import SweepError, first_line, listed
+from pa_harness.tasks.clusters import clusters, named
 from pa_harness.tasks.shipped import INSTRUCTION
 
 if TYPE_CHECKING:
@@ -48,7 +47,7 @@ def load_tasks(settings: SweepSettings) -> Workload:
     """
     names = ", ".join(settings.tasks)
     try:
-        with _silence():
+        with silence():
             loaded = _load(settings)
     except ImportError as error:
         package = "'pa-harness[ifeval]'" if error.name in _IFEVAL_PACKAGES else error.name
@@ -66,6 +65,8 @@ def load_tasks(settings: SweepSettings) -> Workload:
     for task in loaded["tasks"].values():
         _override(task, settings)
         _check_samples(task, settings)
+        if named(task):
+            clusters(task, [task.task_docs[0]])  # what is wrong is said before a model is loaded
     return Workload(dict(loaded["tasks"]), dict(loaded.get("groups") or {}))
 
 
@@ -81,8 +82,8 @@ def _check_samples(task: Any, settings: SweepSettings) -> None:
 
 def _check_names(tasks: dict[str, Any], settings: SweepSettings) -> None:
     """Refuse a category or a metric that no task would take: it would go unseen."""
-    for option, named in (("categories", settings.categories), ("metrics", settings.metrics)):
-        unknown = [name for name in named if name not in tasks]
+    for option, by_task in (("categories", settings.categories), ("metrics", settings.metrics)):
+        unknown = [name for name in by_task if name not in tasks]
         if unknown:
             raise SweepError(
                 f"{option} names {', '.join(unknown)}, which is not swept. The tasks are:\n"
@@ -114,42 +115,6 @@ def facts(name: str, task: Any, settings: SweepSettings) -> dict[str, Any]:
         template = known.get("category") == INSTRUCTION
     known["chat_template"] = "default" if template is True else str(template or "")
     return known
-
-
-def build_prompts(task: Any, settings: SweepSettings, lm: Any, template: str) -> str:
-    """Render the task's prompts, for good; return a digest of all requests and documents.
-
-    Args:
-        task: lm-eval's; asked to build requests later, it will keep these.
-        settings: limit, samples, system instruction.
-        lm: for its chat template.
-        template: of `facts`.
-
-    Raises:
-        SweepError: a chat template is wanted, and the tokenizer has none.
-    """
-    from lm_eval.evaluator_utils import get_sample_size
-
-    if template:
-        _check_template(task, lm)
-    multiturn = settings.fewshot_as_multiturn
-    with _silence():
-        task.build_all_requests(
-            limit=get_sample_size(task, settings.limit),
-            samples=(settings.samples or {}).get(task.task_name),
-            rank=lm.rank,
-            world_size=lm.world_size,
-            system_instruction=settings.system_instruction,
-            apply_chat_template=bool(template),
-            fewshot_as_multiturn=bool(template) and multiturn is not False,
-            chat_template=lm.apply_chat_template if template else None,
-            tokenizer_name=getattr(lm, "tokenizer_name", "") if template else "",
-        )
-    task.build_all_requests = lambda **_: None
-    sha = hashlib.sha256()
-    for instance in task.instances:
-        sha.update(json.dumps([instance.doc_id, instance.arguments], default=str).encode())
-    return sha.hexdigest()
 
 
 def documents(task: Any, settings: SweepSettings) -> int:
@@ -185,16 +150,6 @@ def _check_sentences() -> None:
             f"tokenizers/{_SENTENCES} of such a machine's nltk_data to one of these (NLTK_DATA "
             f"names another):\n{listed(nltk.data.path)}"
         ) from None
-
-
-def _check_template(task: Any, lm: Any) -> None:
-    tokenizer = getattr(lm, "tokenizer", None)
-    if tokenizer is not None and not getattr(tokenizer, "chat_template", None):
-        raise SweepError(
-            f"{task.task_name} is asked in chat format, and the tokenizer has no chat template. "
-            "Name one that has (tokenizer= in --model_args), or ask raw prompts "
-            "(--apply_chat_template false)."
-        )
 
 
 def _load(settings: SweepSettings) -> Any:
@@ -240,7 +195,7 @@ def _override(task: Any, settings: SweepSettings) -> None:
 
 
 @contextlib.contextmanager
-def _silence() -> Iterator[None]:
+def silence() -> Iterator[None]:
     """Keep progress bars and notes from the terminal; lm-eval gives them no switch."""
     with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
         yield

@@ -11,7 +11,8 @@ import pytest
 
 from pa_harness.cli.main import parser
 from pa_harness.errors import SweepError
-from pa_harness.runs.settings import SweepSettings, as_yaml, difference, resolve
+from pa_harness.runs.identity import difference
+from pa_harness.runs.settings import SweepSettings, as_yaml, resolve
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pa_harness.errors import TaskError
+from pa_harness.tasks.authoring.cluster_checks import cluster_findings
 from pa_harness.tasks.authoring.document_checks import document_findings
 from pa_harness.tasks.authoring.material import Finding, read_material
 from pa_harness.tasks.authoring.prompts import SCORINGS
@@ -81,6 +82,7 @@ def check_task(loaded: LoadedTask, tokenizers: list[str], limit: int = LIMIT) ->
     findings = [
         *_prompting(material),
         *document_findings(material),
+        *cluster_findings(material),
         *token_findings(material, tokenizers),
         *_generation(material),
         *_metadata(material),

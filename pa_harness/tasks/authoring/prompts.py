@@ -46,6 +46,7 @@ class NewTask:
         fewshot: a data file of shots.
         num_fewshot: how many shots; at most 5 by default.
         category: a category of the suite, or `OWN`.
+        cluster: a column with the same value in documents that stand together (a story's number).
     """
 
     data: str
@@ -60,6 +61,7 @@ class NewTask:
     fewshot: str | None = None
     num_fewshot: int | None = None
     category: str = OWN
+    cluster: str | None = None
 
     @property
     def columns(self) -> list[tuple[str, str]]:

@@ -137,11 +137,16 @@ def task_yaml(wanted: NewTask, data: DataFile, folder: Path) -> str:
     for flag, column in used:
         for file in (data, shots) if shots else (data,):
             _check_column(file, column, flag)
+    if wanted.cluster:
+        data.check_column(wanted.cluster, "--cluster")
+        data.check_filled(wanted.cluster)
     splits, evaluated = _splits(wanted, data, shots, [column for _, column in used])
     if wanted.scoring == "gen":
         scored, metadata = generation(wanted, rows)
     else:
         scored, metadata = multiple_choice(wanted, rows, evaluated)
+    if wanted.cluster:
+        metadata = {**metadata, "cluster": wanted.cluster}
     command = (
         "lm_eval --model partially_adapted --model_args pretrained=BASE,instruct=INSTRUCT,lam=0.5 "
         f"--include_path {shlex.quote(str(folder))} --tasks {wanted.name}"
