@@ -23,8 +23,6 @@ from scipy.special import stdtrit
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from pa_harness.analysis.measure import Measure
-
     Array = NDArray[np.float64]
 
 LEVEL = 0.95
@@ -63,64 +61,12 @@ def critical(freedom: Array | float, level: float = LEVEL) -> Array:
     return found
 
 
-def difference_bounds(found: Measure, factor: Array | float) -> tuple[Array, Array]:
-    """Low and high of differences; see above.
-
-    Args:
-        found: the differences.
-        factor: the critical value c, one or shape (λ,).
-    """
-    part, kappa = found.estimate / found.reach, factor**2 * found.scale / found.reach
-    wald = factor * np.sqrt(found.variance) / found.reach
-    low_up, high_up = score_bounds(part, kappa)
-    low_down, high_down = score_bounds(-part, kappa)
-    low, high = np.fmin(part - wald, -high_down), np.fmax(part + wald, high_up)
-    low = np.where(part > 0, np.fmin(low, low_up), low)
-    high = np.where(part < 0, np.fmax(high, -low_down), high)
-    known = np.where(np.isnan(found.variance), np.nan, found.reach)
-    return known * np.maximum(low, -1), known * np.minimum(high, 1)
-
-
-def level_bounds(found: Measure, factor: Array | float) -> tuple[Array, Array]:
-    """Low and high of means from 0 to 1: Wilson's, for the documents that give this variance.
-
-    Args:
-        found: the means.
-        factor: the critical value, one or shape (λ,).
-    """
-    x, variance = found.estimate, found.variance
-    room = x * (1 - x)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        each = np.where((variance > 0) & (room > 0), variance / room, found.scale)
-    low, high = score_bounds(x, factor**2 * each)
-    unknown = np.isnan(variance)
-    return np.where(unknown, np.nan, low), np.where(unknown, np.nan, high)
-
-
 def score_bounds(x: Array, kappa: Array) -> tuple[Array, Array]:
     """The h from 0 to 1 with (x − h)² ≤ κ h (1 − h), as low and high; NaN where there are none."""
     root = kappa**2 + 4 * kappa * x * (1 - x)
     half = np.sqrt(np.where(root < 0, np.nan, root))
     centre, whole = 2 * x + kappa, 2 * (1 + kappa)
     return (centre - half) / whole, (centre + half) / whole
-
-
-def ratio_bounds(found: Measure, row: int, factor: Array | float) -> tuple[Array, Array]:
-    """Low and high of each number over that of one row (Fieller 1954); NaN where that may be 0.
-
-    Args:
-        found: the numbers.
-        row: of the divisor.
-        factor: the critical value, one or shape (λ,).
-    """
-    x, covariance, square = found.estimate, found.covariance, factor**2
-    below = x[row] ** 2 - square * covariance[row, row]
-    middle = x * x[row] - square * covariance[:, row]
-    product = x**2 - square * np.diag(covariance)
-    half = np.sqrt(np.maximum(middle**2 - below * product, 0))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        low, high = (middle - half) / below, (middle + half) / below
-    return np.where(below > 0, low, np.nan), np.where(below > 0, high, np.nan)
 
 
 def band_factor(covariance: Array, freedom: float, level: float = LEVEL) -> float:

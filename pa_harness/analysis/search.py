@@ -96,7 +96,7 @@ def belief(grid: Sequence[float], blocks: Sequence[Block], seed: int = 0) -> Bel
     draws = _draws(found, np.random.default_rng(seed))
     top = draws.max(axis=1, keepdims=True)
     good = (draws >= top - TOLERANCE).mean(axis=0)
-    chosen = int(good.argmax())
+    chosen = int(np.lexsort((found.mean[0], good))[-1])  # of equals the highest
     best = np.bincount(draws.argmax(axis=1), minlength=len(lams)) / len(draws)
     return Belief(chosen, float(good[chosen]), best, found.mean[0])
 

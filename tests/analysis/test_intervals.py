@@ -10,8 +10,8 @@ import pytest
 from scipy import stats
 
 from pa_harness.analysis.frame import Frame
-from pa_harness.analysis.intervals import band_factor, critical, ratio_bounds, score_bounds
-from pa_harness.analysis.measure import clear_of, differences, percent, values
+from pa_harness.analysis.intervals import band_factor, critical, score_bounds
+from pa_harness.analysis.measure import clear_of, differences, percent, ratio_bounds, values
 from pa_harness.analysis.trajectory import TaskCurve, even_suite
 
 
