@@ -10,7 +10,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pa_harness.cli.verb import INTERRUPTED, Options, Verbs, add_seed, add_verb, stopped
+from pa_harness.cli.verb import INTERRUPTED, Options, Verbs, add_verb, stopped
 from pa_harness.errors import JudgeError
 from pa_harness.foreign.showing import bare
 from pa_harness.judging.annotator import OFFICIAL, OPENAI_URL
@@ -62,7 +62,6 @@ def _add_judge_options(group: Options) -> None:
         help="compare with gpt4_1106_preview, with a λ of the run, or with a file",
     )
     group.add_argument("--df_gamed", type=Path, metavar="FILE", help="for length control")
-    add_seed(group)
 
 
 def _add_asking_options(group: Options) -> None:
@@ -114,13 +113,11 @@ def _settings(options: argparse.Namespace) -> Any:
             f"--concurrency {options.concurrency} --attempts {options.attempts} --timeout "
             f"{options.timeout:g}: expected numbers above 0."
         )
-    if options.seed < 0:
-        raise JudgeError(f"--seed {options.seed}: expected a whole number from 0.")
     if options.max_cost is not None and not options.max_cost >= 0:  # nan would be no limit
         raise JudgeError(f"--max_cost {options.max_cost:g}: expected dollars, 0 or more.")
     same = (
         *("annotator", "base_url", "judge_model", "reference", "task", "output_path", "cache"),
-        *("df_gamed", "price", "max_cost", "concurrency", "seed"),
+        *("df_gamed", "price", "max_cost", "concurrency"),
     )
     return JudgeSettings(
         run=options.run_folder,

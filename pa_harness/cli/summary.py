@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from pa_harness.cli.verb import Verbs, add_instruction, add_run_folder, add_seed, add_verb, keep
+from pa_harness.cli.verb import Verbs, add_instruction, add_run_folder, add_verb, keep
 from pa_harness.runs.folder import RunFolder
 from pa_harness.runs.tables import FORMATS
 
@@ -19,7 +19,6 @@ def add(verbs: Verbs) -> None:
         "summary runs/first",
     )
     add_run_folder(parser)
-    add_seed(parser)
     parser.add_argument(
         "--format", choices=FORMATS, help="write the table of scores in this form, too"
     )
@@ -33,7 +32,7 @@ def summary(options: argparse.Namespace) -> int:
     from pa_harness.report.text import summary_text
 
     trajectory = read_trajectory(options.run_folder, options.instruction)
-    found = summarise(trajectory, seed=options.seed)
+    found = summarise(trajectory)
     print(summary_text(found))
     keep(options.run_folder / "summary.json", found)
     if options.format:

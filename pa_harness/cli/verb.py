@@ -38,11 +38,6 @@ def add_run_folder(parser: Options) -> None:
     parser.add_argument("run_folder", type=Path, metavar="RUN", help="--output_path of a sweep")
 
 
-def add_seed(parser: Options) -> None:
-    """The seed of the verbs that resample."""
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the resampling")
-
-
 def add_instruction(parser: Options) -> None:
     """What IF is the mean of, of the verbs that read a run."""
     parser.add_argument(

@@ -71,8 +71,7 @@ def judge(made: Plan) -> tuple[Path, list[Judgement]]:
     answered_by: set[str] = set()
     judged = [_judged(made, each, answered_by) for each in made.outputs]
     judge_ = Judge(
-        *(made.annotator, made.reference, tuple(sorted(answered_by))),
-        *(made.settings.df_gamed, made.settings.seed),
+        made.annotator, made.reference, tuple(sorted(answered_by)), made.settings.df_gamed
     )
     rows, judged, gamed = judgement_rows(judge_, made.outputs, judged)
     folder = made.settings.folder / made.name
@@ -142,6 +141,5 @@ def _record(made: Plan) -> dict[str, Any]:
         },
         "task": made.settings.task,
         "price_per_million_tokens": [made.price.prompt, made.price.completion],
-        "seed": made.settings.seed,
         "versions": {"pa_harness": __version__, **{name: version(name) for name in packages}},
     }

@@ -54,7 +54,6 @@ class JudgeSettings:
     max_cost: float | None = None
     concurrency: int = 16
     patience: Patience = field(default_factory=Patience)
-    seed: int = 0
 
     @property
     def folder(self) -> Path:

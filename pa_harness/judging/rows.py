@@ -33,7 +33,6 @@ class Judge:
     reference: Reference
     answered_by: tuple[str, ...]
     df_gamed: Path | None
-    seed: int
 
 
 def judgement_rows(
@@ -56,7 +55,7 @@ def judgement_rows(
         sets = sorted({str(a["dataset"]) for a in found.annotations} - {""})
         for name in sets if len(sets) > 1 else ():
             rows.append(_row(judge, each, found.annotations, name))
-    rows = _with_differences(rows, known, judge.seed)
+    rows = _with_differences(rows, known)
     record: dict[str, Any] = {"df_gamed": None, "published": False}
     if gamed is not None and gamed.path is not None:
         record = {"df_gamed": str(gamed.path), "published": gamed.published}
@@ -136,9 +135,7 @@ def _refusal(row: Judgement, judge: Judge, gamed: Gamed | None) -> str:
     return gamed.reason or length_control_refusal()
 
 
-def _with_differences(
-    rows: list[Judgement], judged: Sequence[Judged], seed: int
-) -> list[Judgement]:
+def _with_differences(rows: list[Judgement], judged: Sequence[Judged]) -> list[Judgement]:
     """Differences to λ = 1 for every subset, on the instructions that all λ have."""
     known = [each for each in judged if not math.isnan(each.lam)]
     texts = [{a["instruction"]: a for a in each.annotations} for each in known]
@@ -148,7 +145,7 @@ def _with_differences(
     for subset in {row.subset for row in rows}:
         chosen = [t for t in shared if subset in (ALL, texts[0][t]["dataset"])]
         values = [[each[text]["preference"] for text in chosen] for each in texts]
-        found[subset] = against_instruct(lams, np.array(values, dtype=np.float64), seed=seed)
+        found[subset] = against_instruct(lams, np.array(values, dtype=np.float64))
     rows = [_with_difference(row, found[row.subset], lams) for row in rows]
     if not known or not all(each.length_controlled for each in known):
         return rows
@@ -158,7 +155,7 @@ def _with_differences(
     ]
     # A part is in percent of a rate, where a verdict is 1 more than a win.
     controlled = [[1 + each[text] / 100 for text in shared] for each in parts]
-    apart = against_instruct(lams, np.array(controlled), seed=seed)
+    apart = against_instruct(lams, np.array(controlled))
     return [_with_lc_difference(row, apart, lams) for row in rows]
 
 

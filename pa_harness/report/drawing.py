@@ -14,14 +14,14 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.text import Annotation
 
-from pa_harness.analysis.resampling import Intervals
+from pa_harness.analysis.intervals import Intervals
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from matplotlib.axes import Axes
 
-    from pa_harness.analysis.resampling import Aside
+    from pa_harness.analysis.intervals import Pointwise
     from pa_harness.analysis.summary import Curve, Summary
 
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -44,7 +44,7 @@ class Series:
     """
 
     summary: Summary
-    found: Intervals | Aside
+    found: Pointwise
     number: int
     gid: str
 

@@ -16,6 +16,7 @@ from xml.etree import ElementTree
 from pa_harness.markdown import number, signed
 from pa_harness.report.figures import all_figures, svg
 from pa_harness.report.plots import TITLES
+from pa_harness.report.text import size_text
 from pa_harness.runs.scores import Score
 
 if TYPE_CHECKING:
@@ -23,9 +24,9 @@ if TYPE_CHECKING:
 
     from matplotlib.figure import Figure
 
-    from pa_harness.analysis.choice import Choices
-    from pa_harness.analysis.resampling import Aside, Intervals
+    from pa_harness.analysis.intervals import Pointwise
     from pa_harness.analysis.summary import Summary
+    from pa_harness.analysis.verdict import Choices
     from pa_harness.leaderboards.sections import Section
     from pa_harness.report.changes import ChangedDocument
 
@@ -57,7 +58,7 @@ def report_html(contents: Contents) -> str:
     from jinja2 import Environment, StrictUndefined
 
     environment = Environment(autoescape=True, undefined=StrictUndefined)
-    environment.filters |= {"number": number, "signed": signed}
+    environment.filters |= {"number": number, "signed": signed, "size": size_text}
     source = resources.files("pa_harness.report").joinpath("page.html.j2")
     template = environment.from_string(source.read_text(encoding="utf-8"))
     summary = contents.summary
@@ -109,7 +110,7 @@ def _tips(group: str, summaries: Sequence[Summary]) -> list[str]:
     return _rows(curve.name, summary, getattr(curve, which))
 
 
-def _rows(name: str, summary: Summary, found: Intervals | Aside) -> list[str]:
+def _rows(name: str, summary: Summary, found: Pointwise) -> list[str]:
     rows = zip(summary.lams, found.estimate, found.low, found.high, strict=True)
     return [
         f"{name}, λ = {lam:g}: {value:.4f} (95% {low:.4f} to {high:.4f})"

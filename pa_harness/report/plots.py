@@ -143,13 +143,13 @@ def _difference(curves: Sequence[Curve]) -> str:
 
 
 def heat_map(summary: Summary) -> Figure | None:
-    """Tasks × λ: points over λ = 1; a dot where the task's simultaneous band leaves out 0."""
+    """Tasks × λ: points over λ = 1; a dot where 0 is outside (`summary.cells`)."""
     curves = [curve for curve in summary.curves if curve.kind == "task" and curve.to_instruct]
     if not curves:
         return None
     found = [curve.to_instruct for curve in curves if curve.to_instruct]
     values = 100 * np.array([each.estimate for each in found])
-    apart = np.array([(each.band_low > 0) | (each.band_high < 0) for each in found])
+    apart = np.array([curve.outside for curve in curves])
     few_shot = [curve.few_shot for curve in curves]
     # The few-shot tasks set the scale: instruction following moves by tens of points.
     most = max(float(np.abs(values[few_shot] if any(few_shot) else values).max()), 1e-9)
@@ -169,18 +169,21 @@ def heat_map(summary: Summary) -> Figure | None:
     what = _difference(curves)
     axes.set_title(f"{what[0].upper()}{what[1:]} — {label_of(summary)}", fontsize=10)
     figure.colorbar(image, ax=axes, extend="both").set_label(what, fontsize=8)
-    figure.supxlabel("• outside the 95% band of all λ", fontsize=7)
+    figure.supxlabel(f"• 0 is outside, at 95% for all {summary.cells} differences", fontsize=7)
     return figure
 
 
 def calibration(summaries: Sequence[Summary]) -> Figure | None:
-    """Expected calibration error and Brier score against λ, means over multiple-choice tasks."""
-    if not asides_of(summaries, "ece"):
+    """Calibration error and Brier score against λ, means over multiple-choice tasks."""
+    if not asides_of(summaries, "calibration"):
         return None
     figure = Figure(figsize=(WIDTH * 1.35, 3.4), layout="constrained")
     panels = figure.subplots(1, 2)
     for axes, name, label in zip(
-        panels, ("ece", "brier"), ("ECE (15 bins)", "Brier score"), strict=True
+        panels,
+        ("calibration", "brier"),
+        ("calibration error (15 bins)", "Brier score"),
+        strict=True,
     ):
         for series in asides_of(summaries, name):
             draw_line(axes, series, size=4)

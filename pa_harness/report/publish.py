@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pa_harness.analysis.choice import Choices, choose
+from pa_harness.analysis.choice import choose
 from pa_harness.analysis.reading import read_trajectory
 from pa_harness.analysis.summary import summarise
+from pa_harness.analysis.verdict import Choices
 from pa_harness.errors import PAHarnessError, RunError
 from pa_harness.leaderboards.reading import read_results
 from pa_harness.leaderboards.sections import Section, sections

@@ -26,11 +26,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Paired:
-    """One metric of a task: `values[l, d]` of document `ids[d]` at `lams[l]`; no NaN."""
+    """One metric of a task: `values[l, d]` of document `ids[d]` at `lams[l]`; no NaN.
+
+    Documents that lack a number at some λ are left out.
+    """
 
     lams: NDArray[np.float64]  # shape (λ,), ascending
     ids: NDArray[np.int64]  # shape (documents,)
     values: NDArray[np.float64]  # shape (λ, documents)
+    means: NDArray[np.float64]  # over all documents, shape (λ,); NaN where one lacks a number
+    lost: int  # documents that are left out
 
 
 def write_documents(units: Iterable[tuple[float, str, DocumentValues]], path: Path) -> None:
@@ -136,12 +141,11 @@ class Documents:
             for document, name in zip(ids.tolist(), names, strict=True)
         }
 
-    def paired(self, task: str, *, drop: bool = False) -> dict[str, Paired]:
-        """The task's metrics that have a number for every document at every λ, by name.
+    def paired(self, task: str) -> dict[str, Paired]:
+        """The task's metrics by name.
 
         Args:
             task: one of `tasks`.
-            drop: leave out the documents that lack a number, not the metric.
         """
         import pyarrow.compute as pc
 
@@ -159,9 +163,8 @@ class Documents:
             values = np.full((len(lams), len(ids)), np.nan)
             rows = np.searchsorted(lams, lam[chosen])
             values[rows, np.searchsorted(ids, document[chosen])] = value[chosen]
-            if drop:
-                whole = ~np.isnan(values).any(axis=0)
+            means, whole = values.mean(axis=1), ~np.isnan(values).any(axis=0)
+            if not whole.all():
                 ids, values = ids[whole], values[:, whole]
-            if not np.isnan(values).any():
-                found[name] = Paired(lams, ids, values)
+            found[name] = Paired(lams, ids, values, means, len(whole) - len(ids))
         return found

@@ -9,11 +9,13 @@ run's folder, so that a search that was stopped goes on with the same command.
 from __future__ import annotations
 
 import math
+import zlib
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from pa_harness.analysis.reading import read_trajectory
-from pa_harness.analysis.resampling import generator
 from pa_harness.analysis.search import (
     CONFIDENCE,
     TOLERANCE,
@@ -195,7 +197,8 @@ def _shuffled(settings: SweepSettings) -> dict[str, list[int]]:
                 f"--lam auto cuts every task's documents into blocks; {name} has {count} "
                 f"documents. Expected {_FEWEST} or more."
             )
-        order[name] = [int(place) for place in generator(0, name).permutation(count)]
+        random = np.random.default_rng([0, zlib.crc32(name.encode())])  # of no other task
+        order[name] = [int(place) for place in random.permutation(count)]
     return order
 
 
