@@ -67,10 +67,11 @@ def main(given: argparse.Namespace) -> None:
         "same choice",
         "same greedy",
     )
+    of_texts = ("texts", "prompts", "tokens, encoded again", "equal")
     text = (
         f"{'; '.join(pair.description.splitlines())}; λ = ½, fp32, {_SHOTS} shots; hf with batch "
         f"size {given.batch_size}. {documents} documents, largest difference {worst:.1e} nats.\n\n"
-        f"{table(head, rows)}\n\n{table(('texts', 'prompts', 'tokens', 'equal'), same)}"
+        f"{table(head, rows)}\n\n{table(of_texts, same)}"
     )
     if given.publish:
         publish(
