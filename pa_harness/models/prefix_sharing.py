@@ -42,6 +42,7 @@ class PrefixSharingLM(LengthsLM):
     _softmax_dtype: torch.dtype | None = None
     _tokenizer_digest: str = ""  # which models with the same one share their tokens
     _counts: Mapping[str, Counts] = MappingProxyType({})  # of the last evaluation, by its kind
+    _before: int = 0  # tokens that went through the model, those that `reader` counts left out
     _reported: bool = False  # whether that evaluation is over: its counts were asked for
     _reason: str | None = None  # why not; empty if nothing is against it, None before asking
 
@@ -97,6 +98,24 @@ class PrefixSharingLM(LengthsLM):
             rest = [requests[n] for n in others]
             found |= zip(others, super().generate_until(rest, disable_tqdm), strict=True)
         return [found[n] for n in range(len(requests))]
+
+    @property
+    def tokens_computed(self) -> int:
+        """Tokens that went through the model since it was made; of hf's batches padding, too."""
+        now = self.reader.counts.tokens if "reader" in self.__dict__ else 0
+        return self._before + now
+
+    def _model_call(self, inps: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
+        """HFLM's."""
+        logits: torch.Tensor = super()._model_call(inps, *args, **kwargs)
+        self._before += inps.numel()
+        return logits
+
+    def _model_generate(self, context: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
+        """HFLM's."""
+        found: torch.Tensor = super()._model_generate(context, *args, **kwargs)
+        self._before += found.numel() - len(found)  # the last token of each is only said
+        return found
 
     def sharing_info(self) -> dict[str, Any]:
         """What sharing saved in the last evaluation, for the results file.
@@ -206,6 +225,7 @@ class PrefixSharingLM(LengthsLM):
     def _counting(self, kind: str, total: int, quiet: bool) -> tuple[Reader, Any]:
         """The reader with new counts, and a progress bar like HFLM's."""
         reader = self.reader
+        self._before += reader.counts.tokens
         reader.counts, reader.dtype = Counts(), self.softmax_dtype
         self._counts = {**self._counts, kind: reader.counts}
         disabled = quiet or self.rank != 0

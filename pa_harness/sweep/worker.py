@@ -55,23 +55,10 @@ class UnitWorker:
         self.stamps: dict[str, Any] = stamps()
 
     def count_tokens(self) -> Callable[[], int] | None:
-        """Count the tokens that go through the model from now on, padding included.
-
-        Returns:
-            What gives the count so far; None for a model that is no torch module.
-        """
-        model = getattr(self._lm, "model", None)
-        register = getattr(model, "register_forward_pre_hook", None)
-        if register is None:
+        """What gives the tokens that went through the model so far; None if it does not count."""
+        if not hasattr(self._lm, "tokens_computed"):
             return None
-        sizes: list[int] = [0]
-
-        def count(_: Any, given: tuple[Any, ...], named: dict[str, Any]) -> None:
-            tokens = named.get("input_ids", given[0] if given else None)
-            sizes[0] += 0 if tokens is None else tokens.numel()
-
-        register(count, with_kwargs=True)
-        return lambda: sizes[0]
+        return lambda: int(self._lm.tokens_computed)
 
     def prompts(self, name: str) -> str:
         """Render a task's prompts, once; the digest of all of them."""
