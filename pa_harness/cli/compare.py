@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from pa_harness.cli.verb import Verbs, add_verb, unwritable
+from pa_harness.cli.verb import Verbs, add_output, add_verb, unwritable
 from pa_harness.leaderboards.boards import NAMES
 from pa_harness.leaderboards.comparison import Names
 from pa_harness.leaderboards.reading import read_results
@@ -40,7 +40,7 @@ def add(verbs: Verbs) -> None:
     for end in ("base", "instruct", "model"):
         parser.add_argument(f"--{end}", default="", metavar="NAME", help="its published name")
     parser.add_argument("--format", choices=FORMATS, default="text", help="default: text")
-    parser.add_argument("--output", type=Path, metavar="FILE", help="write it there instead")
+    add_output(parser, "write it there (default: print it)", "--output", metavar="FILE")
 
 
 def compare(options: argparse.Namespace) -> int:
@@ -49,12 +49,12 @@ def compare(options: argparse.Namespace) -> int:
     names = Names(options.base, options.instruct, options.model)
     found = sections(read_results(options.results), boards, references, names)
     text = as_text(found, options.format)
-    if options.output:
+    if options.output_path:
         try:
-            write_text(options.output, f"{text}\n")
+            write_text(options.output_path, f"{text}\n")
         except OSError as error:
-            raise unwritable(options.output, error) from None
-        print(options.output)
+            raise unwritable(options.output_path, error) from None
+        print(options.output_path)
     else:
         print(text)
     return 0

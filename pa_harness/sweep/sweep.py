@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from pa_harness import __version__, processes
 from pa_harness.errors import SweepError
+from pa_harness.lam.grid import visiting_order
 from pa_harness.runs.folder import RunFolder
 from pa_harness.runs.scores import main_metric
 from pa_harness.storage import sole_writer, write_json, write_text
+from pa_harness.sweep.checks import check
 from pa_harness.sweep.results import write_results
 from pa_harness.sweep.worker import UnitWorker
 from pa_harness.sweep.workload import documents, load_tasks
@@ -50,6 +52,10 @@ def sweep(
         SweepError: the model or the tasks cannot be swept.
         RunError: the folder is in use, or holds something else.
     """
+    check(settings, path)
+    if not RunFolder(path).scores_file.exists():
+        named = ", ".join(settings.tasks)
+        progress.note(f"{named} at {len(settings.lam)} λ. Looking at the tasks ...")
     if processes.count() > 1:
         _check_cache(settings, f"{processes.count()} processes: they")
         processes.start()
@@ -155,7 +161,8 @@ def _keep(folder: RunFolder, place: Place, unit: Unit, log: str, progress: Progr
 
 
 def _every(settings: SweepSettings, workload: Workload) -> list[Place]:
-    return [(lam, name) for lam in settings.lam for name in workload.tasks]
+    """In the order in which they are evaluated."""
+    return [(lam, name) for lam in visiting_order(settings.lam) for name in workload.tasks]
 
 
 def _sizes(settings: SweepSettings, workload: Workload) -> dict[str, int]:

@@ -172,7 +172,7 @@ def test_files_are_the_same_each_time_and_hold_names_as_they_are(
 ) -> None:
     first = write_figures(all_figures([summary]), tmp_path / "a")
     second = write_figures(all_figures([summary]), tmp_path / "b")
-    assert {path.suffix for path in first} == {".svg", ".png"}
+    assert {path.suffix for path in first} == {".svg", ".png", ".pdf"}
     for one, two in zip(first, second, strict=True):
         assert one.read_bytes() == two.read_bytes()
     for path in first:
