@@ -36,9 +36,18 @@ Until one of them is asked for this module imports nothing, so that the startup 
 (`pa_harness.registration`) stays cheap.
 """
 
+from __future__ import annotations
+
+import sys
+
 TYPE_CHECKING = False  # typing itself costs milliseconds at interpreter start
 if TYPE_CHECKING:
+    from types import ModuleType
+    from typing import Any
+
     from pa_harness.notebook.run import Run, load, sweep
+else:
+    ModuleType = type(sys)
 
 __version__ = "0.1.0"
 __all__ = ["Run", "__version__", "load", "sweep"]
@@ -56,3 +65,24 @@ def __getattr__(name: str) -> object:
 def __dir__() -> list[str]:
     """The public names, as an interpreter completes them."""
     return sorted(__all__)
+
+
+class _Wing(ModuleType):
+    """The folder `pa_harness.sweep`, whose name is that of a call as well."""
+
+    def __call__(self, *given: Any, **settings: Any) -> Run:
+        from pa_harness.notebook import run
+
+        return run.sweep(*given, **settings)
+
+
+class _Package(ModuleType):
+    """This module: whoever imports the folder `sweep` first, it can be called."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "sweep":  # by the import system
+            value.__class__ = _Wing
+        super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package

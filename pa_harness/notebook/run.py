@@ -5,10 +5,8 @@ from __future__ import annotations
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-import pa_harness.sweep as wing
 from pa_harness.analysis.reading import read_trajectory
 from pa_harness.errors import RunError, did_you_mean, listed
 from pa_harness.runs.folder import RunFolder
@@ -29,7 +27,7 @@ class Run:
     Example:
         >>> run = pa_harness.load("runs/first")
         >>> run.scores[["lam", "task", "value", "standard_error"]]
-        >>> run.plot("icl")
+        >>> run.plot()
         >>> run.choose(tolerance=0.02).choices[0].sentence
 
     Attributes:
@@ -128,12 +126,13 @@ class Run:
         found = sections(read_results([self.path]), *named_references([name]))
         return DataFrame([asdict(row) for section in found for row in section.rows])
 
-    def plot(self, name: str = "icl", *others: Run) -> Picture:
+    def plot(self, name: str = "overview", *others: Run) -> Picture:
         """One of the report's figures; in a notebook it shows itself.
 
         Args:
-            name: ``icl``, ``instruction_following``, ``trade_off``, ``categories``, ``tasks``,
-                ``calibration`` or ``heat_map``, as far as the run has data for it.
+            name: ``overview``, ``icl``, ``instruction_following``, ``trade_off``,
+                ``categories``, ``tasks``, ``calibration`` or ``heat_map``, as far as there is data
+                for it.
             others: runs to overlay.
 
         Raises:
@@ -222,13 +221,3 @@ def sweep(
     given = resolve({"lam": lam, "tasks": tasks, **settings})
     run_sweep(given, Path(output_path), Progress(sys.stderr), "pa_harness.sweep(...)")
     return Run(output_path)
-
-
-class _Called(ModuleType):
-    """The package `pa_harness.sweep`, whose name is also this call's."""
-
-    def __call__(self, *given: Any, **settings: Any) -> Run:
-        return sweep(*given, **settings)
-
-
-wing.__class__ = _Called

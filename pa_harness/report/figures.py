@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from matplotlib import rc_context
 
+from pa_harness.report.overview import overview
 from pa_harness.report.picture import FIXED, KINDS
 from pa_harness.report.plots import (
     calibration,
@@ -26,10 +27,16 @@ if TYPE_CHECKING:
     from pa_harness.report.picture import Picture
 
 
-def all_figures(summaries: Sequence[Summary]) -> dict[str, Picture]:
-    """Every figure that the runs have data for, by file name without suffix."""
+def all_figures(summaries: Sequence[Summary], chosen: float | None = None) -> dict[str, Picture]:
+    """Every figure that the runs have data for, by file name without suffix.
+
+    Args:
+        summaries: of the runs, overlaid.
+        chosen: a λ that the first figure marks.
+    """
     with rc_context(FIXED):
         drawn = {
+            "overview": overview(summaries, chosen),
             "icl": fractional_difference(summaries),
             "instruction_following": instruction_following(summaries),
             "trade_off": trade_off(summaries),

@@ -57,18 +57,20 @@ class Contents:
 def report_html(contents: Contents) -> str:
     """The page as text."""
     summary = contents.summary
-    figures = [
-        (_TITLES.get(name, name), with_tips(figure, [summary]))
-        for name, figure in all_figures([summary]).items()
-    ]
+    chosen = contents.choices.choices[0].lam if contents.choices else None
+    drawn = {
+        name: with_tips(figure, [summary])
+        for name, figure in all_figures([summary], chosen).items()
+    }
+    head = drawn.pop("overview", "")
     text: str = _template("page.html.j2").render(
         contents=contents,
         summary=summary,
-        figures=figures,
+        figures=[(_TITLES.get(name, name), image) for name, image in drawn.items()],
         columns=[field.name for field in fields(Score)],
         facts=_facts(contents.provenance),
         csv=base64.b64encode(contents.csv.encode("utf-8")).decode("ascii"),
-        **_first(contents),
+        **_first(contents, head),
     )
     return text
 
@@ -76,17 +78,19 @@ def report_html(contents: Contents) -> str:
 def first_screen_html(contents: Contents) -> str:
     """The page's head alone (verdict, what it rests on, one figure), for a notebook."""
     style = _template("style.css").render()
-    body = _template("first.html.j2").render(**_first(contents))
+    chosen = contents.choices.choices[0].lam if contents.choices else None
+    figure = overview([contents.summary], chosen)
+    head = with_tips(figure, [contents.summary]) if figure else ""
+    body = _template("first.html.j2").render(**_first(contents, head))
     return f'<div class="pa-harness"><style>{style}</style>{body}</div>'
 
 
-def _first(contents: Contents) -> dict[str, Any]:
+def _first(contents: Contents, head: str) -> dict[str, Any]:
     chosen = contents.choices.choices if contents.choices else ()
-    figure = overview([contents.summary], chosen[0].lam if chosen else None)
     return {
         "sentences": [choice.sentence for choice in chosen],
         "badges": basis(contents.summary, contents.scores, contents.provenance, contents.distance),
-        "overview": with_tips(figure, [contents.summary]) if figure else "",
+        "overview": head,
     }
 
 

@@ -13,7 +13,6 @@ from pa_harness.leaderboards.reading import read_results
 from pa_harness.leaderboards.sections import Section, sections
 from pa_harness.report.changes import changed_documents
 from pa_harness.report.figures import all_figures, write_figures
-from pa_harness.report.overview import overview
 from pa_harness.report.page import Contents, first_screen_html, report_html
 from pa_harness.runs.folder import RunFolder, read_json
 from pa_harness.runs.scores import Score
@@ -46,10 +45,8 @@ def publish(path: Path, instruction: Sequence[str] = ()) -> list[str]:
     if contents.choices:
         write_json(folder.choice_file, plain(contents.choices))
     write_json(folder.summary_file, plain(contents.summary))
-    figures = all_figures([contents.summary])
     chosen = contents.choices.choices[0].lam if contents.choices else None
-    head = overview([contents.summary], chosen)
-    write_figures({**({"overview": head} if head else {}), **figures}, folder.figures_folder)
+    write_figures(all_figures([contents.summary], chosen), folder.figures_folder)
     logs = [
         {
             task.name: folder.samples(float(lam), task.answers or task.name)
