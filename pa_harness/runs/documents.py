@@ -23,6 +23,12 @@ if TYPE_CHECKING:
     from pa_harness.runs.samples import DocumentValues
 
 
+_COLUMNS = {
+    **{"lam": "number", "task": "text", "metric": "text"},
+    **{"document": "whole number", "value": "number"},
+}
+
+
 @dataclass(frozen=True)
 class Paired:
     """One metric of a task: `values[l, d]` of document `ids[d]` at `lams[l]`; no NaN."""
@@ -33,7 +39,10 @@ class Paired:
 
 
 def write_documents(units: Iterable[tuple[float, str, DocumentValues]], path: Path) -> None:
-    """Write the table, atomically: one row group per (λ, task), so that memory holds one."""
+    """Write the table, atomically: one row group per (λ, task), so that memory holds one.
+
+    A task without numbers by document (a perplexity) has none.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -49,6 +58,8 @@ def write_documents(units: Iterable[tuple[float, str, DocumentValues]], path: Pa
         with pq.ParquetWriter(temporary, schema) as writer:
             for lam, task, found in units:
                 count, keys = len(found.ids), list(found.values)
+                if not count or not keys:
+                    continue
                 codes = np.repeat(np.arange(len(keys), dtype=np.int32), count)
                 zeros = np.zeros(len(codes), dtype=np.int32)
                 columns = [
@@ -74,16 +85,50 @@ class Documents:
         """
         import pyarrow.parquet as pq
 
+        self._path = path
         try:
             self._file = pq.ParquetFile(path)
+            self._check_columns()
             self._groups: dict[str, list[int]] = {}
             for number in range(self._file.num_row_groups):
-                statistics = self._file.metadata.row_group(number).column(1).statistics
-                self._groups.setdefault(str(statistics.min), []).append(number)
-        except (OSError, ValueError, AttributeError) as error:
+                for task in self._tasks_of(number):
+                    self._groups.setdefault(task, []).append(number)
+        except (OSError, ValueError, KeyError, IndexError) as error:
             raise RunError(
                 f"{path} cannot be read: {first_line(error)}. It is written at the end of a sweep."
             ) from None
+
+    def _check_columns(self) -> None:
+        """Names and kinds of the columns; what another program has added is not looked at.
+
+        Raises:
+            ValueError: one lacks or is of another kind.
+        """
+        import pyarrow.types as types
+
+        schema = self._file.schema_arrow
+        for name, kind in _COLUMNS.items():
+            place = schema.get_field_index(name)
+            if place < 0:
+                raise ValueError(f"it has no column {name}, or several")
+            found = schema.field(place).type
+            found = found.value_type if types.is_dictionary(found) else found
+            fits = {
+                "number": types.is_float64(found),
+                "whole number": types.is_integer(found),
+                "text": types.is_string(found) or types.is_large_string(found),
+            }
+            texts = kind == "text" and getattr(types, "is_string_view", types.is_string)(found)
+            if not (fits[kind] or texts):
+                raise ValueError(f"its column {name} holds {found}, not a {kind}")
+
+    def _tasks_of(self, number: int) -> list[str]:
+        """The tasks of a row group: one, or several where another program has written the table.
+
+        Its statistics are not asked: a writer may cut long names off there.
+        """
+        column = self._file.read_row_group(number, columns=["task"]).column("task")
+        return [str(task) for task in column.unique().to_pylist()]
 
     @property
     def tasks(self) -> list[str]:
@@ -97,7 +142,10 @@ class Documents:
             task: one of `tasks`.
             drop: leave out the documents that lack a number, not the metric.
         """
+        import pyarrow.compute as pc
+
         table = self._file.read_row_groups(self._groups.get(task, []))
+        table = table.filter(pc.equal(table.column("task").cast("string"), task))
         lam = table.column("lam").to_numpy()
         metrics = table.column("metric").cast("string").combine_chunks().dictionary_encode()
         codes = metrics.indices.to_numpy()
@@ -109,7 +157,14 @@ class Documents:
             ids = np.unique(document[chosen])
             values = np.full((len(lams), len(ids)), np.nan)
             rows = np.searchsorted(lams, lam[chosen])
-            values[rows, np.searchsorted(ids, document[chosen])] = value[chosen]
+            columns = np.searchsorted(ids, document[chosen])
+            if len(np.unique(rows * len(ids) + columns)) < len(rows):
+                raise RunError(
+                    f"{self._path} has more than one {name} of {task} for the same λ and document: "
+                    "it is not as a sweep wrote it. Restore it, or delete it together with "
+                    "scores.parquet and repeat the sweep's command."
+                )
+            values[rows, columns] = value[chosen]
             if drop:
                 whole = ~np.isnan(values).any(axis=0)
                 ids, values = ids[whole], values[:, whole]
