@@ -16,8 +16,9 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --use-pep517 --constraint constraints.txt --editable '.[dev]'
 	touch $@
 
+# A process per core with one thread each: the tests' models are too small to share one.
 test: install  ## offline, on the CPU, in minutes
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 test-slow: install  ## the real command, the real demo pair
 	$(BIN)/python -m pytest -m slow

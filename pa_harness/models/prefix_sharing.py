@@ -18,7 +18,7 @@ from pa_harness.models.plans import Planner
 from pa_harness.models.texts import Texts, shared_texts
 from pa_harness.prefixes.compatibility import longest_possible, obstacle
 from pa_harness.prefixes.counts import Counts
-from pa_harness.prefixes.generation import Asked, continuations
+from pa_harness.prefixes.decoding.generation import Asked, continuations
 from pa_harness.prefixes.reading import Reader
 from pa_harness.prefixes.scoring import score
 from pa_harness.prefixes.trial import disagreement
@@ -59,7 +59,6 @@ class PrefixSharingLM(HFLM):
     ) -> list[tuple[float, bool]]:
         """HFLM's; every text is tokenised once, and passes that were planned serve every λ."""
         self._count_anew("loglikelihood")
-        self._check_whole()
         if not requests or self.enable_thinking or not self._allows():
             answers: list[tuple[float, bool]] = super().loglikelihood(requests, disable_tqdm)
             return answers
@@ -83,13 +82,9 @@ class PrefixSharingLM(HFLM):
         found: list[float] = super().loglikelihood_rolling(requests, disable_tqdm)
         return found
 
-    def _check_whole(self) -> None:
-        """Refuse to answer with weights that are not what they should be."""
-
     def generate_until(self, requests: list[Any], disable_tqdm: bool = False) -> list[str]:
         """HFLM's, with plain greedy requests sharing prompts and all others left to it."""
         self._count_anew("generate_until")
-        self._check_whole()
         arguments = [request.args for request in requests]
         shared: dict[tuple[tuple[str, ...], int], dict[int, list[int]]] = {}
         if is_plainly_greedy(self) and self._allows():

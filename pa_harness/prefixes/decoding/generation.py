@@ -14,24 +14,24 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from pa_harness.prefixes.attention import TreeAttention
-from pa_harness.prefixes.families import families
+from pa_harness.prefixes.attention.tiles import layout
+from pa_harness.prefixes.attention.tree import TreeAttention
+from pa_harness.prefixes.decoding.families import families
+from pa_harness.prefixes.decoding.graphs import Graphs
+from pa_harness.prefixes.decoding.row_attention import RowAttention
+from pa_harness.prefixes.decoding.rows import NOBODY, PAGE, Rows, pages_of
 from pa_harness.prefixes.forward import Forward
-from pa_harness.prefixes.graphs import Graphs
 from pa_harness.prefixes.passes import passes, wanted
-from pa_harness.prefixes.row_attention import RowAttention
-from pa_harness.prefixes.rows import NOBODY, PAGE, Rows, pages_of
-from pa_harness.prefixes.tiles import layout
 from pa_harness.prefixes.transfer import Later, uploaded
 from pa_harness.prefixes.trie import TokenTrie, shared
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from pa_harness.prefixes.families import Family
+    from pa_harness.prefixes.decoding.families import Family
+    from pa_harness.prefixes.decoding.rows import Array
     from pa_harness.prefixes.passes import Pass
     from pa_harness.prefixes.reading import Reader
-    from pa_harness.prefixes.rows import Array
 
     Done = Callable[[list[int]], bool]
 

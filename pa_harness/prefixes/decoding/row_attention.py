@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from pa_harness.prefixes.kernels import attend, blocked, join, join_many
-from pa_harness.prefixes.rows import PAGE
+from pa_harness.prefixes.attention.kernels import attend, blocked, join, join_many
+from pa_harness.prefixes.decoding.rows import PAGE
 
 if TYPE_CHECKING:
-    from pa_harness.prefixes.attention import Asked, Layer
-    from pa_harness.prefixes.rows import Rows
+    from pa_harness.prefixes.attention.tree import Asked, Layer
+    from pa_harness.prefixes.decoding.rows import Rows
 
 
 class RowAttention:

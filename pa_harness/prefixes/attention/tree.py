@@ -2,9 +2,9 @@
 
 The model computes queries, keys and values of a pass as ever, from explicit positions; this room
 keeps the keys and values in slots and lets every token see its ancestors only. What a forward pass
-is about stands in its work: a pass over the trie (`pass_attention`) or one more token for every row
-that decodes (`row_attention`). Shapes: h heads of keys, g heads of queries to each, d the size of
-a head, n tokens of a pass; a batch is always one row.
+is about stands in its work: a pass over the trie (`attention.pass_attention`) or one more token for
+every row that decodes (`decoding.row_attention`). Shapes: h heads of keys, g heads of queries to
+each, d the size of a head, n tokens of a pass; a batch is always one row.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import torch
 from torch.nn.functional import pad
 from transformers import AttentionInterface
 
-from pa_harness.prefixes.kernels import Score
+from pa_harness.prefixes.attention.kernels import Score
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from pa_harness.prefixes.kernels import attend, blocked, join
+from pa_harness.prefixes.attention.kernels import attend, blocked, join
 from pa_harness.prefixes.transfer import uploaded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from pa_harness.prefixes.attention import Asked, Layer
-    from pa_harness.prefixes.kernels import Part
+    from pa_harness.prefixes.attention.kernels import Part
+    from pa_harness.prefixes.attention.tiles import Layout
+    from pa_harness.prefixes.attention.tree import Asked, Layer
     from pa_harness.prefixes.passes import Pass
-    from pa_harness.prefixes.tiles import Layout
 
 _BAND = 1024  # rows of masked attention to the path that are computed at a time
 
