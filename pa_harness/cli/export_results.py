@@ -5,7 +5,13 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from pa_harness.cli.verb import Verbs, add_verb, say, unwritable
+from pa_harness.cli.verb import (
+    Verbs,
+    add_output,
+    add_verb,
+    say,
+    unwritable,
+)
 from pa_harness.interchange.records import FORMATS
 from pa_harness.interchange.records import export_results as write_records
 from pa_harness.runs.folder import RunFolder
@@ -22,7 +28,7 @@ def add(verbs: Verbs) -> None:
     )
     parser.add_argument("results", type=Path, metavar="RESULTS|RUN")
     parser.add_argument("--format", choices=FORMATS, required=True)
-    parser.add_argument("--output_path", "-o", type=Path, help="default: RUN/export")
+    add_output(parser, "default: RUN/export")
     parser.add_argument("--name", default="", metavar="NAME", help="of the model, without λ")
 
 

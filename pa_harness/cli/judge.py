@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import argparse
 import math
-import os
 import sys
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pa_harness.cli.verb import INTERRUPTED, Options, Verbs, add_verb, stopped
+from pa_harness.cli.verb import INTERRUPTED, Options, Verbs, add_output, add_verb, stopped
 from pa_harness.errors import JudgeError
 from pa_harness.foreign.showing import bare
 from pa_harness.judging.annotator import OFFICIAL, OPENAI_URL
+from pa_harness.judging.asking.key import KEY, find_key
 from pa_harness.judging.outputs import TASK
 from pa_harness.judging.reference import GPT4
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from pa_harness.judging.plan import Plan
 
 INCOMPLETE = 3  # the table is there, but not every verdict
-_KEY = "OPENAI_API_KEY"
 
 
 def add(verbs: Verbs) -> None:
@@ -41,7 +40,7 @@ def add(verbs: Verbs) -> None:
         "AlpacaEval's model_outputs.json or annotations.json",
     )
     parser.add_argument("--task", default=TASK, help=f"whose sample logs (default: {TASK})")
-    parser.add_argument("--output_path", "-o", type=Path, help="default: RUN/judgements")
+    add_output(parser, "default: RUN/judgements")
     _add_judge_options(parser.add_argument_group("the judge"))
     _add_asking_options(parser.add_argument_group("how it is asked"))
 
@@ -73,7 +72,7 @@ def _add_asking_options(group: Options) -> None:
     group.add_argument(
         "--api_key_env",
         metavar="NAME",
-        help=f"environment variable with the key (default: {_KEY}, for OpenAI's server only)",
+        help=f"environment variable with the key (default: {KEY}, for OpenAI's server only)",
     )
     group.add_argument("--concurrency", type=int, default=16, metavar="N", help="at once")
     group.add_argument("--timeout", type=float, default=120, metavar="SECONDS", help="of a try")
@@ -92,7 +91,7 @@ def judge(options: argparse.Namespace) -> int:
         _announce(made)
         if made.missing and not options.yes:
             _confirm()
-        key = _key(options.api_key_env, made)
+        key = find_key(options.api_key_env, made.annotator, made.missing)
         try:
             tally = ask(made, key, AskingProgress(bare(sys.stderr)))
         except KeyboardInterrupt:
@@ -157,31 +156,6 @@ def _confirm() -> None:
     if reply.strip().lower() not in ("y", "yes"):
         print("Nothing was asked.")
         raise SystemExit(INTERRUPTED)
-
-
-def _key(name: str | None, made: Plan) -> str | None:
-    """The key: of the variable that was named; OpenAI's own goes to OpenAI only.
-
-    Raises:
-        JudgeError: there is none where one is needed.
-    """
-    if made.annotator is None or not made.missing:
-        return None
-    at_openai = made.annotator.base_url == OPENAI_URL
-    wanted = name or (_KEY if at_openai else None)
-    key = os.environ.get(wanted, "").strip() if wanted else None
-    if wanted and not key:
-        raise JudgeError(
-            f"The environment variable {wanted} is not set: it must hold the key for "
-            f"{made.annotator.base_url}. For a server of your own give --base_url and "
-            "--judge_model."
-        )
-    if key and not (key.isascii() and key.isprintable() and " " not in key):
-        raise JudgeError(  # sent as it is, it would come back in an error message
-            f"The environment variable {wanted} holds no key: there is a blank, a line break or "
-            "a letter that is not ASCII in it. Set it to the key alone."
-        )
-    return key
 
 
 def _tell_what_lacks(tally: Tally) -> None:

@@ -7,7 +7,13 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from pa_harness.cli.verb import Verbs, add_instruction, add_verb, say
+from pa_harness.cli.verb import (
+    Verbs,
+    add_instruction,
+    add_output,
+    add_verb,
+    say,
+)
 
 
 def add(verbs: Verbs) -> None:
@@ -20,7 +26,7 @@ def add(verbs: Verbs) -> None:
         "plot runs/first runs/second --output_path figures",
     )
     parser.add_argument("run_folders", type=Path, nargs="+", metavar="RUN")
-    parser.add_argument("--output_path", "-o", type=Path, help="default: RUN/figures of one run")
+    add_output(parser, "default: RUN/figures of one run, figures of several")
     add_instruction(parser)
 
 

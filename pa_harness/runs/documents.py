@@ -24,6 +24,12 @@ if TYPE_CHECKING:
     from pa_harness.runs.samples import DocumentValues
 
 
+_COLUMNS = {
+    **{"lam": "number", "task": "text", "metric": "text"},
+    **{"document": "whole number", "value": "number"},
+}
+
+
 @dataclass(frozen=True)
 class Paired:
     """One metric of a task: `values[l, d]` of document `ids[d]` at `lams[l]`; no NaN.
@@ -98,8 +104,10 @@ class Documents:
         """
         import pyarrow.parquet as pq
 
+        self._path = path
         try:
             self._file = pq.ParquetFile(path)
+            self._check_columns()
             self._groups: dict[str, list[int]] = {}
             for number in range(self._file.num_row_groups):
                 for task in self._tasks_of(number):
@@ -109,12 +117,35 @@ class Documents:
                 f"{path} cannot be read: {first_line(error)}. It is written at the end of a sweep."
             ) from None
 
+    def _check_columns(self) -> None:
+        """Names and kinds of the columns; what another program has added is not looked at.
+
+        Raises:
+            ValueError: one lacks or is of another kind.
+        """
+        import pyarrow.types as types
+
+        schema = self._file.schema_arrow
+        for name, kind in _COLUMNS.items():
+            place = schema.get_field_index(name)
+            if place < 0:
+                raise ValueError(f"it has no column {name}, or several")
+            found = schema.field(place).type
+            found = found.value_type if types.is_dictionary(found) else found
+            fits = {
+                "number": types.is_float64(found),
+                "whole number": types.is_integer(found),
+                "text": types.is_string(found) or types.is_large_string(found),
+            }
+            texts = kind == "text" and getattr(types, "is_string_view", types.is_string)(found)
+            if not (fits[kind] or texts):
+                raise ValueError(f"its column {name} holds {found}, not a {kind}")
+
     def _tasks_of(self, number: int) -> list[str]:
-        """The task of a row group; a table that something else has written may have several."""
-        place = self._file.schema_arrow.get_field_index("task")
-        statistics = self._file.metadata.row_group(number).column(place).statistics
-        if statistics is not None and statistics.has_min_max and statistics.min == statistics.max:
-            return [str(statistics.min)]
+        """The tasks of a row group: one, or several where another program has written the table.
+
+        Its statistics are not asked: a writer may cut long names off there.
+        """
         column = self._file.read_row_group(number, columns=["task"]).column("task")
         return [str(task) for task in column.unique().to_pylist()]
 
@@ -162,7 +193,14 @@ class Documents:
             ids = np.unique(document[chosen])
             values = np.full((len(lams), len(ids)), np.nan)
             rows = np.searchsorted(lams, lam[chosen])
-            values[rows, np.searchsorted(ids, document[chosen])] = value[chosen]
+            columns = np.searchsorted(ids, document[chosen])
+            if len(np.unique(rows * len(ids) + columns)) < len(rows):
+                raise RunError(
+                    f"{self._path} has more than one {name} of {task} for the same λ and document: "
+                    "it is not as a sweep wrote it. Restore it, or delete it together with "
+                    "scores.parquet and repeat the sweep's command."
+                )
+            values[rows, columns] = value[chosen]
             means, whole = values.mean(axis=1), ~np.isnan(values).any(axis=0)
             if not whole.all():
                 ids, values = ids[whole], values[:, whole]

@@ -6,13 +6,12 @@ beside the results and is itself such a file; a sweep goes on only under the ver
 
 from __future__ import annotations
 
-import difflib
 import json
 import math
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
-from pa_harness.errors import SweepError, first_line, listed
+from pa_harness.errors import SweepError, did_you_mean, first_line, listed
 from pa_harness.foreign.reading import parse_yaml
 from pa_harness.lam.grid import parse_lams
 from pa_harness.lam.reading import read_schedule
@@ -77,8 +76,8 @@ def resolve(given: Mapping[str, Any], file: Path | None = None) -> SweepSettings
         file: the ``--config`` file.
 
     Raises:
-        SweepError: unknown or malformed settings, none of `lam`, `tasks`, `model_args`, or a file
-            that gives trust.
+        SweepError: unknown or malformed settings, no `lam` or no `tasks`, or a file that gives
+            trust.
     """
     settings: dict[str, Any] = _read(file) if file else {}
     check_trust(settings, given)
@@ -90,10 +89,10 @@ def resolve(given: Mapping[str, Any], file: Path | None = None) -> SweepSettings
     }
     known = {each.name for each in fields(SweepSettings)}
     for name in settings.keys() - known:
-        close = difflib.get_close_matches(name, known, 1)
-        hint = f" Did you mean {close[0]}?" if close else f" Known are:\n{listed(sorted(known))}"
-        raise SweepError(f"Unknown setting {name}={settings[name]!r}.{hint}")
-    for name in ("model_args", "tasks", "lam"):
+        hint = did_you_mean(name, sorted(known)) or f"Known are:\n{listed(sorted(known))}"
+        raise SweepError(f"Unknown setting {name}={settings[name]!r}. {hint}")
+    settings.setdefault("model_args", {})  # the small pair
+    for name in ("tasks", "lam"):
         if not settings.get(name) and settings.get(name) != 0:
             raise SweepError(
                 f"A sweep needs {name}: give --{name}, or {name}: in the --config file. Example: "

@@ -31,6 +31,7 @@ from pa_harness.analysis.trajectory import ICL
 from pa_harness.errors import SweepError
 from pa_harness.runs.folder import RunFolder
 from pa_harness.storage import plain, write_json
+from pa_harness.sweep.checks import check
 from pa_harness.sweep.kept import check_same
 from pa_harness.sweep.sweep import sweep
 from pa_harness.sweep.workload import load_tasks
@@ -106,7 +107,7 @@ def auto_sweep(
         RunError: as of a sweep.
     """
     grid = settings.lam
-    order = _shuffled(settings)
+    order = _shuffled(settings, path)
     total = sum(map(len, order.values())) * len(grid)
     shares = block_shares([len(places) for places in order.values()])
     places = _first_phase(len(grid), shares[0], budget)
@@ -182,10 +183,11 @@ def _end(found: Belief, *, left: bool, affordable: bool) -> str:
     return "" if affordable else "The budget is spent."
 
 
-def _shuffled(settings: SweepSettings) -> dict[str, list[int]]:
+def _shuffled(settings: SweepSettings, path: Path) -> dict[str, list[int]]:
     """The documents of every task, in an order of chance that is the same every time."""
     from lm_eval.evaluator_utils import get_sample_size
 
+    check(settings, path)
     if settings.samples:
         raise SweepError("--lam auto chooses the documents itself. Leave out --samples.")
     order = {}

@@ -10,6 +10,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 from pa_harness.errors import CheckpointError, RunError, SweepError, listed
+from pa_harness.lam.grid import visiting_order
 from pa_harness.runs.identity import difference, model_part, parts, settings_part
 from pa_harness.runs.seal import file_digest, read_sealed
 from pa_harness.runs.settings import model_arguments
@@ -49,8 +50,10 @@ class Kept:
                 self._read(place)
 
     def missing(self) -> list[Place]:
-        """Units that are to be evaluated."""
-        return [place for place in self.every if not self.folder.unit(*place).exists()]
+        """Units that are to be evaluated, in the order in which a sweep visits its λ."""
+        order = visiting_order(self.settings.lam)
+        lacking = [place for place in self.every if not self.folder.unit(*place).exists()]
+        return sorted(lacking, key=lambda place: order.index(place[0]))
 
     def check(self, redo: Sequence[str] | None, note: Callable[[str], None]) -> None:
         """Refuse units that are of something else, or take them away.

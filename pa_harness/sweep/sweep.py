@@ -16,6 +16,7 @@ from pa_harness.runs.folder import NO_IDENTITY, RunFolder
 from pa_harness.runs.scores import main_metric
 from pa_harness.runs.seal import write_sealed
 from pa_harness.storage import sole_writer, write_text
+from pa_harness.sweep.checks import check
 from pa_harness.sweep.kept import Kept
 from pa_harness.sweep.prompts import first_difference_to
 from pa_harness.sweep.results import write_results
@@ -76,6 +77,10 @@ def sweep(
         SweepError: the model or the tasks cannot be swept.
         RunError: the folder is in use, or holds something else.
     """
+    check(settings, path)
+    if not RunFolder(path).scores_file.exists():
+        named = ", ".join(settings.tasks)
+        progress.note(f"{named} at {len(settings.lam)} λ. Looking at the tasks ...")
     if processes.count() > 1:
         _check_cache(settings, f"{processes.count()} processes: they")
         processes.start()

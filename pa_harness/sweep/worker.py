@@ -119,6 +119,10 @@ def _load_model(settings: SweepSettings, lam: float) -> Any:
     """The model object at its first λ, through lm-eval's registry."""
     import lm_eval.models  # noqa: F401 -- fills the registry
     from lm_eval.api.registry import get_model
+    from transformers.utils import logging
+
+    bars: Any = logging
+    bars.disable_progress_bar()  # a sweep has its own
 
     try:
         cls = get_model(settings.model)

@@ -17,8 +17,10 @@ from typing import TYPE_CHECKING, Any
 
 from pa_harness.errors import SweepError, first_line, listed
 from pa_harness.runs.scores import DRAW
+from pa_harness.sweep.checks import IFEVAL_PACKAGES
 from pa_harness.sweep.shot_draws import with_draws
 from pa_harness.tasks.clusters import clusters, named
+from pa_harness.tasks.index import lm_eval_index
 from pa_harness.tasks.shipped import INSTRUCTION
 
 if TYPE_CHECKING:
@@ -29,7 +31,6 @@ if TYPE_CHECKING:
 # lm-eval's own instruction-following tasks, which carry no category, and their main metric.
 _IFEVAL = "prompt_level_strict_acc,none"
 _INSTRUCTION_TASKS = {"ifeval": _IFEVAL, "leaderboard_ifeval": _IFEVAL}
-_IFEVAL_PACKAGES = {"immutabledict", "langdetect", "nltk"}
 # What lm-eval raises of a task's file, data and code.
 _OF_TASKS = (KeyError, ValueError, OSError, IndexError, TypeError, AssertionError, StopIteration)
 _SENTENCES = "punkt_tab"  # NLTK's data that IFEval splits sentences and words with
@@ -56,7 +57,7 @@ def load_tasks(settings: SweepSettings) -> Workload:
         with silence():
             loaded = _load(settings)
     except ImportError as error:
-        package = "'pa-harness[ifeval]'" if error.name in _IFEVAL_PACKAGES else error.name
+        package = "'pa-harness[ifeval]'" if error.name in IFEVAL_PACKAGES else error.name
         raise SweepError(
             f"The tasks {names} cannot be loaded without a package that is not installed: "
             f"{first_line(error)}. Do `pip install {package}`."
@@ -167,11 +168,10 @@ def _check_sentences() -> None:
 
 
 def _load(settings: SweepSettings) -> Any:
-    """Load from the shipped and the user's own tasks; from all of lm-eval's where that fails.
-
-    Indexing lm-eval's 14,000 own entries costs 12 s of every start.
-    """
+    """Load from the shipped and the user's own tasks; where that fails, from lm-eval's as well."""
     from lm_eval.tasks import TaskManager
+    from lm_eval.tasks._index import Entry, Kind
+    from lm_eval.utils import pattern_match
 
     options = {
         "include_path": list(settings.include_path) or None,
@@ -182,18 +182,14 @@ def _load(settings: SweepSettings) -> Any:
     if all(name in few.all_subtasks + few.all_groups for name in settings.tasks):
         with contextlib.suppress(KeyError):
             return few.load(list(settings.tasks))
-    manager = TaskManager(**options)
-    found = {
-        name: [name] if Path(name).is_file() else manager.match_tasks([name])
+    for each in lm_eval_index().values():
+        entry = Entry(each.name, Kind[each.kind.upper()], each.file, tags=each.tags)
+        few.task_index.setdefault(each.name, entry)
+    found = [
+        [name] if Path(name).is_file() else pattern_match([name], sorted(few.task_index))
         for name in settings.tasks
-    }
-    unknown = [name for name, matches in found.items() if not matches]
-    if unknown:
-        raise SweepError(
-            f"Unknown task: {', '.join(unknown)}. `lm-eval ls tasks` lists all; tasks of your own "
-            "need --include_path FOLDER."
-        )
-    return manager.load(list(dict.fromkeys(name for each in found.values() for name in each)))
+    ]
+    return few.load(list(dict.fromkeys(name for each in found for name in each)))
 
 
 def _override(task: Any, settings: SweepSettings) -> None:

@@ -171,9 +171,9 @@ def test_what_cannot_be_used_is_noted(tmp_path: Path) -> None:
     waiting = (
         f"pa_alpaca_eval has no score of its own: its answers wait for `pa-harness judge {run}`."
     )
-    assert read_trajectory(run).notes[1:-1] == (waiting,)
+    assert read_trajectory(run).notes[:-1] == (waiting,)
     add_judge(run, "short", lams=(0.0, 1.0))
-    _, *notes, unchecked = read_trajectory(run).notes
+    *notes, unchecked = read_trajectory(run).notes
     assert "kept no digests" in unchecked, "nobody has swept it"
     assert notes == ["The judge short is left out: it judged λ = 0, 1.", waiting]
 
@@ -182,7 +182,7 @@ def test_no_document_judged_at_every_lam(tmp_path: Path, monkeypatch: pytest.Mon
     run = write_run(tmp_path / "run")
     monkeypatch.setitem(WINS, 0.5, [None] * 4)
     add_judge(run)
-    assert "is left out: no document has a verdict at every λ." in read_trajectory(run).notes[1]
+    assert "is left out: no document has a verdict at every λ." in read_trajectory(run).notes[0]
 
 
 def test_a_judged_sweep_end_to_end(

@@ -98,7 +98,7 @@ def test_every_number_again_from_the_sample_logs(folder: Path) -> None:
 def test_every_number_on_the_page_again_by_a_script_of_its_own(folder: Path) -> None:
     compared, wrong = check(folder)
     assert wrong == [], "\n".join(wrong)
-    assert compared > 450
+    assert compared > 300
     scripts = ("recompute_report.py", "recomputed_run.py", "recomputed_values.py")
     support = Path(__file__).parents[1] / "support"
     texts = [(support / name).read_text() for name in scripts]

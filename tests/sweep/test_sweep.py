@@ -178,7 +178,7 @@ def test_progress_is_told_what_the_results_say(settings: SweepSettings, tmp_path
     again = Watching()
     sweep_room.sweep(settings, tmp_path, again)
     assert again.sizes == progress.sizes
-    assert again._stream.getvalue().splitlines()[1:2] == ["8 of 9 units are done."]
+    assert again._stream.getvalue().splitlines()[2:3] == ["8 of 9 units are done."]
 
 
 @pytest.mark.parametrize(
@@ -186,7 +186,10 @@ def test_progress_is_told_what_the_results_say(settings: SweepSettings, tmp_path
     [
         ({"model": "hf"}, r"--model hf has no λ to set \(HFLM has no set_lam\)"),
         ({"model": "nothing"}, r"--model nothing: "),
-        ({"tasks": ["no_such_task"]}, r"Unknown task: no_such_task\. `lm-eval ls tasks`"),
+        (
+            {"tasks": ["no_such_task"]},
+            r"Unknown task: no_such_task\. No name is like it\. `lm-eval ls tasks`",
+        ),
         ({"tasks": ["toy_group", "toy_kind"]}, r"cannot be loaded: ValueError: Duplicate task"),
         (
             {"samples": {"toy_kind": [0, 900]}, "limit": None},

@@ -51,7 +51,7 @@ def test_a_mistake_before_the_first_unit_can_be_mended(
     settings: SweepSettings, whole: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(SweepError):
-        run(replace(settings, tasks=("no_such_task",)), tmp_path)
+        run(replace(settings, tasks=("toy_group", "toy_kind")), tmp_path)
     (tmp_path / "lam=0").mkdir()
     (tmp_path / "lam=0/samples_toy_kind_2026-01-01T00-00-00.jsonl").write_text("half")
     run(settings, tmp_path)

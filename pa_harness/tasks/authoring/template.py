@@ -55,17 +55,21 @@ def write_task(
     wanted = _completed(wanted, data, ask)
     file = Path(output or f"{wanted.name}.yaml").expanduser().absolute()
     if file.suffix != ".yaml":
-        raise TaskError(f"--output {file}: lm-eval finds tasks by the ending .yaml only. Add it.")
+        raise TaskError(
+            f"--output_path {file}: lm-eval finds tasks by the ending .yaml only. Add it."
+        )
     if _exists(file) and not force:
-        raise TaskError(f"{file} exists. Pass --force to overwrite it, or another --output.")
+        raise TaskError(f"{file} exists. Pass --force to overwrite it, or another --output_path.")
     if not file.parent.is_dir():
-        raise TaskError(f"There is no folder {file.parent}. Make it, or pass another --output.")
+        raise TaskError(
+            f"There is no folder {file.parent}. Make it, or pass another --output_path."
+        )
     text = task_yaml(wanted, data, file.parent)
     try:
         write_text(file, text)
     except OSError as error:
         raise TaskError(
-            f"{file} cannot be written: {error.strerror}. Pass another --output."
+            f"{file} cannot be written: {error.strerror}. Pass another --output_path."
         ) from error
     return file
 
@@ -74,7 +78,9 @@ def _exists(file: Path) -> bool:
     try:
         return file.exists()
     except OSError as error:  # a name that is too long
-        raise TaskError(f"{file} cannot be written: {error.strerror}. Pass --output.") from error
+        raise TaskError(
+            f"{file} cannot be written: {error.strerror}. Pass --output_path."
+        ) from error
 
 
 def _completed(wanted: NewTask, data: DataFile, ask: Callable[[str], str] | None) -> NewTask:
