@@ -12,7 +12,7 @@ from changed import Place, restore, said, stop
 from toy import run
 
 from pa_harness.cli.main import main
-from pa_harness.errors import RunError, SweepError
+from pa_harness.errors import CheckpointError, RunError
 from pa_harness.judging.outputs import read_outputs
 from pa_harness.runs.folder import RunFolder
 from pa_harness.runs.judgements import Judged, JudgeFolder, Judgement
@@ -205,11 +205,11 @@ def test_who_reads_a_run_needs_nothing_beside_it(
         for verb in ("summary", "choose", "plot", "report", "export-results"):
             assert main([verb, str(place.run), *READERS[verb], *out(verb, tmp_path)]) == 0, verb
         told = run(place.settings, place.run)
-    except SweepError as error:
+    except CheckpointError as error:
         told = str(error)
     finally:
         restore(place.kept, place.site)
-    assert "Unknown task: options, texts" in told, "the tasks are gone, and the sweep says so"
+    assert "is neither a folder nor a hub id" in told, "the pair is gone, and the sweep says so"
 
 
 def add_judge(run_: Path) -> Path:

@@ -45,6 +45,9 @@ def test_clusters_stand_in_the_documents_table(tmp_path: Path, pair: Pair) -> No
 
 def test_a_wrong_name_is_said_before_anything_is_loaded(tmp_path: Path) -> None:
     tasks = clustered(tmp_path, "cluster: storey")
-    nowhere = (tmp_path / "no base", tmp_path / "no instruct")
+    nowhere = (tmp_path / "base", tmp_path / "instruct")
+    for folder in nowhere:
+        folder.mkdir()
+        (folder / "config.json").write_text("{}")
     with pytest.raises(TaskError, match=r"toy_kind: metadata: cluster: storey: .* no such column"):
         run(toy_settings(nowhere, tasks), tmp_path / "run")
