@@ -18,19 +18,20 @@ The house, from the ground up; a folder is a noun of the field, and imports only
     prefixes       prompts that begin alike, computed once
     weights        θ_λ made of a pair, tensor by tensor
     tasks          the shipped tasks, and a user's own (authoring)
-    models         lm-eval's models of θ_λ (hf, vllm); export: a model to ship
+    models         lm-eval's models of θ_λ (hf, vllm)
     registration   the startup hook: our models and tasks made known to lm-eval
     runs           a run's folder: what lies in it, how each file is read and written
+    export         a model to ship: its files, its card, a check against the run
     analysis       what a run shows, with its uncertainty; interchange: reported numbers
     sweep          tasks × λ through lm-eval; judging: AlpacaEval of a run's answers
     leaderboards   our numbers beside published ones
     report         a run for people: tables, figures, one page
     cli            a file per verb; notebook: the same from Python
 
-Two halves meet only in a run's folder and in lm-eval's registry: tensors (checkpoints, weights,
+Two halves meet in a run's folder and in lm-eval's registry: tensors (checkpoints, weights,
 prefixes, models, export) and tables (all else, which starts without torch). Nobody imports
-models; lm-eval asks for them by name. Where to begin: a verb is ``cli/VERB.py``; follow its
-imports.
+models; lm-eval asks for them by name. Where to begin: a verb is ``cli/VERB.py`` (``-`` is ``_``;
+``run`` is in ``cli/main.py``); follow its imports.
 
 From Python: `sweep` makes a run, `load` opens one (`pa_harness.notebook.run`; docs/python.md).
 Until one of them is asked for this module imports nothing, so that the startup hook

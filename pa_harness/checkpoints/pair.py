@@ -72,6 +72,8 @@ def full_pair(
 ) -> Pair:
     """Check two full checkpoints: configuration, tensors, vocabulary.
 
+    A LoRA pair does not come here: `weights.opening` checks the adapter against its base.
+
     Args:
         base: the checkpoint at λ = 0.
         instruct: the checkpoint at λ = 1.
