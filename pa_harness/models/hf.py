@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from functools import partial
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ from lm_eval.api.registry import register_model
 from pa_harness.checkpoints.vocabulary import neutral_generation_config
 from pa_harness.models.adapted import AdaptedModel
 from pa_harness.models.data_parallel import DataParallelLM
-from pa_harness.models.loading import LoadedWeights
+from pa_harness.models.loading import LoadedWeights, fits_beside
 from pa_harness.models.prefix_sharing import PrefixSharingLM
 from pa_harness.weights.architecture import concrete_class
 from pa_harness.weights.arguments import parse
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from pa_harness.lam.schedule import Lam
 
+_log = logging.getLogger(f"lm_eval.{__name__}")  # so that lm-eval's settings apply
 _PLACEMENT = {  # arguments that say where and in what portions, not what
     *("batch_size", "max_batch_size", "device", "parallelize", "device_map", "max_memory"),
     *("max_memory_per_gpu", "max_cpu_memory", "offload_folder", "offload_buffers"),
@@ -67,6 +69,10 @@ class PartiallyAdaptedLM(AdaptedModel, DataParallelLM, PrefixSharingLM):
             self._stops, self.tokenizer, self._pair.config
         )
         self.model.name_or_path = args.pretrained
+        self._keep = args.keep
+        if args.keep == "auto":
+            self._keep = "memory" if fits_beside(self.model) else "files"
+            _log.info("keep=%s: from where the next λ is made.", self._keep)
         if args.keep == "memory":
             self._weights.keep_in_memory(self.model)
         self._join()
@@ -104,10 +110,19 @@ class PartiallyAdaptedLM(AdaptedModel, DataParallelLM, PrefixSharingLM):
         return model
 
     def _change(self, lam: Lam) -> None:
+        if self._keep == "memory" and not self._weights.in_memory:  # auto: once it is of use
+            self._weights.keep_in_memory(self.model)
         self._weights.set_lam_(self.model, lam)
 
     def _count_parameters(self) -> int:
         return int(self.model.num_parameters())
 
+    def _fixed_info(self) -> dict[str, Any]:
+        return {**super()._fixed_info(), "softmax_dtype": str(self.softmax_dtype)}
+
     def _cost_info(self) -> dict[str, Any]:
-        return self.sharing_info()
+        return {"keep": self._keep, **self.sharing_info()}
+
+    def _bytes_beside(self) -> int:
+        on_device = (each for each in self.model.parameters() if each.device.type != "cpu")
+        return 2 * sum(each.nbytes for each in on_device) if self._keep == "memory" else 0

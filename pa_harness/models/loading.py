@@ -118,6 +118,11 @@ class LoadedWeights(AdaptedWeights):
             kept[key] = base, instruct
         self._in_memory = kept
 
+    @property
+    def in_memory(self) -> bool:
+        """Whether both originals are held beside the parameters."""
+        return bool(self._in_memory)
+
     def _sources_of(self, model: PreTrainedModel) -> Sources:
         """`parameter_sources`, once: matching every key costs as much as a tenth of a change."""
         if self._sources is None:
@@ -170,6 +175,21 @@ class _Lazy:
         shard = torch.empty(base.get_shape(), dtype=weights.dtype)
         interpolate_(shard, base, end, lam)
         return shard
+
+
+def fits_beside(model: PreTrainedModel) -> bool:
+    """Whether both originals fit into an accelerator's memory beside a model.
+
+    Three models may take three quarters of every accelerator that holds a part of it; the rest is
+    for computing. On the CPU the files are in memory already.
+    """
+    taken: dict[torch.device, int] = {}
+    for parameter in model.parameters():
+        taken[parameter.device] = taken.get(parameter.device, 0) + parameter.nbytes
+    return all(device.type == "cuda" for device in taken) and all(
+        4 * size <= torch.cuda.get_device_properties(device).total_memory
+        for device, size in taken.items()
+    )
 
 
 def _may_offload(device_map: Any) -> bool:

@@ -4,43 +4,31 @@ from __future__ import annotations
 
 import logging
 import sys
-from dataclasses import asdict, dataclass
-from functools import partial
+from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import torch
 from lm_eval.models.huggingface import HFLM
-from lm_eval.models.utils import (
-    handle_stop_sequences,
-    normalize_gen_kwargs,
-    postprocess_generated_text,
-)
+from lm_eval.models.utils import postprocess_generated_text
 from tqdm import tqdm
 
-from pa_harness.prefixes.compatibility import disagreement, longest_possible, obstacle
-from pa_harness.prefixes.generation import PrefixGenerator
-from pa_harness.prefixes.scoring import Counts, PrefixScorer, Request
+from pa_harness.models.greedy import Greedy, Stops, greedy_request, is_plainly_greedy
+from pa_harness.models.plans import Planner
+from pa_harness.models.texts import Texts, shared_texts
+from pa_harness.prefixes.compatibility import longest_possible, obstacle
+from pa_harness.prefixes.counts import Counts
+from pa_harness.prefixes.generation import Asked, continuations
+from pa_harness.prefixes.reading import Reader
+from pa_harness.prefixes.scoring import score
+from pa_harness.prefixes.trial import disagreement
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
+
+    from pa_harness.models.texts import Pair
 
 _log = logging.getLogger(f"lm_eval.{__name__}")  # so that lm-eval's settings apply
-_Encoded = tuple[Any, list[int], list[int]]  # (context, continuation) or None, and their tokens
-_CPU_ROWS, _DEVICE_ROWS = 64, 128  # prompts that decode together
-_HARMLESS = {  # settings of a generation configuration that greedy decoding does not heed
-    *("_from_model_config", "transformers_version", "bos_token_id", "eos_token_id"),
-    *("pad_token_id", "do_sample", "temperature", "top_k", "top_p", "max_length", "use_cache"),
-}
-
-
-@dataclass(frozen=True)
-class _Greedy:
-    """A request for a greedy continuation: its prompt's tokens, stop sequences, most tokens."""
-
-    prompt: list[int]
-    until: tuple[str, ...]
-    limit: int
 
 
 class PrefixSharingLM(HFLM):
@@ -51,61 +39,64 @@ class PrefixSharingLM(HFLM):
     """
 
     prefix_sharing: bool = True
-    _scorer: PrefixScorer | None = None
+    _softmax_dtype: torch.dtype | None = None
+    _tokenizer_digest: str = ""  # which models with the same one share their tokens
     _counts: Mapping[str, Counts] = MappingProxyType({})  # of the last evaluation, by its kind
     _reported: bool = False  # whether that evaluation is over: its counts were asked for
     _reason: str | None = None  # why not; empty if nothing is against it, None before asking
-    _kept: tuple[list[Any], list[Request]] | None = None  # texts and tokens of the last evaluation
+
+    @property
+    def softmax_dtype(self) -> torch.dtype:
+        """Of the log-softmax, whichever way a request goes: fp32 unless an argument says other."""
+        return self._softmax_dtype or torch.float32
+
+    @softmax_dtype.setter
+    def softmax_dtype(self, dtype: torch.dtype | None) -> None:
+        self._softmax_dtype = dtype
 
     def loglikelihood(
         self, requests: list[Any], disable_tqdm: bool = False
     ) -> list[tuple[float, bool]]:
-        """HFLM's; texts that were the last ones too (another λ) are not tokenised again."""
+        """HFLM's; every text is tokenised once, and passes that were planned serve every λ."""
         self._count_anew("loglikelihood")
-        texts = [request.args for request in requests]
-        if self._kept is None or self._kept[0] != texts:
-            self._kept = None
+        self._check_whole()
+        if not requests or self.enable_thinking or not self._allows():
             answers: list[tuple[float, bool]] = super().loglikelihood(requests, disable_tqdm)
             return answers
-        self._check_whole()
-        return self._score(texts, self._kept[1], disable_tqdm)
+        texts = tuple(request.args for request in requests)
+        found: dict[int, tuple[float, bool]] = {}
+        reader, bar = self._counting("loglikelihood", len(texts), disable_tqdm)
+        planned = self._planner.planned(texts)
+        with self._autocast(), bar:
+            for number, answer in score(reader, planned):
+                found[number] = answer
+                bar.set_postfix_str(_tokens(reader.counts), refresh=False)
+                self.cache_hook.add_partial("loglikelihood", texts[number], answer)
+                bar.update()
+        self._say(reader.counts)
+        found |= self._hf_way(texts, planned.others, disable_tqdm)
+        return [found[number] for number in range(len(texts))]
 
-    def _loglikelihood_tokens(
-        self,
-        requests: list[_Encoded],
-        disable_tqdm: bool = False,
-        override_bs: int | None = None,
-    ) -> list[tuple[float, bool]]:
-        """HFLM's, with rolling windows (which have a batch size of their own) left to it."""
-        self._count_anew("loglikelihood")
-        self._check_whole()
-        if override_bs is not None or not self._shares(requests):
-            answers: list[tuple[float, bool]] = super()._loglikelihood_tokens(
-                requests, disable_tqdm=disable_tqdm, override_bs=override_bs
-            )
-            return answers
-        length = self.max_length
-        cut = [Request.cut(context, rest, length) for _, context, rest in requests]
-        self._warn_of_cuts(requests)
-        texts = [text for text, _, _ in requests]
-        self._kept = texts, cut
-        return self._score(texts, cut, disable_tqdm)
+    def loglikelihood_rolling(self, requests: list[Any], disable_tqdm: bool = False) -> list[float]:
+        """HFLM's own: rolling windows overlap in what they are conditioned on, not in prefixes."""
+        self._count_anew("loglikelihood_rolling")
+        found: list[float] = super().loglikelihood_rolling(requests, disable_tqdm)
+        return found
 
     def _check_whole(self) -> None:
-        """Refuse to score with weights that are not what they should be."""
+        """Refuse to answer with weights that are not what they should be."""
 
     def generate_until(self, requests: list[Any], disable_tqdm: bool = False) -> list[str]:
         """HFLM's, with plain greedy requests sharing prompts and all others left to it."""
         self._count_anew("generate_until")
         self._check_whole()
-        plain = {n: self._greedy(request.args) for n, request in enumerate(requests)}
-        shared = {n: greedy for n, greedy in plain.items() if greedy}
-        longest = max((len(g.prompt) + g.limit for g in shared.values()), default=0)
-        if not shared or not self._allows(longest):
-            texts: list[str] = super().generate_until(requests, disable_tqdm=disable_tqdm)
-            return texts
-        found = self._generate(shared, [request.args for request in requests], disable_tqdm)
-        others = [n for n, greedy in plain.items() if not greedy]
+        arguments = [request.args for request in requests]
+        shared: dict[tuple[tuple[str, ...], int], dict[int, list[int]]] = {}
+        if is_plainly_greedy(self) and self._allows():
+            shared = self._prompts(arguments)
+        places = {n for each in shared.values() for n in each}
+        found = self._generate(shared, arguments, disable_tqdm) if places else {}
+        others = [n for n in range(len(requests)) if n not in places]
         if others:
             rest = [requests[n] for n in others]
             found |= zip(others, super().generate_until(rest, disable_tqdm), strict=True)
@@ -118,127 +109,132 @@ class PrefixSharingLM(HFLM):
         begin another one, too.
 
         Returns:
-            Under `prefix_sharing`, for log-likelihoods and for generation, the prompt tokens:
-            `computed`, `distinct` (the least possible), `stock` (what HFLM would compute, without
-            its padding); `decoded`, and `passes`; `peak_memory_bytes` of the accelerator or else
-            of the process; or `why_not`.
+            Under `prefix_sharing`, for log-likelihoods and for generation, what `Counts` has;
+            `peak_memory_bytes` of the accelerator or else of the process; or `why_not`.
         """
         self._reported = True
-        if self._reason:
+        if self._reason and self.prefix_sharing:
             return {"prefix_sharing": {"why_not": self._reason}}
         if not self._counts:
             return {}
-        counts = {kind: asdict(counts) for kind, counts in self._counts.items()}
+        counts = {kind: counts.as_dict() for kind, counts in self._counts.items()}
         return {"prefix_sharing": {**counts, "peak_memory_bytes": _peak_memory()}}
 
-    def _score(
-        self, texts: list[Any], cut: list[Request], disable_tqdm: bool
-    ) -> list[tuple[float, bool]]:
-        answers: list[Any] = [None] * len(texts)
-        scorer, bar = self._counting("loglikelihood", len(texts), disable_tqdm)
-        with self._autocast(), bar:
-            for index, answer in scorer.score(cut):
-                answers[index] = answer
-                bar.set_postfix_str(_tokens(scorer.counts), refresh=False)
-                if texts[index] is not None:
-                    self.cache_hook.add_partial("loglikelihood", texts[index], answer)
-                bar.update()
-        self._say(scorer.counts)
-        return answers
+    def _hf_way(
+        self, texts: Sequence[tuple[str, str]], others: dict[int, Pair], quiet: bool
+    ) -> dict[int, tuple[float, bool]]:
+        """Answers to the requests that cannot be shared while the others can."""
+        if not others:
+            return {}
+        self._warn_of_length(len(others))
+        encoded = [
+            (texts[n], context.tolist(), list(rest)) for n, (context, rest) in others.items()
+        ]
+        answers = self._loglikelihood_tokens(encoded, disable_tqdm=quiet)
+        return dict(zip(others, answers, strict=True))
 
-    def _generate(
-        self, shared: dict[int, _Greedy], given: list[Any], disable_tqdm: bool
-    ) -> dict[int, str]:
-        found: dict[int, str] = {}
-        scorer, bar = self._counting("generate_until", len(shared), disable_tqdm)
-        ends = self.model.generation_config.eos_token_id
-        ends = frozenset([ends] if isinstance(ends, int) else ends or ())
-        rows = _CPU_ROWS if self.device.type == "cpu" else _DEVICE_ROWS
-        generator = PrefixGenerator(scorer, ends, rows)
-        with self._autocast(), bar:
-            for until, limit in sorted({(g.until, g.limit) for g in shared.values()}):
-                same = [n for n, g in shared.items() if (g.until, g.limit) == (until, limit)]
-                prompts = [shared[n].prompt for n in same]
-                done = partial(self._is_done, self._lookback(until))
-                for index, tokens in generator.continuations(prompts, limit, done):
-                    text = postprocess_generated_text(self.tok_decode(tokens), list(until), None)
-                    found[same[index]] = text
-                    bar.set_postfix_str(_tokens(scorer.counts), refresh=False)
-                    self.cache_hook.add_partial("generate_until", given[same[index]], text)
-                    bar.update()
-        self._say(scorer.counts)
+    def _prompts(
+        self, arguments: Sequence[tuple[Any, Any]]
+    ) -> dict[tuple[tuple[str, ...], int], dict[int, list[int]]]:
+        """Of plain greedy requests the prompts' tokens, by stop sequences and limit."""
+        asked = {n: greedy_request(self, each) for n, each in enumerate(arguments)}
+        plain: dict[int, Greedy] = {n: each for n, each in asked.items() if each}
+        tokens = self.texts.prompts(self, [each.context for each in plain.values()])
+        most = longest_possible(self.model)
+        found: dict[tuple[tuple[str, ...], int], dict[int, list[int]]] = {}
+        cut = long = 0
+        for (n, each), ids in zip(plain.items(), tokens, strict=True):
+            room = self.max_length - each.limit
+            prompt = ids[-room:].tolist()
+            if not prompt or len(prompt) + each.limit > most:
+                long += bool(prompt)
+                continue
+            cut += len(ids) > room
+            found.setdefault((each.until, each.limit), {})[n] = prompt
+        if cut:
+            _log.warning("%d prompts are too long for the model and were cut on the left.", cut)
+        if long:
+            self._warn_of_length(long)
         return found
 
-    def _greedy(self, arguments: tuple[Any, Any]) -> _Greedy | None:
-        """The request as tokens; None if it is more than greedy decoding up to a stop sequence."""
-        context, given = arguments
-        unusual = self.backend != "causal" or self.think_end_token is not None
-        if unusual or not isinstance(given, dict) or not self.prefix_sharing:
-            return None
-        settings: dict[str, Any] = dict(normalize_gen_kwargs(given, self.max_gen_toks))
-        eos = self.tok_decode(self.eot_token_id, skip_special_tokens=False)
-        until = handle_stop_sequences(settings.pop("until", None), eos=eos)
-        limit = int(settings.pop("max_gen_toks"))
-        sampled = [settings.pop("do_sample", None), settings.pop("temperature", None)]
-        defaults = self.model.generation_config.to_diff_dict().items()
-        heeded = {name for name, value in defaults if value} - _HARMLESS
-        if settings or any(sampled) or heeded or not 0 < limit < self.max_length:
-            return None
-        ids, _ = self.tok_batch_encode(
-            [context], left_truncate_len=self.max_length - limit, truncation=self.truncation
-        )
-        prompt: list[int] = ids[0].tolist()
-        return _Greedy(prompt, tuple(until), limit) if prompt else None
-
-    def _lookback(self, until: tuple[str, ...]) -> list[tuple[str, int]]:
-        """Every stop sequence with the number of last tokens that HFLM looks for it in."""
-        encode = self.tokenizer.encode
-        return [(stop, len(encode(stop, add_special_tokens=False)) + 2) for stop in until]
-
-    def _is_done(self, stops: list[tuple[str, int]], tokens: list[int]) -> bool:
-        return any(stop in self.tokenizer.decode(tokens[-last:]) for stop, last in stops)
+    def _generate(
+        self,
+        shared: dict[tuple[tuple[str, ...], int], dict[int, list[int]]],
+        given: list[Any],
+        disable_tqdm: bool,
+    ) -> dict[int, str]:
+        found: dict[int, str] = {}
+        total = sum(map(len, shared.values()))
+        reader, bar = self._counting("generate_until", total, disable_tqdm)
+        ends = self.model.generation_config.eos_token_id
+        ends = frozenset([ends] if isinstance(ends, int) else ends or ())
+        with self._autocast(), bar:
+            for (until, limit), prompts in sorted(shared.items()):
+                places = list(prompts)
+                stops = Stops(self.tokenizer, until)
+                asked = Asked(list(prompts.values()), limit, ends, stops.done)
+                for index, tokens in continuations(reader, asked):
+                    text = postprocess_generated_text(self.tok_decode(tokens), list(until), None)
+                    found[places[index]] = text
+                    bar.set_postfix_str(_tokens(reader.counts), refresh=False)
+                    self.cache_hook.add_partial("generate_until", given[places[index]], text)
+                    bar.update()
+        self._say(reader.counts)
+        return found
 
     def _count_anew(self, kind: str) -> None:
         """Forget the counts of an evaluation that is over."""
         if self._reported or kind in self._counts:
             self._counts, self._reported = MappingProxyType({}), False
 
-    def _counting(self, kind: str, total: int, quiet: bool) -> tuple[PrefixScorer, Any]:
-        """The scorer with new counts, and a progress bar like HFLM's."""
-        if self._scorer is None:
-            dtype = self.softmax_dtype or torch.float32
-            self._scorer = PrefixScorer(self.model, self.device, dtype)
-        self._scorer.counts = Counts()
-        self._counts = {**self._counts, kind: self._scorer.counts}
+    @cached_property
+    def reader(self) -> Reader:
+        """What passes go through, with its limits; made when it is first asked for."""
+        return Reader.of(self.model, self.device, self._bytes_beside())
+
+    def _bytes_beside(self) -> int:
+        """What lies on the device beside the model."""
+        return 0
+
+    @cached_property
+    def texts(self) -> Texts:
+        """What is known of the tokenizer's texts; of one with a digest by every model."""
+        name = (self._tokenizer_digest, self.add_bos_token, self.prefix_token_id)
+        return shared_texts(name) if self._tokenizer_digest else Texts()
+
+    @cached_property
+    def _planner(self) -> Planner:
+        return Planner(self, self.texts, self.reader.limits.tokens)
+
+    def _counting(self, kind: str, total: int, quiet: bool) -> tuple[Reader, Any]:
+        """The reader with new counts, and a progress bar like HFLM's."""
+        reader = self.reader
+        reader.counts, reader.dtype = Counts(), self.softmax_dtype
+        self._counts = {**self._counts, kind: reader.counts}
         disabled = quiet or self.rank != 0
-        return self._scorer, tqdm(total=total, disable=disabled, desc=f"Running {kind} requests")
+        return reader, tqdm(total=total, disable=disabled, desc=f"Running {kind} requests")
 
     def _say(self, counts: Counts) -> None:
         memory = (_peak_memory() or 0) / 1e9
         _log.info("Shared prefixes: %s; peak memory %.2f GB.", _tokens(counts), memory)
 
-    def _shares(self, requests: list[_Encoded]) -> bool:
-        """Whether these requests are to be shared, and may be."""
-        length = self.max_length
-        if not all(context and 0 < len(rest) <= length for _, context, rest in requests):
-            return False  # HFLM knows what to say
-        longest = max((len(context) + len(rest) - 1 for _, context, rest in requests), default=0)
-        return bool(self.prefix_sharing and requests) and self._allows(min(longest, length))
-
-    def _allows(self, longest: int) -> bool:
-        """Whether the model can share prefixes of such a length; says once why it cannot."""
+    def _allows(self) -> bool:
+        """Whether prefixes are to be shared, and the model can; says once why it cannot."""
+        if not self.prefix_sharing:
+            return False
         if self._reason is None:
-            with self._autocast():
-                self._reason = self._placement() or obstacle(self.model) or ""
-                self._reason = self._reason or disagreement(self.model, self.device) or ""
+            self._reason = self._placement() or obstacle(self.model) or ""
+            self._reason = self._reason or disagreement(self.model) or ""
             if self._reason:
                 _log.warning("Prefixes are not shared: %s.", self._reason)
-        limit = longest_possible(self.model) if not self._reason else 0
-        if not self._reason and longest > limit:
+        return not self._reason
+
+    def _warn_of_length(self, count: int) -> None:
+        most = longest_possible(self.model)
+        if most < self.max_length:
             _log.warning(
-                "Prefixes are not shared: beyond %d tokens rotary frequencies grow.", limit
+                "%d requests go hf's way: beyond %d tokens rotary frequencies grow.", count, most
             )
-        return not self._reason and longest <= limit
 
     def _placement(self) -> str | None:
         """What speaks against it in how HFLM holds the model."""
@@ -257,16 +253,6 @@ class PrefixSharingLM(HFLM):
             dtype=self.mixed_precision_dtype,
             enabled=self.mixed_precision_dtype is not None,
         )
-
-    def _warn_of_cuts(self, requests: list[_Encoded]) -> None:
-        length = self.max_length
-        long = sum(len(context) + len(rest) > length + 1 for _, context, rest in requests)
-        if long:
-            _log.warning(
-                "%d of %d requests are longer than the model's maximum length (%d) and were cut "
-                "on the left.",
-                *(long, len(requests), length),
-            )
 
 
 def _tokens(counts: Counts) -> str:

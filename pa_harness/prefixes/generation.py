@@ -1,193 +1,220 @@
 """Greedy continuations of prompts, every distinct prompt token computed once.
 
-Prompts are taken in the order of their tokens, some at a time: what they have in common is computed
-once and stays while it is shared with the next ones; the rest of each hangs on it. Then all rows
-decode together, one token each per forward pass, as one packed row; a finished row leaves.
+Prompts that share a path worth keeping are a family: the path is computed once and lies in slots
+that all its rows see; what a prompt has behind it, and its continuation, lie in pages of its row.
+All rows decode together, one token each per step; where a prompt is finished, the next one begins.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
-from pa_harness.prefixes.attention import TreeAttention, ancestors
-from pa_harness.prefixes.passes import Draft
-from pa_harness.prefixes.scoring import Request, wanted
-from pa_harness.prefixes.trie import ROOT, TokenTrie
+from pa_harness.prefixes.attention import TreeAttention
+from pa_harness.prefixes.families import families
+from pa_harness.prefixes.forward import Forward
+from pa_harness.prefixes.graphs import Graphs
+from pa_harness.prefixes.passes import passes, wanted
+from pa_harness.prefixes.row_attention import RowAttention
+from pa_harness.prefixes.rows import NOBODY, PAGE, Rows, pages_of
+from pa_harness.prefixes.tiles import layout
+from pa_harness.prefixes.transfer import Later, uploaded
+from pa_harness.prefixes.trie import TokenTrie, shared
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from pa_harness.prefixes.families import Family
     from pa_harness.prefixes.passes import Pass
-    from pa_harness.prefixes.scoring import PrefixScorer
+    from pa_harness.prefixes.reading import Reader
+    from pa_harness.prefixes.rows import Array
 
-_ROOM = 32  # slots a row has for its continuation before the slots are tidied up
+    Done = Callable[[list[int]], bool]
 
-
-@dataclass
-class _Rows:
-    """The rows that decode, R of them.
-
-    Attributes:
-        index: per row the prompt it continues.
-        tokens: per row its continuation so far.
-        position: of the token that each row computes next, int64, [R].
-        sees: the slots that each may see, bool, [R, slots in use].
-        at: the position of the token in each slot, int64, [slots in use].
-    """
-
-    index: list[int]
-    tokens: list[list[int]]
-    position: torch.Tensor
-    sees: torch.Tensor
-    at: torch.Tensor
-
-    def leave(self, staying: list[int]) -> None:
-        """Keep some rows only."""
-        self.index = [self.index[row] for row in staying]
-        self.tokens = [self.tokens[row] for row in staying]
-        self.position, self.sees = self.position[staying], self.sees[staying]
-
-    def lengthen(self) -> None:
-        """Give every row one more slot, in which its own next token goes."""
-        own = torch.eye(len(self.index), dtype=torch.bool, device=self.sees.device)
-        self.sees = torch.cat([self.sees, own], dim=1)
-        self.at = torch.cat([self.at, self.position])
-
-    def visible(self, window: int | None, device: torch.device) -> torch.Tensor:
-        """What the next tokens may see, [R, slots]."""
-        seen = self.sees
-        if window is not None:
-            seen = seen & (self.position[:, None] - self.at < window)
-        return seen.to(device)
+_BEGIN = 4  # prompts begin when one part in so many of the rows is free
 
 
-@dataclass
-class PrefixGenerator:
-    """Continues prompts greedily with one model.
+@dataclass(frozen=True)
+class Asked:
+    """What is to be continued.
 
     Attributes:
-        scorer: runs the prompts, and counts.
+        prompts: token ids, none empty.
+        limit: tokens a continuation has at most, 1 or more.
         ends: token ids after which nothing follows.
-        rows: prompts that decode together.
+        done: whether a continuation, which is not empty, is finished.
     """
 
-    scorer: PrefixScorer
+    prompts: Sequence[Sequence[int]]
+    limit: int
     ends: frozenset[int]
-    rows: int
-
-    @torch.no_grad()
-    def continuations(
-        self, prompts: Sequence[Sequence[int]], limit: int, done: Callable[[list[int]], bool]
-    ) -> Iterator[tuple[int, list[int]]]:
-        """Continue all prompts.
-
-        Args:
-            prompts: token ids, none empty.
-            limit: tokens a continuation has at most, 1 or more.
-            done: whether a continuation, which is not empty, is finished.
-
-        Yields:
-            A prompt's index and its continuation, the ending token included, once it is finished.
-        """
-        counts = self.scorer.counts
-        counts.distinct += TokenTrie(prompts).distinct
-        counts.stock += sum(map(len, prompts))
-        order = sorted(range(len(prompts)), key=lambda index: list(prompts[index]))
-        groups = [order[n : n + self.rows] for n in range(0, len(order), self.rows)]
-        common: list[int] = []  # the path in the slots
-        with TreeAttention(self.scorer.model, 0) as attention:
-            for group in groups:
-                part, path = _prefill([list(prompts[index]) for index in group], common)
-                common = path
-                used = part.kept + len(part.tokens)
-                room = used + min(limit, _ROOM) * len(group)
-                if room > attention.capacity:
-                    kept = torch.arange(part.kept)
-                    attention.keep(kept, room)
-                first = {want.request: best for want, _, best in self.scorer.read(part, attention)}
-                rows = self._start(part, group, first)
-                yield from self._decode(rows, attention, limit, done)
-
-    def _start(self, part: Pass, group: list[int], first: dict[int, int]) -> _Rows:
-        """The rows after their prompts, each with its first token."""
-        device = self.scorer.device
-        row_of = {want.request: index for index, want in part.wants}
-        last = [row_of[request] for request in range(len(group))]
-        border = part.kept + part.path
-        positions = torch.from_numpy(part.positions).to(device)
-        return _Rows(
-            list(group),
-            [[first[request]] for request in range(len(group))],
-            positions[last] + 1,
-            ancestors(part, last, len(part.tokens))(None, device),
-            torch.cat([torch.arange(border, device=device), positions[part.path :]]),
-        )
-
-    def _decode(
-        self,
-        rows: _Rows,
-        attention: TreeAttention,
-        limit: int,
-        done: Callable[[list[int]], bool],
-    ) -> Iterator[tuple[int, list[int]]]:
-        while True:
-            staying = []
-            for row, tokens in enumerate(rows.tokens):
-                if tokens[-1] in self.ends or len(tokens) >= limit or done(tokens):
-                    yield rows.index[row], tokens
-                else:
-                    staying.append(row)
-            if not staying:
-                return
-            rows.leave(staying)
-            for tokens, token in zip(rows.tokens, self._step(rows, attention), strict=True):
-                tokens.append(token)
-
-    def _step(self, rows: _Rows, attention: TreeAttention) -> list[int]:
-        """The next token of every row."""
-        device, count = self.scorer.device, len(rows.index)
-        if len(rows.at) + count > attention.capacity:
-            used = rows.sees.any(0)
-            rows.sees, rows.at = rows.sees[:, used], rows.at[used]
-            attention.keep(used.nonzero()[:, 0].cpu(), len(rows.at) + _ROOM * count)
-        rows.lengthen()
-        attention.expect(len(rows.at) - count, len(rows.at), rows.visible)
-        logits = self.scorer.model(
-            input_ids=torch.tensor([[tokens[-1] for tokens in rows.tokens]], device=device),
-            position_ids=rows.position[None],
-            logits_to_keep=torch.arange(count),
-            use_cache=False,
-        ).logits[0]
-        rows.position = rows.position + 1
-        self.scorer.counts.passes += 1
-        self.scorer.counts.decoded += count
-        found: list[int] = logits.argmax(-1).tolist()
-        return found
+    done: Done
 
 
-def _prefill(prompts: list[list[int]], before: list[int]) -> tuple[Pass, list[int]]:
-    """One pass with all that some prompts need behind a path that lies in the slots.
+@torch.no_grad()
+def continuations(reader: Reader, asked: Asked) -> Iterator[tuple[int, list[int]]]:
+    """Continue prompts greedily.
 
-    Returns:
-        The pass, and the path that lies in the slots after it.
+    Args:
+        reader: of the model.
+        asked: what.
+
+    Yields:
+        A prompt's index and its continuation, the ending token included, once it is finished.
     """
-    trie = TokenTrie(prompts)
-    top = trie.children[ROOT][0] if len(trie.children[ROOT]) == 1 else ROOT
-    path = trie.run(top, 0, trie.end[top]).tolist() if top != ROOT else []
-    shared = min(len(before), len(path))
-    different = np.flatnonzero(np.asarray(before[:shared]) != np.asarray(path[:shared]))
-    kept = int(different[0]) if len(different) else shared
-    if any(len(prompt) == len(path) for prompt in prompts):
-        kept = min(kept, len(path) - 1)  # its last token has to say what follows
-    requests = [Request(prompt, [0]) for prompt in prompts]
-    draft = Draft(trie, wanted(trie, requests))
-    draft.kept = kept
-    if kept < len(path):
-        draft.lengthen(top, kept, len(path))
-    for child in trie.children[top]:
-        draft.hang(child)
-    return draft.take(), path
+    if not asked.prompts:
+        return
+    found, distinct = families(asked.prompts, reader.limits.rows)
+    reader.counts.distinct += distinct
+    reader.counts.stock += sum(map(len, asked.prompts))
+    limits, slot = reader.limits, reader.slot_bytes
+    capacity = max(map(len, asked.prompts)) + min(limits.tokens, distinct)
+    behind = max(len(asked.prompts[n]) - each.path for each in found for n in each.prompts)
+    most = pages_of(behind + asked.limit)
+    rows = min(limits.rows, max(len(each.prompts) for each in found))
+    pages = max(1, min(rows, (limits.kept // slot - capacity) // (most * PAGE))) * most + 1
+    with TreeAttention(reader.model, capacity, pages * PAGE) as attention:
+        decoder = _Decoder(reader, asked, attention, Rows(rows, pages, most, reader.device))
+        for family in found:
+            yield from decoder.decode(family)
+
+
+class _Decoder:
+    """Continues the families of one call."""
+
+    def __init__(self, reader: Reader, asked: Asked, attention: TreeAttention, rows: Rows) -> None:
+        self._reader, self._asked, self._attention, self._rows = reader, asked, attention, rows
+        self._forward = Forward(reader.model, attention, reader.limits.logit_rows(reader.model))
+        self._graphs = Graphs(reader.device)
+        self._found: dict[int, list[int]] = {}  # of the prompts that are under way
+        self._under_way: deque[tuple[Array, Later]] = deque()  # whose tokens, and the tokens
+        self._path = np.empty(0, dtype=np.int32)  # in the first slots
+
+    def decode(self, family: Family) -> Iterator[tuple[int, list[int]]]:
+        """Continue the prompts of a family."""
+        rows, waiting = self._rows, deque(family.prompts)
+        rows.base.fill_(family.path)
+        self._graphs.forget()  # the path's length is part of what they hold
+        while waiting or rows.alive:
+            yield from self._look()
+            free = len(rows.owner) - rows.alive
+            if waiting and (free * _BEGIN >= len(rows.owner) or not rows.goes_on()):
+                self._begin(waiting, family.path)
+                yield from self._look()
+            self._tidy()
+            if rows.goes_on():
+                self._step(family.path)
+
+    def _begin(self, waiting: deque[int], path: int) -> None:
+        """Compute as many prompts as there is room for, and their first tokens."""
+        prompts, limit, rows = self._asked.prompts, self._asked.limit, self._rows
+        begun: list[int] = []
+        places: list[tuple[int, Array]] = []  # row, and the slots of what stands behind the path
+        while waiting:
+            own = len(prompts[waiting[0]]) - path
+            row = rows.room(own + limit)
+            if row is None:
+                break
+            begun.append(waiting.popleft())
+            places.append((row, rows.take(row, begun[-1], own, own + limit)))
+            self._found[begun[-1]] = []
+        if not begun:
+            return
+        rows.set_lengths()
+        trie = TokenTrie([prompts[prompt] for prompt in begun])
+        wants = wanted(trie, [[0]] * len(begun))
+        common = np.array(prompts[begun[0]][:path], dtype=np.int32)
+        kept = shared(self._path, common)
+        self._path = common
+        for part in passes(trie, wants, self._reader.limits.tokens, kept, path):
+            laid = layout(part, 0, len(part.tokens))
+            for some, found in self._reader.read(self._attention, part, laid):
+                self._seat(part, some, found[1], begun, places)
+
+    def _seat(
+        self,
+        part: Pass,
+        some: slice,
+        likeliest: torch.Tensor,
+        begun: list[int],
+        places: list[tuple[int, Array]],
+    ) -> None:
+        """Give the prompts that end in a pass their rows: slots, and first tokens."""
+        ending = part.requests[some].tolist()
+        if not ending:
+            return
+        before = [
+            part.ancestors(index)[-len(places[each][1]) :]
+            for index, each in zip(part.reading[some].tolist(), ending, strict=True)
+        ]
+        after = [places[each][1] for each in ending]
+        rows = np.array([places[each][0] for each in ending])
+        old, new, at = uploaded(
+            [np.concatenate(before), np.concatenate(after), rows], self._reader.device
+        )
+        self._attention.hand_over(old, new)
+        self._rows.tokens.index_copy_(0, at, likeliest.long())
+        self._under_way.append((np.array([begun[each] for each in ending]), Later(likeliest)))
+        for row in rows[self._rows.given[rows] >= self._asked.limit].tolist():
+            self._rows.stand_still(row)
+
+    def _step(self, path: int) -> None:
+        """Compute one more token for every row that goes on."""
+        rows, reader = self._rows, self._reader
+        shape = rows.before_step(reader.limits)
+        count = shape[0]
+
+        def compute() -> None:
+            work = RowAttention(rows, shape, path)
+            every = torch.arange(count, device=reader.device)
+            found = [
+                logits.argmax(-1)
+                for _, logits in self._forward.logits(
+                    rows.tokens[None, :count], work.positions, every, work
+                )
+            ]
+            active = rows.active[:count]
+            likeliest = torch.cat(found).to(active.device)
+            tokens = rows.tokens[:count]
+            tokens.copy_(torch.where(active == 1, likeliest, tokens))
+            rows.lengths[:count] += active
+
+        going = rows.going(count)
+        needed, attended = rows.attended(*shape[:2], path)
+        self._graphs.run((*shape, path), compute)
+        self._under_way.append((going, Later(rows.tokens[:count])))
+        rows.after_step(self._asked.limit)
+        reader.counts.passes += 1
+        reader.counts.decoded += int((going != NOBODY).sum())
+        reader.counts.needed += needed
+        reader.counts.attended += attended
+        reader.counts.shapes.add((*shape, path))
+
+    def _look(self) -> Iterator[tuple[int, list[int]]]:
+        """Look at the tokens that should be there by now; the prompts that they finish."""
+        ahead = self._reader.limits.ahead
+        while len(self._under_way) > (ahead if self._rows.goes_on() else 0):
+            prompts, later = self._under_way.popleft()
+            for prompt, token in zip(prompts.tolist(), later.get().tolist(), strict=True):
+                if prompt not in self._found:  # nobody's, or finished by a token before
+                    continue
+                tokens = self._found[prompt]
+                tokens.append(int(token))
+                full = len(tokens) >= self._asked.limit
+                if full or tokens[-1] in self._asked.ends or self._asked.done(tokens):
+                    del self._found[prompt]
+                    self._rows.leave(prompt)
+                    yield prompt, tokens
+
+    def _tidy(self) -> None:
+        """Close the gaps that finished prompts leave."""
+        order = self._rows.order(self._reader.limits)
+        if order is not None:
+            self._rows.reorder(order)
+        moves = self._rows.gaps()
+        if moves is not None:
+            self._attention.move(*uploaded(moves, self._reader.device))

@@ -29,6 +29,7 @@ class TokenTrie:
         children: per node the nodes that follow it.
         leaf: per sequence the node in which it ends.
         size: per node the tokens in its run and in everything below.
+        depth: per node the tokens from where it begins to the deepest end below.
     """
 
     def __init__(self, sequences: Sequence[Sequence[int] | Tokens]) -> None:
@@ -45,14 +46,22 @@ class TokenTrie:
         keys = [sequence.astype(">u4").tobytes() for sequence in self.sequences]
         last, before = [ROOT], np.empty(0, dtype=np.int32)
         for index in sorted(range(len(keys)), key=keys.__getitem__):
-            self._insert(index, _shared(before, self.sequences[index]), last)
+            self._insert(index, shared(before, self.sequences[index]), last)
             before = self.sequences[index]
-        self.size = self._sizes()
+        self.size, self.depth = self._sizes()
 
     @property
     def distinct(self) -> int:
         """Tokens in the trie."""
         return self.size[ROOT]
+
+    @property
+    def trunk(self) -> Tokens:
+        """The tokens that all sequences begin with."""
+        if len(self.children[ROOT]) != 1:
+            return np.empty(0, dtype=np.int32)
+        (only,) = self.children[ROOT]
+        return self.run(only, 0, self.end[only])
 
     @property
     def whole(self) -> int:
@@ -112,14 +121,18 @@ class TokenTrie:
         self.children.append([])
         return len(self.parent) - 1
 
-    def _sizes(self) -> list[int]:
+    def _sizes(self) -> tuple[list[int], list[int]]:
         size = [end - start for start, end in zip(self.start, self.end, strict=True)]
+        depth = size.copy()
         for node in reversed(self.below(ROOT)[1:]):
-            size[self.parent[node]] += size[node]
-        return size
+            parent = self.parent[node]
+            size[parent] += size[node]
+            own = self.end[parent] - self.start[parent]
+            depth[parent] = max(depth[parent], own + depth[node])
+        return size, depth
 
 
-def _shared(left: Tokens, right: Tokens) -> int:
+def shared(left: Tokens, right: Tokens) -> int:
     """How many tokens two sequences begin with in common."""
     length = min(len(left), len(right))
     different = np.flatnonzero(left[:length] != right[:length])

@@ -72,8 +72,9 @@ class ModelArgs:
         rank: of method=low_rank.
         energy: of method=low_rank, in the place of `rank`.
         density: of method=trim.
-        keep: where the originals are kept for `set_lam`: "files" (mapped, no memory) or "memory"
-            (two more models, beside the parameters on their devices).
+        keep: where the originals are kept for `set_lam`: "files" (mapped, no memory), "memory"
+            (two more models, beside the parameters on their devices), or "auto": memory on an
+            accelerator of which three models take three quarters at most, else files.
         rounding: "nearest" (even), or "stochastic" (bf16 only).
         rounding_seed: seed of the stochastic rounding.
         config_from: "base" or "instruct": whose settings to use where they change the function.
@@ -98,7 +99,7 @@ class ModelArgs:
     rank: int | None = None
     energy: float | None = None
     density: float | None = None
-    keep: Literal["files", "memory"] = "files"
+    keep: Literal["auto", "files", "memory"] = "auto"
     rounding: Literal["nearest", "stochastic"] = "nearest"
     rounding_seed: int = 0
     config_from: Literal["base", "instruct"] | None = None

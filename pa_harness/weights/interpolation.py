@@ -36,7 +36,7 @@ def interpolate_(
         lam: λ, finite.
         seed: None rounds to nearest even. A number rounds a bf16 `out` stochastically: up with the
             probability of the distance, so that λ holds on average where a nearest rounding would
-            erase small differences. Same seed, same bytes.
+            erase small differences. Same seed, same bytes, on every device.
     """
     device = out.device
     if lam in (0.0, 1.0):
@@ -46,7 +46,6 @@ def interpolate_(
     elif base.dtype == instruct.dtype == out.dtype and seed is None:
         torch.lerp(base[...].to(device), instruct[...].to(device), lam, out=out)
     else:
-        generator = None if seed is None else torch.Generator(device).manual_seed(seed)
         for rows in row_blocks(out.shape):
             left = base[rows].to(device, torch.float32)
             right = instruct[rows].to(device, torch.float32)
@@ -54,8 +53,9 @@ def interpolate_(
                 torch.lerp(left, right, lam, out=out[rows])
                 continue
             exact = torch.lerp(left, right, lam)
-            if generator is not None:
-                exact = _round_stochastically(exact, generator)
+            if seed is not None:
+                first = 0 if rows is ... else rows.start * (out.numel() // out.shape[0])
+                exact = _round_stochastically(exact, first, seed)
             out[rows].copy_(exact)
 
 
@@ -75,10 +75,28 @@ def row_blocks(shape: Sequence[int], elements: int = _CHUNK) -> Iterator[Any]:
         yield slice(start, start + step)
 
 
-def _round_stochastically(exact: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    """fp32 values that bf16 can hold: random low bits are added, then cut off."""
+def _round_stochastically(exact: torch.Tensor, first: int, seed: int) -> torch.Tensor:
+    """fp32 values that bf16 can hold: random low bits are added, then cut off.
+
+    An element's bits are a hash of the seed and its place, in integers, which no device computes
+    otherwise (Wellons' lowbias32, twice: once for each half of the seed).
+
+    Args:
+        exact: some rows of a tensor.
+        first: the place of their first element in it.
+        seed: at most 64 bits.
+    """
+    places = torch.arange(first, first + exact.numel(), device=exact.device)
+    noise = places.to(torch.int32)  # beyond 2³² elements it comes again
+    for half in (seed & 0xFFFFFFFF, seed >> 32 & 0xFFFFFFFF):
+        noise ^= _signed(half)
+        for shift, factor in ((16, 0x7FEB352D), (15, 0x846CA68B), (16, 1)):
+            noise ^= (noise >> shift) & (0xFFFFFFFF >> shift)
+            noise *= _signed(factor)
     bits = exact.contiguous().view(torch.int32)
-    noise = torch.randint(
-        0, 1 << 16, bits.shape, dtype=torch.int32, generator=generator, device=bits.device
-    )
-    return ((bits + noise) & ~0xFFFF).view(torch.float32)
+    return ((bits + (noise & 0xFFFF).view(bits.shape)) & ~0xFFFF).view(torch.float32)
+
+
+def _signed(word: int) -> int:
+    """The int32 with the bits of an unsigned word."""
+    return word - (1 << 32) if word >> 31 else word

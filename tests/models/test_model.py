@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,6 +13,7 @@ from safetensors.torch import load_file
 from through_lm_eval import TEXTS, Pair, adapted, assert_same_weights, scores, stock, weights
 
 from pa_harness.errors import PAHarnessError
+from pa_harness.models.loading import fits_beside
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -200,3 +202,26 @@ def test_effective_lam_per_tensor_on_request(pair_of: Callable[..., Pair]) -> No
     delta = ends[1] - ends[0]
     expected = float((moved * delta).sum() / (delta * delta).sum())
     assert tensors["lm_head.weight"]["lam_eff"] == pytest.approx(expected, rel=1e-9)
+
+
+def test_both_originals_are_kept_where_they_fit(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three models in three quarters of every accelerator; on the CPU the files are enough."""
+    monkeypatch.setattr(
+        torch.cuda,
+        "get_device_properties",
+        lambda device: SimpleNamespace(total_memory=100 + device.index),
+    )
+
+    def model(*parts: tuple[str, int]) -> Any:
+        made = [SimpleNamespace(device=torch.device(at), nbytes=size) for at, size in parts]
+        return SimpleNamespace(parameters=lambda: made)
+
+    assert fits_beside(model(("cuda:0", 20), ("cuda:0", 5), ("cuda:1", 25)))
+    assert not fits_beside(model(("cuda:0", 20), ("cuda:0", 6)))
+    assert not fits_beside(model(("cuda:0", 20), ("cpu", 1)))
+    lm = adapted(pair, 0.5)
+    lm.set_lam(0.3)
+    assert lm.get_model_info()["keep"] == "files"
+    assert adapted(pair, 0.5, keep="memory").get_model_info()["keep"] == "memory"

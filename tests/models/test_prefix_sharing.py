@@ -99,19 +99,13 @@ def test_changing_lam_changes_the_answers_and_the_counts_are_of_one_evaluation(p
     assert answers(lm, REQUESTS) == first
 
 
-def test_texts_are_tokenised_once_for_all_lams(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
-    lm = adapted(pair, lam=0)
-    others = [(context + "?", rest) for context, rest in REQUESTS]
-    first, second = answers(lm, REQUESTS), answers(lm, others)
-    lm.set_lam(1)
-    expected = answers(adapted(pair, lam=1), others)
-    monkeypatch.setattr(lm, "tok_encode", None)
-    assert answers(lm, others) == expected != second
-    with pytest.raises(TypeError):
-        answers(lm, REQUESTS)
-    monkeypatch.undo()
-    lm.set_lam(0)
-    assert answers(lm, REQUESTS) == first
+def test_prefix_sharing_that_is_switched_off_later_is_heeded(pair: Pair) -> None:
+    lm = adapted(pair)
+    answers(lm, REQUESTS)
+    lm.prefix_sharing = False
+    expected = answers(adapted(pair, prefix_sharing=False), REQUESTS)
+    assert answers(lm, REQUESTS) == expected
+    assert lm.sharing_info() == {}
 
 
 def test_weights_without_lam_are_not_used(pair: Pair) -> None:
@@ -215,18 +209,24 @@ def test_what_cannot_be_shared_goes_hfs_way_and_is_said_once(
     }
 
 
-def test_beyond_the_length_from_which_rotary_frequencies_grow_it_is_hfs_way(
+def test_only_requests_beyond_the_length_from_which_frequencies_grow_go_hfs_way(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     rope = {"rope_type": "dynamic", "factor": 4.0, "rope_theta": 10000.0}
     model = make_model("llama", seed=1, rope_parameters=rope, max_position_embeddings=40)
     folder = save(model, tmp_path / "dynamic")
-    lm = sharing(folder, max_length=120)
-    assert_same(answers(lm, REQUESTS[4:7]), answers(stock(folder), REQUESTS[4:7]))
-    assert "not shared" not in caplog.text
-    expected = answers(stock(folder, max_length=120, batch_size=3), REQUESTS)
-    assert answers(lm, REQUESTS) == expected
-    assert "Prefixes are not shared: beyond 40 tokens rotary frequencies grow." in caplog.text
+    lm = PrefixSharingLM(pretrained=str(folder), device="cpu", batch_size=1, max_length=120)
+    reference = stock(folder, max_length=120, batch_size=1)
+    assert_same(answers(lm, REQUESTS[4:7]), answers(reference, REQUESTS[4:7]))
+    assert "way" not in caplog.text
+    assert_same(answers(lm, REQUESTS), answers(reference, REQUESTS))
+    assert "5 requests go hf's way: beyond 40 tokens rotary frequencies grow." in caplog.text
+    alone = sum(len(lm.tok_encode(rest)) for _, rest in REQUESTS[4:7])
+    assert 0 < counts(lm)["computed"] <= alone
+    until = {"until": ["@@"], "max_gen_toks": 5}
+    texts = [Instance("generate_until", {}, (t, until), 0) for t in ("Is", SHOTS, "The quick")]
+    assert lm.generate_until(texts) == reference.generate_until(texts)
+    assert lm.sharing_info()["prefix_sharing"]["generate_until"]["decoded"] <= 2 * 4
 
 
 @pytest.mark.parametrize("family", ["llama-tied", "mixtral", "gemma-3"])

@@ -7,11 +7,9 @@ from typing import Any
 import pytest
 import transformers
 from families import FAMILIES, make_model
-from small_models import CPU, MORE, SMALL, model_of, small
+from small_models import MORE, SMALL, model_of, small
 
-from pa_harness.prefixes.attention import NotATreeError
-from pa_harness.prefixes.compatibility import disagreement, longest_possible, obstacle
-from pa_harness.prefixes.scoring import PrefixScorer, Request
+from pa_harness.prefixes.compatibility import longest_possible, obstacle
 
 OBSTACLES: dict[str, tuple[str, dict[str, Any], str]] = {
     "ALiBi": ("BloomForCausalLM", {"hidden_size": 32, "n_layer": 2, "n_head": 4}, "cannot be exc"),
@@ -55,26 +53,6 @@ def test_a_class_of_another_library_is_refused() -> None:
 @pytest.mark.parametrize("name", [*FAMILIES, *MORE])
 def test_nothing_is_said_against_the_families(name: str) -> None:
     assert obstacle(model_of(name)) is None
-    assert disagreement(model_of(name), CPU) is None
-
-
-def test_a_hidden_mixture_of_tokens_shows_in_the_trial() -> None:
-    """A token shift, as RWKV has, that neither class nor configuration tells of."""
-    model = make_model("llama", seed=1).eval()
-    model.model.layers[1].mlp.register_forward_pre_hook(
-        lambda _, inputs: (inputs[0] + inputs[0].roll(1, dims=1),)
-    )
-    assert obstacle(model) is None
-    assert "a trial gave log-likelihoods that are off by" in (disagreement(model, CPU) or "")
-
-
-def test_a_window_that_is_not_handed_to_the_attention_is_refused() -> None:
-    model = make_model("mistral", seed=1).eval()
-    model.config.layer_types = ["full_attention", "full_attention"]
-    text = "layer 0 has sliding_window=16, its mask None"
-    assert text in (disagreement(model, CPU) or "")
-    with pytest.raises(NotATreeError, match=text):
-        list(PrefixScorer(model, CPU).score([Request([5, 6], [7])]))
 
 
 @pytest.mark.parametrize(

@@ -94,8 +94,10 @@ def test_passes_compute_every_token_once_and_show_it_its_ancestors(
             paths.append(path)
         assert part.positions.tolist() == [len(path) - 1 for path in paths]
         computed += paths
-        assert [index for index, _ in part.wants] == sorted(index for index, _ in part.wants)
-        read += [(want.request, paths[index]) for index, want in part.wants]
+        reading = part.reading.tolist()
+        assert reading == sorted(reading)
+        assert set(part.targets.tolist()) <= {7}
+        read += [(n, paths[at]) for at, n in zip(reading, part.requests.tolist(), strict=True)]
     assert len(computed) == trie.distinct
     assert set(computed) == prefixes(sequences)
     assert sorted(read) == sorted(asked)

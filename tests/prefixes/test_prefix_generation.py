@@ -14,8 +14,13 @@ from shared_prompts import Hook, adapted, sharing
 from small_models import CPU, MORE, model_of, tokens
 from through_lm_eval import stock
 
-from pa_harness.prefixes.generation import PrefixGenerator
-from pa_harness.prefixes.scoring import PrefixScorer
+from pa_harness.prefixes.attention import TreeAttention
+from pa_harness.prefixes.counts import Counts
+from pa_harness.prefixes.families import families
+from pa_harness.prefixes.generation import Asked, continuations
+from pa_harness.prefixes.limits import Limits
+from pa_harness.prefixes.reading import Reader
+from pa_harness.prefixes.rows import Rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,45 +52,97 @@ def prompts(draw: st.DrawFn) -> list[list[int]]:
     return [[3, *shot, *rest] for shot, rest in found]
 
 
+def continued(
+    model: Any, given_prompts: list[list[int]], limits: Limits, **asked: Any
+) -> tuple[dict[int, list[int]], Counts]:
+    """All continuations, and the counts."""
+    reader = Reader(model, CPU, limits)
+    asked = {"limit": 12, "ends": frozenset(), "done": lambda _: False, **asked}
+    found = list(continuations(reader, Asked(given_prompts, **asked)))
+    assert sorted(index for index, _ in found) == list(range(len(given_prompts)))
+    return dict(found), reader.counts
+
+
 @pytest.mark.parametrize("name", [*FAMILIES, *MORE])
 @given(
     given_prompts=prompts(),
     rows=st.integers(1, 4),
     limit=st.integers(1, 12),
     ends=st.frozensets(st.integers(0, VOCABULARY - 1), max_size=150),
+    ahead=st.integers(0, 2),
 )
 @settings(max_examples=5, deadline=None, suppress_health_check=list(HealthCheck))
 def test_every_family_continues_as_it_does_alone(
-    name: str, given_prompts: list[list[int]], rows: int, limit: int, ends: frozenset[int]
+    name: str,
+    given_prompts: list[list[int]],
+    rows: int,
+    limit: int,
+    ends: frozenset[int],
+    ahead: int,
 ) -> None:
     """Windows of 16 tokens, ends for about half of the vocabulary, passes of 9 tokens."""
     model = model_of(name)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pa_harness.prefixes.generation._ROOM", 2)  # tidies up often
-        generator = PrefixGenerator(PrefixScorer(model, CPU, budget=9), ends, rows)
-        pairs = list(generator.continuations(given_prompts, limit, lambda _: False))
-    assert sorted(index for index, _ in pairs) == list(range(len(given_prompts)))
-    for index, found in pairs:
-        assert found == alone(model, given_prompts[index], limit, ends)
-    decoded = sum(len(found) - 1 for _, found in pairs)  # the first token comes with the prompt
-    assert generator.scorer.counts.decoded == decoded
+    limits = Limits(9, rows, kept=1 << 24, few_shapes=bool(ahead), ahead=ahead)
+    found, counts = continued(model, given_prompts, limits, limit=limit, ends=ends)
+    for index, prompt in enumerate(given_prompts):
+        assert found[index] == alone(model, prompt, limit, ends)
+    decoded = sum(len(text) - 1 for text in found.values())  # the first comes with the prompt
+    assert decoded <= counts.decoded <= decoded + ahead * len(given_prompts)
+
+
+@pytest.mark.parametrize("name", ["llama", "gemma-3", "gpt-oss (sinks)", "mistral"])
+@pytest.mark.parametrize("few_shapes", [True, False])
+def test_rows_of_several_pages_that_end_at_several_times(
+    name: str, few_shapes: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pages of 4 slots, 3 rows, 9 prompts: pages are freed, used again, moved together."""
+    for place in ("rows", "row_attention", "generation"):
+        monkeypatch.setattr(f"pa_harness.prefixes.{place}.PAGE", 4)
+    model = model_of(name)
+    given_prompts = [[3, 4, *range(9 * n + 7, 9 * n + 8 + 3 * n)] for n in range(9)]
+    whole = [alone(model, prompt, 30, frozenset()) for prompt in given_prompts]
+    lengths = {tuple(text[:1]): 3 + 5 * (n % 6) for n, text in enumerate(whole)}
+    moved: list[int] = []
+    move = TreeAttention.move
+    monkeypatch.setattr(
+        TreeAttention, "move", lambda self, *at: (moved.append(len(at[0])), move(self, *at))
+    )
+    limits = Limits(20, 3, kept=1 << 24, few_shapes=few_shapes, ahead=int(few_shapes))
+    found, counts = continued(
+        model, given_prompts, limits, limit=30, done=lambda t: len(t) >= lengths[tuple(t[:1])]
+    )
+    for index, text in enumerate(whole):
+        assert found[index] == text[: lengths[tuple(text[:1])]]
+    assert counts.attended < 2.2 * counts.needed
 
 
 def test_a_shared_beginning_is_computed_once() -> None:
     """100 tokens in common, 2 of each prompt: 40 rows in groups of 8."""
     common = [3 + n for n in range(100)]
     given_prompts = [[*common, 150 + n, 160] for n in range(40)]
-    scorer = PrefixScorer(model_of("llama"), CPU)
-    generator = PrefixGenerator(scorer, frozenset(), 8)
-    list(generator.continuations(given_prompts, 3, lambda _: False))
-    assert scorer.counts.computed == scorer.counts.distinct == 100 + 2 * 40
-    assert scorer.counts.stock == 102 * 40
-    assert scorer.counts.passes == 5 + 5 * 2  # the first token comes with the prompt
+    limits = Limits(512, 8, kept=1 << 24)
+    _, counts = continued(model_of("llama"), given_prompts, limits, limit=3)
+    assert counts.computed == counts.distinct == 100 + 2 * 40
+    assert counts.stock == 102 * 40
+    assert counts.passes == 5 + 5 * 2  # the first token comes with the prompt
 
 
-def test_a_finished_row_leaves_and_its_slots_are_used_again(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_prompts_with_several_beginnings_decode_in_families() -> None:
+    """Two sets of shots of 60 tokens, enough prompts of each to fill the rows."""
+    shots = [[3, *range(10, 70)], [3, *range(80, 140)]]
+    given_prompts = [[*shots[n % 2], 150 + n, 160] for n in range(16)] + [[3, 200, 201]]
+    found, distinct = families(given_prompts, rows=4)
+    assert {(each.path, len(each.prompts)) for each in found} == {(61, 8), (2, 1)}
+    assert distinct == 1 + 2 * 60 + 2 * 16 + 2
+    model = model_of("llama")
+    texts, counts = continued(model, given_prompts, Limits(512, 4, kept=1 << 24), limit=4)
+    for index, prompt in enumerate(given_prompts):
+        assert texts[index] == alone(model, prompt, 4, frozenset())
+    assert counts.computed == distinct
+
+
+def test_a_finished_row_makes_room_for_the_next_prompt(monkeypatch: pytest.MonkeyPatch) -> None:
+    """4 rows: as the prompts end after 2, 3, 4 and 5 tokens, a fifth begins in the first's."""
     model = make_model("llama", seed=1).eval()
     widths, forward = [], model.forward
 
@@ -93,35 +150,35 @@ def test_a_finished_row_leaves_and_its_slots_are_used_again(
         widths.append(input_ids.shape[1])
         return forward(input_ids=input_ids, **options)
 
+    first = {alone(model, [3, n], 1, frozenset())[0]: n for n in range(5, 60)}
+    given_prompts = [[3, n] for n in sorted(list(first.values())[:5])]
+    firsts = [alone(model, prompt, 1, frozenset())[0] for prompt in given_prompts]
+    limits = {token: 2 + n for n, token in enumerate(firsts)}
+    reader = Reader(model, CPU, Limits(64, 4, kept=1 << 24))
+    assert reader.slot_bytes == 2 * 2 * 2 * 8 * 4
     monkeypatch.setattr(model, "forward", seen)
-    generator = PrefixGenerator(PrefixScorer(model, CPU), frozenset(), 4)
-    first = {alone(model, [3, n], 1, frozenset())[0]: n for n in range(5, 30)}
-    given_prompts = [[3, n] for n in list(first.values())[:4]]
-    limits = {token: 2 + n for n, token in enumerate(list(first)[:4])}
-    widths.clear()
-    list(generator.continuations(given_prompts, 9, lambda t: len(t) >= limits[t[0]]))
-    assert widths == [5, 4, 3, 2, 1]
+    asked = Asked(given_prompts, 9, frozenset(), lambda t: len(t) >= limits[t[0]])
+    list(continuations(reader, asked))
+    assert widths == [5, 4, 1, 4, 3, 2, 1, 1]
 
 
-@pytest.mark.parametrize("name", ["mistral", "gemma-3", "gpt-oss (sinks)"])
-def test_tidied_slots_keep_their_positions(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Windows of 16 tokens; rows of several lengths leave at several times."""
-    monkeypatch.setattr("pa_harness.prefixes.generation._ROOM", 2)
-    model = model_of(name)
-    given_prompts = [
-        [3, *range(50 * n + 7, 50 * n + 7 + size)] for n, size in enumerate((2, 9, 25, 14))
-    ]
-    lengths = {2: 3, 9: 7, 25: 30, 14: 24}
-    whole = [alone(model, prompt, 30, frozenset()) for prompt in given_prompts]
-    until = {
-        tuple(text[:n]): lengths[len(prompt) - 1]
-        for text, prompt in zip(whole, given_prompts, strict=True)
-        for n in range(1, 31)
-    }
-    generator = PrefixGenerator(PrefixScorer(model, CPU), frozenset(), 4)
-    found = generator.continuations(given_prompts, 30, lambda t: len(t) >= until.get(tuple(t), 0))
-    for index, text in found:
-        assert text == whole[index][: lengths[len(given_prompts[index]) - 1]]
+def test_rows_are_as_many_as_memory_allows() -> None:
+    """A slot of this model is 256 bytes; each of 12 prompts may fill 128 of them, two pages."""
+    model, kept = model_of("llama"), 256 * (64 + 70 + 128 * 3)
+    given_prompts = [[3, *range(20 * n + 7, 20 * n + 76)] for n in range(12)]
+    widest, called = [0], Rows.take
+
+    def taken(self: Rows, *given: Any) -> Any:
+        found = called(self, *given)
+        widest[0] = max(widest[0], self.alive)
+        return found
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Rows, "take", taken)
+        found, _ = continued(model, given_prompts, Limits(64, 64, kept=kept), limit=40)
+    assert widest == [3]
+    for index, prompt in enumerate(given_prompts):
+        assert found[index] == alone(model, prompt, 40, frozenset())
 
 
 def texts(lm: Any, contexts: list[str], **options: Any) -> list[str]:

@@ -95,6 +95,29 @@ def test_stochastic_rounding_holds_lam_on_average_where_nearest_loses_it() -> No
     assert abs(lam_eff(7) - 0.1) < 0.005
 
 
+def test_the_noise_of_stochastic_rounding_is_a_hash_of_seed_and_place(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whatever the blocks, against Python's own integers; another seed has another one."""
+
+    def mixed(word: int) -> int:
+        for shift, factor in ((16, 0x7FEB352D), (15, 0x846CA68B), (16, 1)):
+            word = (word ^ word >> shift) * factor & 0xFFFFFFFF
+        return word
+
+    base, instruct = torch.zeros(40, 50).bfloat16(), torch.full((40, 50), 0.0171).bfloat16()
+    seed = 0x9ABC_DEF0_1234_5678 >> 8
+    exact = torch.lerp(base.float(), instruct.float(), 0.37).view(torch.int32)
+    noise = [mixed(mixed(n ^ seed & 0xFFFFFFFF) ^ seed >> 32) & 0xFFFF for n in range(2000)]
+    expected = (exact + torch.tensor(noise, dtype=torch.int32).view(40, 50)) & ~0xFFFF
+    expected = expected.view(torch.float32).bfloat16()
+    assert torch.equal(interpolated(base, instruct, 0.37, seed=seed), expected)
+    monkeypatch.setattr("pa_harness.weights.interpolation.row_blocks.__defaults__", (150,))
+    assert torch.equal(interpolated(base, instruct, 0.37, seed=seed), expected)
+    assert not torch.equal(interpolated(base, instruct, 0.37, seed=seed + 1), expected)
+    assert abs(sum(noise) / len(noise) / 0xFFFF - 0.5) < 0.02
+
+
 def test_stochastic_rounding_is_reproducible_and_exact_at_the_ends() -> None:
     base, instruct = torch.randn(99, 9).bfloat16(), torch.randn(99, 9).bfloat16()
     once, again = (interpolated(base, instruct, 0.3, seed=5) for _ in range(2))

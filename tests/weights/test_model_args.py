@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from typing import TYPE_CHECKING, Any
 from unittest import mock
@@ -176,8 +177,12 @@ def test_as_json_on_the_command_line(pair: Pair, case: Case) -> None:
     assert_names(caught, case[0])
 
 
+# Not what starts as an argument does: Hypothesis may well think of lam=0, which is none too many.
+SPOILT = WORDS.filter(lambda text: text.strip(",") and not re.match(r"[\s,]*\w+\s*=.", text))
+
+
 @CAREFUL
-@given(end=WORDS.filter(lambda text: text.strip(",")))
+@given(end=SPOILT)
 def test_a_spoilt_list_on_the_command_line(pair: Pair, end: str) -> None:
     """lm-eval's parser refuses it (argparse, exit code 2), or we do."""
     with pytest.raises((PAHarnessError, SystemExit)) as caught:

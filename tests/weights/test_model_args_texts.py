@@ -46,7 +46,7 @@ TEXTS: list[tuple[dict[str, Any], str]] = [
         {"instruct_revision": 1e5},
         r"pass --model_args as JSON, or quote it: instruct_revision=\"'\.",
     ),
-    ({"keep": "disk"}, r"^keep='disk' should be 'files' or 'memory'\.$"),
+    ({"keep": "disk"}, r"^keep='disk' should be 'auto' or 'files' or 'memory'\.$"),
     ({"check_finite": 1}, r"^check_finite=1 should be True or False, not int\.$"),
     ({"max_length": 2.5}, r"^max_length=2\.5 should be a whole number, not float\.$"),
     ({"chat_template_args": "x"}, r"^chat_template_args='x' should be a mapping, not str\.$"),
