@@ -1,9 +1,11 @@
-"""What transformers makes of a configuration: a class, its parameters by name, those that are one."""
+"""What transformers makes of a configuration: a class, and its parameters by name."""
 
 from __future__ import annotations
 
 import copy
+import inspect
 import re
+import sys
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -19,8 +21,9 @@ if TYPE_CHECKING:
     from pa_harness.checkpoints.checkpoint import Checkpoint
     from pa_harness.checkpoints.initialisation import Initialiser
 
-_FOR_TEXT = ("AutoModelForCausalLM", "AutoModelForMultimodalLM")
-_FOR_ALL = ("AutoModelForMultimodalLM", "AutoModelForCausalLM")
+_IMAGES = ("AutoModelForMultimodalLM", "AutoModelForImageTextToText")
+_FOR_TEXT = ("AutoModelForCausalLM", *_IMAGES)
+_FOR_ALL = (*_IMAGES, "AutoModelForCausalLM")
 
 
 @dataclass(frozen=True)
@@ -55,15 +58,17 @@ class Architecture:
             shell.tie_weights()
         except Exception as error:  # whatever the architecture met, the cure is the same
             raise CheckpointError(
-                f"{self.checkpoint}: transformers cannot build {self.cls.__name__} from config.json: "
-                f"{type(error).__name__}: {first_line(error)}\nCheck that config.json is the one these "
+                f"{self.checkpoint}: transformers cannot build {self.cls.__name__} from "
+                "config.json: "
+                f"{type(error).__name__}: {first_line(error)}\nCheck that config.json is the one "
+                "these "
                 "weights were saved with."
             ) from error
         return shell
 
     @cached_property
     def _by_tensor(self) -> dict[int, list[str]]:
-        """State-dict names by the storage they stand for; the name that others are tied to first."""
+        """State-dict names by the storage that they stand for; what others are tied to first."""
         tied: dict[str, str] = getattr(self.shell, "all_tied_weights_keys", None) or {}
         found: dict[int, list[str]] = {}
         for name, tensor in self.shell.state_dict(keep_vars=True).items():
@@ -108,10 +113,35 @@ class Architecture:
         if drawn:
             raise CheckpointError(
                 f"{self.checkpoint}: {self.cls.__name__} fills {drawn[0]} with random values after "
-                "every load, so that its answers are random, too. Use another transformers, or other "
+                "every load, so that its answers are random, too. Use another transformers, or "
+                "other "
                 "code of the model."
             )
         return found
+
+    @cached_property
+    def code(self) -> str:
+        """The source of the modules that the model is made of, and of its kinds of positions."""
+        modules = {sys.modules[type(each).__module__] for each in self.shell.modules()}
+        files = [m for m in modules if not m.__name__.startswith("torch.")]
+        from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS, dynamic_rope_update
+
+        positions = [*ROPE_INIT_FUNCTIONS.values(), dynamic_rope_update]
+        sources: list[Any] = [*files, *positions]
+        return "\n".join(inspect.getsource(each) for each in sources)
+
+    @cached_property
+    def modules(self) -> dict[str, Any]:
+        """Path -> type, plain attributes and shapes of every module: what they compute with."""
+        plain = (bool, int, float, str, type(None))
+        return {
+            path: (
+                type(module),
+                {name: v for name, v in vars(module).items() if isinstance(v, plain)},
+                {name: p.shape for name, p in module.named_parameters(recurse=False)},
+            )
+            for path, module in self.shell.named_modules()
+        }
 
     def tolerated(self, names: set[str], *, missing: bool) -> set[str]:
         """Those of the names that transformers says nothing of when it loads this model.
@@ -188,15 +218,14 @@ def _picked(
         is_text_part = text is not None and getattr(chosen, "config_class", None) == text
         return chosen, config.get_text_config() if is_text_part else config
     raise CheckpointError(
-        f"{checkpoint} is of the type {config.model_type!r}, for which transformers has no model that "
+        f"{checkpoint} is of the type {config.model_type!r}, for which transformers has no model "
+        "that "
         "continues text. Expected a language model, or a wrapper of one."
     )
 
 
 def scored_alone(model: Architecture) -> str:
     """Why text alone cannot be scored with this class; empty where it can."""
-    import inspect
-
     parameters = inspect.signature(model.cls.forward).parameters.values()
     needed = [
         each.name

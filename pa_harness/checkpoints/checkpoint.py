@@ -71,7 +71,8 @@ class Checkpoint:
             found = sorted(p.name + "/" * p.is_dir() for p in self.folder.iterdir()) or ["nothing"]
             raise CheckpointError(
                 f"{self} has no weights that transformers would load.\nExpected one of: "
-                f"{', '.join(name for name, _ in LAYOUTS)}\nFound in {self.folder}:\n{listed(found)}"
+                f"{', '.join(name for name, _ in LAYOUTS)}\nFound in "
+                f"{self.folder}:\n{listed(found)}"
             )
         layout, is_index = self._layouts[0]
         files = self._shards(layout) if is_index else [layout]
@@ -105,12 +106,14 @@ class Checkpoint:
             content = json.loads(path.read_text(encoding="utf-8"))
         except (ValueError, OSError, RecursionError) as error:
             raise CheckpointError(
-                f"{self}: {path} cannot be read as JSON: {error}. It is broken, or not what its name "
+                f"{self}: {path} cannot be read as JSON: {error}. It is broken, or not what its "
+                "name "
                 "says: take it from where the checkpoint came from."
             ) from error
         if not isinstance(content, dict):
             raise CheckpointError(
-                f"{self}: {path} holds a {type(content).__name__}, not an object. Take it from where "
+                f"{self}: {path} holds a {type(content).__name__}, not an object. Take it from "
+                "where "
                 "the checkpoint came from."
             )
         return content
@@ -120,7 +123,8 @@ class Checkpoint:
         weight_map = self.read_json(index).get("weight_map")
         if not isinstance(weight_map, dict) or not weight_map:
             raise CheckpointError(
-                f"{self}: {self.folder / index} has no weight_map, so that it names no files. Take it "
+                f"{self}: {self.folder / index} has no weight_map, so that it names no files. "
+                "Take it "
                 "from where the checkpoint came from."
             )
         files = sorted({str(name) for name in weight_map.values()})
@@ -128,7 +132,8 @@ class Checkpoint:
         if missing:
             raise CheckpointError(
                 f"{self}: {len(missing)} of {len(files)} shards named by {index} are missing "
-                f"in {self.folder}:\n{listed(missing)}\nCopy or download them as well; if the index is "
+                f"in {self.folder}:\n{listed(missing)}\nCopy or download them as well; if the "
+                "index is "
                 "of an older save, remove it."
             )
         return files
@@ -137,7 +142,9 @@ class Checkpoint:
         """Whether a file of that name is in the folder or below it."""
         path = Path(name)
         try:
-            return not path.is_absolute() and ".." not in path.parts and (self.folder / path).is_file()
+            return (
+                not path.is_absolute() and ".." not in path.parts and (self.folder / path).is_file()
+            )
         except OSError:  # a name that is too long
             return False
 
@@ -153,20 +160,22 @@ class Checkpoint:
         except (SafetensorError, OSError, RuntimeError, ValueError, EOFError, KeyError) as error:
             raise CheckpointError(
                 f"{self}: {path} cannot be read: {first_line(error)}.\n"
-                "Is it whole, and may you read it? Copy or download it again, or check its permissions."
+                "Is it whole, and may you read it? Copy or download it again, or check its "
+                "permissions."
             ) from error
 
-    def fingerprint(self, checksums: Mapping[str, int]) -> str:
-        """The commit hash, or for a local folder a digest of its content.
+    def fingerprint(self, checksums: Mapping[str, int], slices: Mapping[str, Slice]) -> str:
+        """The commit hash, or for a local folder a digest of its content as a model has it.
 
         Args:
-            checksums: per key, `checksum` of the tensor.
+            checksums: per parameter, `checksum` of its values.
+            slices: per parameter, these.
         """
         if self.commit:
             return self.commit
         lines = [
-            f"{key} {self.tensors[key].dtype} {self.tensors[key].get_shape()} {checksums[key]}"
-            for key in sorted(checksums)
+            f"{name} {slices[name].dtype} {slices[name].get_shape()} {checksums[name]}"
+            for name in sorted(checksums)
         ]
         return "content-" + hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
@@ -189,7 +198,7 @@ def checksum(tensor: torch.Tensor) -> int:
 
 
 def is_finite(tensor: torch.Tensor) -> bool:
-    """Whether no element is NaN or infinite; one pass, nothing allocated but for quantised values."""
+    """Whether no element is NaN or infinite; one pass; allocates for FP8 only."""
     if not tensor.is_floating_point() or not tensor.numel():
         return True
     if tensor.itemsize == 1:  # FP8

@@ -43,7 +43,9 @@ class InitialisedSlice(ComputedSlice):
         path, _, attribute = self._name.rpartition(".")
         module: Any = self._shell.get_submodule(path)
         value = _loaded(self._source[...].clone())
-        held = vars(module)["_parameters" if attribute in vars(module)["_parameters"] else "_buffers"]
+        held = vars(module)[
+            "_parameters" if attribute in vars(module)["_parameters"] else "_buffers"
+        ]
         before, held[attribute] = held[attribute], value
         try:
             with _as_after_a_load():
@@ -104,20 +106,20 @@ def _as_after_a_load() -> Iterator[None]:
 
 def _initialise(initialiser: Initialiser, shell: PreTrainedModel) -> None:
     rules, module = initialiser
-    vars(module).pop("_is_hf_initialized", None)
+    module.__dict__.pop("_is_hf_initialized", None)
     rules._initialize_weights(module, shell.is_custom_code())  # noqa: SLF001 -- what from_pretrained calls
 
 
 def _loaded(tensor: torch.Tensor) -> torch.Tensor:
-    tensor._is_hf_initialized = True  # type: ignore[attr-defined] # transformers' own mark
+    setattr(tensor, "_is_hf_initialized", True)  # noqa: B010 -- transformers' own mark
     return tensor
 
 
 def _storage(tensor: torch.Tensor) -> int:
-    return tensor.untyped_storage()._cdata
+    return int(tensor.untyped_storage()._cdata)  # noqa: SLF001 -- of meta tensors, no other
 
 
-class _Writes(TorchDispatchMode):
+class _Writes(TorchDispatchMode):  # type: ignore[no-untyped-call] # torch's own
     """Which storages are written to, and by which operation.
 
     Attributes:
@@ -125,12 +127,13 @@ class _Writes(TorchDispatchMode):
     """
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call] # torch's own
         self.seen: list[tuple[int, str]] = []
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Note the arguments that the operation changes, and let it."""
-        for argument, declared in zip(args, func._schema.arguments, strict=False):
+        declared_all = func._schema.arguments  # noqa: SLF001 -- has no public reader
+        for argument, declared in zip(args, declared_all, strict=False):
             alias = declared.alias_info
             if alias is not None and alias.is_write and isinstance(argument, torch.Tensor):
                 self.seen.append((_storage(argument), str(func)))

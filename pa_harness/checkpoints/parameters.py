@@ -1,4 +1,4 @@
-"""Which tensors of a file make which parameters, by transformers' own conversion, in both directions.
+"""Which tensors of a file make which parameters, by transformers' own conversion, both ways.
 
 Names of every age, prefixes and fused layouts are its business. What is found here is, for every
 parameter of an architecture, a slice that gives its value, and the tensors that it is made of.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 from collections import defaultdict
 from dataclasses import dataclass
-from functools import partial
+from functools import partial, reduce
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -97,7 +97,7 @@ class Assembly:
     def _convert(
         self, read: Callable[[int, Slice], torch.Tensor | None]
     ) -> dict[str, torch.Tensor]:
-        """Let transformers convert what `read` gives for the number and tensor of each; None: left out."""
+        """Let transformers convert what `read` gives for number and tensor; None: left out."""
         converter = copy.copy(self._converter)
         converter.collected_tensors = defaultdict(list)
         converter.layer_targets = defaultdict(set)
@@ -115,9 +115,7 @@ class Assembly:
 class AssembledSlice(ComputedSlice):
     """A parameter that is made of several tensors of a file."""
 
-    def __init__(
-        self, assembly: Assembly, name: str, shape: list[int], dtype: torch.dtype
-    ) -> None:
+    def __init__(self, assembly: Assembly, name: str, shape: list[int], dtype: torch.dtype) -> None:
         super().__init__(shape, dtype)
         self._assembly, self._name = assembly, name
         self.by_rows = assembly.stacked
@@ -159,32 +157,46 @@ def find_parameters(
             if name not in names.state:
                 unknown |= dict.fromkeys(parts, name)
                 continue
-            plain = next(iter(parts.values())).dtype
+            plain = reduce(torch.promote_types, (part.dtype for part in parts.values()))
             dtype = names.state[name].dtype if group.dequantises else plain
             sources[name] = Source(AssembledSlice(group, name, shape, dtype), parts)
     return Found(sources, unknown)
+
+
+def today(keys: Iterable[str], model: Architecture) -> dict[str, tuple[str, bool]]:
+    """Names of any age -> the parameter's name, and whether more than a new name makes it."""
+    names = _Names(model)
+    found = {key: names.of(key) for key in _in_order(keys)}
+    return {key: (name, pattern is not None) for key, (name, pattern) in found.items()}
 
 
 class FileLayout:
     """How a checkpoint names and cuts the parameters of an architecture: to write one like it.
 
     Attributes:
-        keys: key -> its tensor's shape.
-        groups: parameters that are written together, for every parameter or several.
+        keys: key -> its tensor's dtype and shape.
+        groups: parameters that are written together -> the keys that they make.
     """
 
-    def __init__(self, model: Architecture, keys: Iterable[str]) -> None:
+    def __init__(
+        self, model: Architecture, keys: Iterable[str], names: Iterable[str] | None = None
+    ) -> None:
         """As in a checkpoint with these keys, where transformers reads what it would be given.
 
         Args:
             model: the architecture.
             keys: of the checkpoint.
+            names: of the parameters that are written; None for all.
         """
-        names = _Names(model)
+        known = _Names(model)
         for key in _in_order(keys):
-            names.of(key)
+            known.of(key)
         self._model = model
-        self._conversions = [each for each in names.conversions if each.was_used()]
+        self._empty = {
+            name: torch.empty(model.stored[name].shape, dtype=model.dtypes[name], device="meta")
+            for name in (model.stored if names is None else names)
+        }
+        self._conversions = [each for each in known.conversions if each.was_used()]
         if not self._reads_back():
             self._conversions = []  # the parameters' own names, which transformers reads as well
             self._reads_back()
@@ -199,19 +211,19 @@ class FileLayout:
         return made
 
     def _reads_back(self) -> bool:
-        stored = self._model.stored
         try:
-            written = self.to_file(stored)
-        except (ValueError, KeyError, RuntimeError, IndexError):  # some cannot be undone
-            return False
-        self.keys = {key: list(tensor.shape) for key, tensor in written.items()}
-        found = find_parameters({k: TensorSlice(t) for k, t in written.items()}, self._model).sources
+            written = self.to_file(self._empty)
+        except (ValueError, KeyError, RuntimeError, IndexError, NotImplementedError):
+            return False  # some conversions cannot be undone
+        self.keys = {key: (tensor.dtype, tuple(tensor.shape)) for key, tensor in written.items()}
+        given = {key: TensorSlice(tensor) for key, tensor in written.items()}
+        found = find_parameters(given, self._model).sources
         groups: dict[tuple[str, ...], list[str]] = {}
         for name, source in found.items():
             groups.setdefault(tuple(source.parts), []).append(name)
-        self.groups = list(groups.values())
+        self.groups = {tuple(names): list(keys) for keys, names in groups.items()}
         shapes = {name: source.slice.get_shape() for name, source in found.items()}
-        return shapes == {name: list(tensor.shape) for name, tensor in stored.items()}
+        return shapes == {name: list(tensor.shape) for name, tensor in self._empty.items()}
 
 
 class _Names:
@@ -246,7 +258,7 @@ class _Names:
 
 
 def _in_order(keys: Iterable[str]) -> list[str]:
-    """As transformers' loader goes through them: experts by number, guards before what they guard."""
+    """As transformers' loader goes through them: experts by number, guards first."""
     from transformers.core_model_loading import dot_natural_key
 
     return sorted(keys, key=dot_natural_key)
@@ -260,7 +272,8 @@ def _shapes(group: Assembly, first: str, model: Architecture) -> dict[str, list[
             return {first: list(model.shell.state_dict()[first].shape)}
         keys = [key for _, key, _ in group.tensors]
         raise CheckpointError(
-            f"{model.checkpoint}: transformers cannot make {first} of {len(keys)} tensors, {keys[0]} the "
+            f"{model.checkpoint}: transformers cannot make {first} of {len(keys)} tensors, "
+            f"{keys[0]} the "
             f"first of them: {first_line(error)}\nCheck that config.json is of these weights."
         ) from error
 

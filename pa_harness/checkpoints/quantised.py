@@ -29,9 +29,15 @@ def method_of(checkpoint: Checkpoint) -> str:
 
 
 def quantised_keys(checkpoint: Checkpoint) -> list[str]:
-    """Tensors of a dtype that holds no values by itself."""
-    tensors = checkpoint.tensors.items()
-    return [k for k, t in tensors if t.dtype.itemsize == 1 and t.dtype is not torch.bool]
+    """Tensors of a dtype that holds no values by itself; bytes only where config.json says so."""
+    bytes_too = bool(method_of(checkpoint))
+    return [
+        key
+        for key, tensor in checkpoint.tensors.items()
+        if tensor.dtype.itemsize == 1
+        and tensor.dtype is not torch.bool
+        and (bytes_too or tensor.dtype.is_floating_point)
+    ]
 
 
 def quantizer_of(checkpoint: Checkpoint, *, dequantize: bool) -> Any:
@@ -50,7 +56,7 @@ def quantizer_of(checkpoint: Checkpoint, *, dequantize: bool) -> Any:
     method = method_of(checkpoint)
     if method not in _DEQUANTISED or not dequantize:
         refuse(checkpoint, keys)
-    from transformers.quantizers import AutoHfQuantizer, AutoQuantizationConfig
+    from transformers.quantizers.auto import AutoHfQuantizer, AutoQuantizationConfig
 
     try:
         raw = checkpoint.read_json("config.json")["quantization_config"]
@@ -75,7 +81,8 @@ def refuse(checkpoint: Checkpoint, keys: list[str]) -> None:
     kinds = [f"{key}: {checkpoint.tensors[key].dtype}" for key in keys]
     undone = method in _DEQUANTISED
     raise CheckpointError(
-        f"{checkpoint} is quantised{named}: {len(keys)} of {len(checkpoint.tensors)} tensors hold no "
+        f"{checkpoint} is quantised{named}: {len(keys)} of {len(checkpoint.tensors)} tensors "
+        "hold no "
         f"values by themselves:\n{listed(kinds)}\n"
         + (
             "Leave out dequantize=False to have them dequantised, or use"

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
 
+from pa_harness.checkpoints.architecture import layer_shape
 from pa_harness.checkpoints.initialisation import InitialisedSlice
 from pa_harness.checkpoints.parameters import Source, find_parameters
 from pa_harness.checkpoints.quantised import method_of, quantizer_of, refuse
-from pa_harness.checkpoints.architecture import layer_shape
 from pa_harness.errors import CheckpointError, listed
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from pa_harness.checkpoints.architecture import Architecture
     from pa_harness.checkpoints.checkpoint import Checkpoint
     from pa_harness.checkpoints.parameters import Found
+    from pa_harness.checkpoints.slices import Slice
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,8 @@ class Side:
     Attributes:
         checkpoint: its files.
         model: the architecture.
-        sources: every parameter and stored buffer of `model.stored` -> its value; those are absent that
+        sources: every parameter and stored buffer of `model.stored` -> its value; those are absent
+        that
             transformers computes where no file has them.
         notes: what to warn of.
     """
@@ -40,22 +43,38 @@ class Side:
     notes: tuple[str, ...] = ()
 
 
-def read_side(checkpoint: Checkpoint, model: Architecture, *, dequantize: bool = True) -> Side:
+def read_side(
+    checkpoint: Checkpoint,
+    model: Architecture,
+    *,
+    dequantize: bool = True,
+    tensors: Mapping[str, Slice] | None = None,
+) -> Side:
     """Every parameter of the model, from the checkpoint's files.
 
-    A parameter that others are tied to counts once; where a file spells out several of them, it is the
+    A parameter that others are tied to counts once; where a file spells out several of them, it is
+    the
     one that transformers ties the others to.
 
+    Args:
+        checkpoint: the files.
+        model: what they are read as.
+        dequantize: see `quantised.quantizer_of`.
+        tensors: what to read in the place of the files' own, by key.
+
     Raises:
-        CheckpointError: parameters are missing (`hf` would fill them at random) or of another shape, the
+        CheckpointError: parameters are missing (`hf` would fill them at random) or of another
+        shape, the
             configuration has fewer layers than the files, or these are quantised.
     """
     quantizer = quantizer_of(checkpoint, dequantize=dequantize)
-    found = find_parameters(checkpoint.tensors, model, quantizer)
+    found = find_parameters(tensors or checkpoint.tensors, model, quantizer)
     _check_layers(checkpoint, model, found)
     notes = [*checkpoint.notes, *_left_out(checkpoint, found.unknown)]
     if quantizer is not None:
-        notes.append(f"{checkpoint}: {method_of(checkpoint)} values are dequantised to {model.dtype}")
+        notes.append(
+            f"{checkpoint}: {method_of(checkpoint)} values are dequantised to {model.dtype}"
+        )
     sources = {}
     for name in model.stored:
         names = [name, *(alias for alias, of in model.aliases.items() if of == name)]
@@ -70,7 +89,9 @@ def read_side(checkpoint: Checkpoint, model: Architecture, *, dequantize: bool =
         sources[name] = source
     _check_complete(checkpoint, model, sources)
     if quantizer is None and (method := method_of(checkpoint)):
-        notes.append(f"{checkpoint}: config.json names a quantisation ({method}), the files hold none")
+        notes.append(
+            f"{checkpoint}: config.json names a quantisation ({method}), the files hold none"
+        )
     return Side(checkpoint, model, sources, tuple(notes))
 
 
@@ -101,7 +122,8 @@ def _unequal(checkpoint: Checkpoint, source: Source, others: Mapping[str, Source
         or not torch.equal(other.slice[...], source.slice[...].to(other.slice.dtype))
     ]
     return [
-        f"{checkpoint}: the file's own {name} differs from {next(iter(source.parts))}, which config.json "
+        f"{checkpoint}: the file's own {name} differs from {next(iter(source.parts))}, which "
+        "config.json "
         "ties it to; as with hf, the tied value counts, and the file's own is left out"
         for name in odd
     ]
@@ -116,7 +138,8 @@ def _check_layers(checkpoint: Checkpoint, model: Architecture, found: Found) -> 
     if beyond:
         raise CheckpointError(
             f"{checkpoint}: config.json has too few layers for {len(beyond)} tensors:\n"
-            f"{listed(grouped(sorted(beyond)))}\nCheck that config.json is the one these weights were saved with."
+            f"{listed(grouped(sorted(beyond)))}\nCheck that config.json is the one these weights "
+            "were saved with."
         )
 
 
@@ -142,8 +165,10 @@ def _check_complete(
     ]
     if problems:
         raise CheckpointError(
-            f"{checkpoint} does not fit {model.cls.__name__} as config.json describes it (hf would fill "
-            f"what is missing at random):\n{listed(problems)}\nCheck that config.json is the one these "
+            f"{checkpoint} does not fit {model.cls.__name__} as config.json describes it (hf "
+            "would fill "
+            f"what is missing at random):\n{listed(problems)}\nCheck that config.json is the one "
+            "these "
             "weights were saved with, and that the weights are complete."
         )
 

@@ -90,7 +90,8 @@ class ComputedSlice:
         if index is ... or isinstance(index, slice):
             return self.rows(index)
         if isinstance(index, tuple) and index and isinstance(index[0], slice):
-            return self.rows(index[0])[(slice(None), *index[1:])]
+            columns = (slice(None), *index[1:])
+            return self.rows(index[0])[columns]
         return self.rows(...)[index]
 
     def rows(self, index: Any) -> torch.Tensor:

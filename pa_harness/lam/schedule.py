@@ -134,15 +134,15 @@ class Schedule:
                     f"lam: the rule {rule} sets no tensor: later rules match all of its own, and "
                     "the last match wins. Put it after them, or leave it out."
                 )
-        lams = dict.fromkeys(names, self._number(self.base))
+        lams = dict.fromkeys(names, self.number(self.base))
         for key, rule in winner.items():
             lams[key] = self._value(rule.lam, layer_of(key) or 0, layers)
         return lams
 
     def _value(self, lam: Number | ByLayer, layer: int, layers: int) -> float:
         if not isinstance(lam, ByLayer):
-            return self._number(lam)
-        numbers = [self._number(number) for number in lam.numbers]
+            return self.number(lam)
+        numbers = [self.number(number) for number in lam.numbers]
         if lam.form == "linear":
             return numbers[0] + numbers[1] * layer / max(1, layers - 1)
         if lam.form == "blocks":
@@ -155,7 +155,8 @@ class Schedule:
             )
         return numbers[layer]
 
-    def _number(self, number: Number) -> float:
+    def number(self, number: Number) -> float:
+        """A number, or that of a knob."""
         return dict(self.knobs)[number] if isinstance(number, str) else number
 
 

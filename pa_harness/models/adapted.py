@@ -198,7 +198,10 @@ class AdaptedModel(LM):
         source = tokenizer_source(tokenizer, pair)
         read_tokenizer(source, trust_remote_code=self._trust)  # for its clear error
         if source is not pair.base and (tokenizer or pair.is_lora):
-            self._notes += check_vocabulary(pair.base, source, trust_remote_code=self._trust)
+            renamed = self._args.renamed_tokens
+            self._notes += check_vocabulary(
+                pair.base, source, trust_remote_code=self._trust, renamed=renamed
+            )
         self._tokenizer_source = source.name
         return source
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pa_harness.checkpoints.adapter import LoraSlice, adapter_fingerprint
+import torch
+
+from pa_harness.checkpoints.adapter import adapter_fingerprint
 from pa_harness.checkpoints.checkpoint import checksum, is_finite
+from pa_harness.checkpoints.lora import LoraSlice
 from pa_harness.errors import CheckpointError, PAHarnessError, PairError, listed
 
 if TYPE_CHECKING:
-    import torch
-
     from pa_harness.checkpoints.pair import Pair
 
 
@@ -18,8 +19,8 @@ class Findings:
     """Of one pair and the θ_λ made of it.
 
     Attributes:
-        checksums: per side and checkpoint key, `checksum` of the tensor, known after loading.
-        written: per checkpoint key, `checksum` of θ_λ as it was last written, where that happened
+        checksums: per side and parameter, `checksum` of the tensor, known after loading.
+        written: per parameter, `checksum` of θ_λ as it was last written, where that happened
             on the CPU.
     """
 
@@ -52,20 +53,24 @@ class Findings:
                 self._not_finite.append(f"{side} {key}")
 
     def note_written(self, key: str, lam: float, out: torch.Tensor) -> None:
-        """Keep the checksum of θ_λ, and whether extrapolation left the dtype's range."""
+        """Keep the checksum of θ_λ, and whether it left the range of its dtype."""
         self.written.pop(key, None)
         if out.device.type == "cpu":
             self.written[key] = checksum(out)
-        if self._check_finite and not 0 <= lam <= 1 and not is_finite(out):
+        ends = self._pair.base_slices[key].dtype, self._pair.instruct_slices[key].dtype
+        may = not 0 <= lam <= 1 or any(_range(end) > _range(out.dtype) for end in ends)
+        if self._check_finite and may and not is_finite(out):
             self._overflowed[key] = lam
 
     def fingerprints(self) -> dict[str, str]:
         """By side: its commit hash, or for a local folder a digest of its content."""
         base, instruct = self._pair.base, self._pair.instruct
-        found = {base.role: base.fingerprint(self.checksums["base"])}
+        ours = self._pair.base_slices
+        found = {base.role: base.fingerprint(self.checksums["base"], ours)}
         if self._pair.is_lora:
             return {**found, instruct.role: adapter_fingerprint(instruct)}
-        return {**found, instruct.role: instruct.fingerprint(self.checksums["instruct"])}
+        theirs = instruct.fingerprint(self.checksums["instruct"], self._pair.instruct_slices)
+        return {**found, instruct.role: theirs}
 
     def check_read(self) -> None:
         """Refuse checkpoints with NaN or Inf, and a pair of equal ones.
@@ -78,8 +83,8 @@ class Findings:
         if broken:
             raise CheckpointError(
                 f"{len(broken)} tensors hold NaN or Inf:\n"
-                f"{listed(broken)}\nDo not trust such a checkpoint; download it "
-                "again, or pass check_finite=False to load it all the same."
+                f"{listed(broken)}\nDo not trust such a checkpoint; take another, or pass "
+                "check_finite=False to load it all the same."
             )
         if self.checksums["base"] and self.checksums["base"] == self.checksums["instruct"]:
             raise PairError(
@@ -91,12 +96,18 @@ class Findings:
         """Refuse θ_λ out of the range of its dtype.
 
         Raises:
-            PAHarnessError: an extrapolating λ made NaN or Inf.
+            PAHarnessError: λ, or a dtype of a smaller range than the files', made NaN or Inf.
         """
         beyond, self._overflowed = self._overflowed, {}
         if beyond:
             lams = ", ".join(f"{lam}" for lam in sorted(set(beyond.values())))
             raise PAHarnessError(
                 f"λ={lams} takes {len(beyond)} tensors out of the range of {dtype}:\n"
-                f"{listed(sorted(beyond))}\nUse a smaller λ, or dtype=float32."
+                f"{listed(sorted(beyond))}\nUse dtype=float32 (or bfloat16), or a λ nearer to 0 "
+                "and 1."
             )
+
+
+def _range(dtype: torch.dtype) -> float:
+    """The greatest number that it holds; 0 of integers."""
+    return torch.finfo(dtype).max if dtype.is_floating_point else 0.0
