@@ -95,7 +95,7 @@ def _compared(arguments: dict[str, Any], recipe: Path) -> list[str]:
     measured(*worker, python=mergekit_python())
     opened = open_weights(arguments)
     lams = opened.weights.per_tensor(opened.args.lam)
-    theirs = Checkpoint(str(merged), "merged", merged).slices
+    theirs = Checkpoint(str(merged), "merged", merged).tensors
     both = sorted(lams.keys() & theirs.keys())
     ties, apart, relative = 0, 0.0, 0.0
     for key in both:

@@ -14,7 +14,7 @@ import torch
 from benchmarks.support.real_pair import add_options, real_pair
 from benchmarks.support.report import publish, table
 from pa_harness.checkpoints.hub import open_checkpoint
-from pa_harness.checkpoints.pair import full_pair
+from pa_harness.checkpoints.pair import Rules, full_pair
 from pa_harness.checkpoints.slices import ComputedSlice, TensorSlice
 from pa_harness.weights.effective_lam import effective_lam, moments
 from pa_harness.weights.interpolation import interpolate_, tensor_seed
@@ -77,11 +77,11 @@ def _pairs(pair: Pair) -> Iterator[tuple[str, Ends]]:
     for relative in _RELATIVE_DELTAS:
         yield "synthetic, bf16 ends", {"synthetic": _synthetic(relative)}
     sides = open_checkpoint(pair.base, "base"), open_checkpoint(pair.instruct, "instruct")
-    opened = full_pair(*sides)
+    opened = full_pair(*sides, Rules())
     base, instruct = opened.base_slices, opened.instruct_slices
-    name = str(opened.dtype).removeprefix("torch.")
+    name = str(opened.model.dtype).removeprefix("torch.")
     yield f"real, as it is ({name})", {key: (base[key], instruct[key]) for key in base}
-    if opened.dtype is not torch.bfloat16:
+    if opened.model.dtype is not torch.bfloat16:
         yield (
             "real, ends rounded to bf16",
             {key: (_Bf16(base[key]), _Bf16(instruct[key])) for key in base},
@@ -91,10 +91,12 @@ def _pairs(pair: Pair) -> Iterator[tuple[str, Ends]]:
 class _Bf16(ComputedSlice):
     """A slice that is rounded to bf16 when it is read: most published checkpoints are bf16."""
 
-    dtype = torch.bfloat16
+    def __init__(self, source: Slice) -> None:
+        super().__init__(source.get_shape(), torch.bfloat16)
+        self._source = source
 
     def __getitem__(self, index: object) -> torch.Tensor:
-        return self._base[index].bfloat16()
+        return self._source[index].bfloat16()
 
 
 def _synthetic(relative: float) -> tuple[Slice, Slice]:

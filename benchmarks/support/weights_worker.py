@@ -11,7 +11,7 @@ from transformers import LlamaForCausalLM
 
 from benchmarks.support.measure import Phases
 from pa_harness.checkpoints.hub import open_checkpoint
-from pa_harness.checkpoints.pair import full_pair
+from pa_harness.checkpoints.pair import Rules, full_pair
 from pa_harness.models.hf import PartiallyAdaptedLM
 from pa_harness.models.loading import LoadedWeights
 from pa_harness.weights import adapted as weights_room
@@ -114,8 +114,8 @@ def _load(
     **settings: Any,
 ) -> tuple[LoadedWeights, Any]:
     sides = open_checkpoint(base, "base"), open_checkpoint(instruct, "instruct")
-    adapted = LoadedWeights(full_pair(*sides), dtype, **settings)
-    return adapted, adapted.load(LlamaForCausalLM, lam)[0]
+    adapted = LoadedWeights(full_pair(*sides, Rules(dtype=dtype)), **settings)
+    return adapted, adapted.load(lam)
 
 
 def _patched(patch: Any, base: str, instruct: str) -> Any:

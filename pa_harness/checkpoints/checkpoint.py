@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from zipfile import is_zipfile
 
 import torch
 import xxhash
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from pa_harness.checkpoints.slices import Slice
 
 LAYOUTS = (  # in transformers' order of preference; never a glob (repositories ship duplicates)
-    ("model.safetensors.index.json", True),
     ("model.safetensors", False),
-    ("pytorch_model.bin.index.json", True),
+    ("model.safetensors.index.json", True),
     ("pytorch_model.bin", False),
+    ("pytorch_model.bin.index.json", True),
 )
 
 
@@ -62,25 +62,40 @@ class Checkpoint:
         return f"{self.role} {self.name!r}"
 
     @cached_property
-    def slices(self) -> Mapping[str, Slice]:
-        """Checkpoint key -> lazy tensor, over all shards; buffers of old releases left out.
+    def tensors(self) -> Mapping[str, Slice]:
+        """Key -> lazy tensor of the files that transformers would read, over all shards.
+
+        As transformers, all that the shards hold counts, whatever the index says of single tensors;
+        of a key in two shards the last one's.
 
         Raises:
-            CheckpointError: no weights, a shard missing, truncated or unreadable, an index that
-                disagrees with its shards, or a tensor of a quantised dtype.
+            CheckpointError: no weights, or a shard missing, truncated or unreadable.
         """
-        for layout, is_index in LAYOUTS:
-            path = self.folder / layout
-            if path.is_file():
-                slices = self._sharded(path) if is_index else self._opened(path)
-                slices = {key: s for key, s in slices.items() if not _is_old_buffer(key, s)}
-                self._check_dtypes(slices)
-                return slices
-        found = sorted(p.name + "/" * p.is_dir() for p in self.folder.iterdir()) or ["nothing"]
-        raise CheckpointError(
-            f"{self} has no weights that transformers would load.\nExpected one of: "
-            f"{', '.join(name for name, _ in LAYOUTS)}\nFound in {self.folder}:\n{listed(found)}"
-        )
+        if not self._layouts:
+            found = sorted(p.name + "/" * p.is_dir() for p in self.folder.iterdir()) or ["nothing"]
+            raise CheckpointError(
+                f"{self} has no weights that transformers would load.\nExpected one of: "
+                f"{', '.join(name for name, _ in LAYOUTS)}\nFound in "
+                f"{self.folder}:\n{listed(found)}"
+            )
+        layout, is_index = self._layouts[0]
+        files = self._shards(layout) if is_index else [layout]
+        return {key: tensor for file in files for key, tensor in self._opened(file).items()}
+
+    @property
+    def notes(self) -> list[str]:
+        """What to warn of: weights in more than one form, of which one is used."""
+        if len(self._layouts) < 2:
+            return []
+        used, *left = (name for name, _ in self._layouts)
+        return [f"{self}: {used} is used, as transformers does; {', '.join(left)} is left."]
+
+    @cached_property
+    def _layouts(self) -> list[tuple[str, bool]]:
+        """The forms of weights that are here, the one that transformers takes first."""
+        explicit = self.read_json("config.json").get("transformers_weights")
+        named = [(explicit, explicit.endswith(".json"))] if isinstance(explicit, str) else []
+        return [each for each in (*named, *LAYOUTS) if self._is_inside(each[0])]
 
     def read_json(self, name: str) -> dict[str, Any]:
         """A JSON file of the checkpoint; {} when there is none.
@@ -95,68 +110,74 @@ class Checkpoint:
             content = parse_json(path.read_bytes())
         except (ValueError, OSError) as error:
             raise CheckpointError(
-                f"{self}: {path} cannot be read as JSON: {error}. Restore or re-download it."
+                f"{self}: {path} cannot be read as JSON: {error}. It is broken, or not what its "
+                "name "
+                "says: take it from where the checkpoint came from."
             ) from error
         if not isinstance(content, dict):
             raise CheckpointError(
-                f"{self}: {path} holds a {type(content).__name__}, not an object. Restore it."
+                f"{self}: {path} holds a {type(content).__name__}, not an object. Take it from "
+                "where "
+                "the checkpoint came from."
             )
         return content
 
-    def _sharded(self, index: Path) -> dict[str, Slice]:
-        weight_map = self.read_json(index.name).get("weight_map")
+    def _shards(self, index: str) -> list[str]:
+        """The files that an index names, in transformers' order."""
+        weight_map = self.read_json(index).get("weight_map")
         if not isinstance(weight_map, dict) or not weight_map:
-            raise CheckpointError(f"{self}: {index} has no weight_map. Restore or re-download it.")
+            raise CheckpointError(
+                f"{self}: {self.folder / index} has no weight_map, so that it names no files. "
+                "Take it "
+                "from where the checkpoint came from."
+            )
         files = sorted({str(name) for name in weight_map.values()})
-        present = {path.name for path in self.folder.iterdir() if path.is_file()}
-        missing = [name for name in files if name not in present]  # "../x" is not in the folder
+        missing = [name for name in files if not self._is_inside(name)]
         if missing:
             raise CheckpointError(
-                f"{self}: {len(missing)} of {len(files)} shards named by {index.name} are missing "
-                f"in {self.folder}:\n{listed(missing)}\nDownload the checkpoint again."
+                f"{self}: {len(missing)} of {len(files)} shards named by {index} are missing "
+                f"in {self.folder}:\n{listed(missing)}\nCopy or download them as well; if the "
+                "index is "
+                "of an older save, remove it."
             )
-        shards = {name: self._opened(self.folder / name) for name in files}
-        absent = [key for key, name in weight_map.items() if key not in shards[str(name)]]
-        if absent:
-            raise CheckpointError(
-                f"{self}: {len(absent)} tensors are not in the shard that {index.name} names:\n"
-                f"{listed(absent)}\nDownload the checkpoint again."
-            )
-        return {key: shards[str(name)][key] for key, name in weight_map.items()}
+        return files
 
-    def _opened(self, path: Path) -> dict[str, Slice]:
+    def _is_inside(self, name: str) -> bool:
+        """Whether a file of that name is in the folder or below it."""
+        path = Path(name)
+        try:
+            return (
+                not path.is_absolute() and ".." not in path.parts and (self.folder / path).is_file()
+            )
+        except OSError:  # a name that is too long
+            return False
+
+    def _opened(self, name: str) -> dict[str, Slice]:
+        path = self.folder / name
         try:
             if path.suffix == ".bin":
                 return _pickled(path)
             handle: Any = safe_open(path, framework="pt", device="cpu")
-            self._files[path.name] = handle  # keeps the mapping alive
+            self._files[name] = handle  # keeps the mapping alive
             keys = handle.keys()  # no iterator of its own in older releases
             return {key: FileSlice(handle.get_slice(key)) for key in keys}
         except (SafetensorError, OSError, RuntimeError, ValueError, EOFError, KeyError) as error:
             raise CheckpointError(
                 f"{self}: {path} cannot be read: {first_line(error)}.\n"
-                "Is it whole, and may you read it? Download it again, or check its permissions."
+                "Is it whole, and may you read it? Copy or download it again, or check its "
+                "permissions."
             ) from error
 
-    def _check_dtypes(self, slices: Mapping[str, Slice]) -> None:
-        dtypes = {key: tensor.dtype for key, tensor in slices.items()}
-        one_byte = [key for key in dtypes if dtypes[key].itemsize == 1]
-        packed = [f"{key}: {dtypes[key]}" for key in one_byte if dtypes[key] is not torch.bool]
-        if packed:
-            raise CheckpointError(
-                f"{self} holds {len(packed)} tensors of a quantised dtype:\n{listed(packed)}\n"
-                "Interpolating quantised values is meaningless. Use the unquantised checkpoint."
-            )
-
-    def content(self, checksums: Mapping[str, int]) -> str:
-        """A digest of the weights: names, dtypes, shapes and values.
+    def content(self, checksums: Mapping[str, int], slices: Mapping[str, Slice]) -> str:
+        """A digest of the weights, as a model has them: names, dtypes, shapes and values.
 
         Args:
-            checksums: per checkpoint key, `checksum` of the tensor.
+            checksums: per parameter, `checksum` of its values.
+            slices: per parameter, these.
         """
         lines = [
-            f"{key} {self.slices[key].dtype} {self.slices[key].get_shape()} {checksums[key]}"
-            for key in sorted(checksums)
+            f"{name} {slices[name].dtype} {slices[name].get_shape()} {checksums[name]}"
+            for name in sorted(checksums)
         ]
         return "content-" + hashlib.sha256("\n".join(lines).encode()).hexdigest()[:32]
 
@@ -170,16 +191,19 @@ def checksum(tensor: torch.Tensor) -> int:
 
 
 def is_finite(tensor: torch.Tensor) -> bool:
-    """Whether no element is NaN or infinite; one pass, nothing allocated."""
+    """Whether no element is NaN or infinite; one pass; allocates for FP8 only."""
     if not tensor.is_floating_point() or not tensor.numel():
         return True
+    if tensor.itemsize == 1:  # FP8
+        tensor = tensor.float()
     low, high = torch.aminmax(tensor)  # both are NaN as soon as one element is
     return bool(torch.isfinite(low) and torch.isfinite(high))
 
 
 def _pickled(path: Path) -> dict[str, Slice]:
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        mapped = is_zipfile(path)  # not of the oldest releases
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except Exception as error:  # whatever unpickling met, the cure is the same
         why = first_line(error).split(". ")[0]  # torch goes on to recommend weights_only=False
         cure = "convert the checkpoint to safetensors"
@@ -187,11 +211,3 @@ def _pickled(path: Path) -> dict[str, Slice]:
     if not isinstance(content, dict) or not all(map(torch.is_tensor, content.values())):
         raise ValueError(f"it holds a {type(content).__name__}, not only named tensors")
     return {key: TensorSlice(value) for key, value in content.items()}
-
-
-def _is_old_buffer(key: str, tensor: Slice) -> bool:
-    """Masks and frequencies that old releases saved and today's compute from the configuration."""
-    if key.endswith("rotary_emb.inv_freq"):
-        return True
-    is_mask = re.search(r"\.(attn|attention)\.(masked_)?bias$", key) is not None
-    return is_mask and len(tensor.get_shape()) in (0, 4)

@@ -11,6 +11,7 @@ from pa_harness.errors import CheckpointError, PairError, listed
 if TYPE_CHECKING:
     from transformers import PretrainedConfig
 
+    from pa_harness.checkpoints.architecture import Architecture
     from pa_harness.checkpoints.checkpoint import Checkpoint
 
 # Names, descriptions and training-time settings: not part of the function that is evaluated.
@@ -25,14 +26,16 @@ _HARMLESS = re.compile(
 )
 # The model runs with either value and differs only beyond the shorter context.
 _LENGTHS = re.compile(r"(max_position_embeddings|n_positions|n_ctx|max_sequence_length|seq_length)")
-# Anything that matches changes what the same weights compute.
-_FUNCTION = re.compile(
-    r"(model_type|.*(size|layers|layer|heads|head|dim|_embd|inner|groups|experts|per_tok|rank)"
-    r"|.*rope.*|.*rotary.*|partial_.*|original_max.*|sliding_window.*|use_sliding_window"
-    r"|max_window_layers|layer_types|attention_chunk.*|no_rope.*|.*(eps|epsilon)|.*act|.*activation.*"
-    r"|hidden_act|.*bias|tie_.*|.*softcap.*|.*scal(e|ar|ing).*|.*multiplier.*|.*norm.*|clip_qkv|alibi"
-    r"|use_parallel_residual|.*router.*|factor|.*_factor|mscale.*|beta_.*|moe_.*|.*theta.*)"
-)
+_EFFECTS = {  # what a setting that the model reads changes
+    r".*rope.*|.*rotary.*|.*theta.*|.*factor|mscale.*|beta_.*|original_max.*|alibi": "positions",
+    r".*window.*|layer_types|attention_chunk.*|no_rope.*": "which tokens attention sees",
+    r".*(eps|epsilon)|.*norm.*": "normalisation",
+    r".*act|.*activation.*": "the activation function",
+    r".*softcap.*|.*scal(e|ar|ing).*|.*multiplier.*|clip_qkv": "the scale of activations",
+    r".*bias": "which biases are added",
+    r".*expert.*|.*router.*|moe_.*|.*topk.*|.*per_tok|.*group.*": "which experts compute a token",
+    r".*(size|layers|layer|heads|head|dim|_embd|inner|rank)": "the shape of the model",
+}
 
 
 @dataclass(frozen=True)
@@ -52,15 +55,18 @@ class Difference:
     changes_function: bool
 
     def __str__(self) -> str:
-        """The name and both values."""
-        return f"{self.name}: base {self.base!r}, instruct {self.instruct!r}"
+        """The name, both values, and what they change."""
+        text = f"{self.name}: base {self.base!r}, instruct {self.instruct!r}"
+        leaf = self.name.rpartition(".")[2]
+        effects = [words for form, words in _EFFECTS.items() if re.fullmatch(form, leaf)]
+        return f"{text} (changes {effects[0]})" if effects and self.changes_function else text
 
 
 def read_config(checkpoint: Checkpoint, *, trust_remote_code: bool = False) -> PretrainedConfig:
     """The configuration of a checkpoint, in transformers' current names.
 
     Raises:
-        CheckpointError: missing, unreadable, of an unknown architecture, or quantised.
+        CheckpointError: missing, unreadable, or of an unknown architecture.
     """
     from transformers import AutoConfig
 
@@ -69,53 +75,68 @@ def read_config(checkpoint: Checkpoint, *, trust_remote_code: bool = False) -> P
             f"{checkpoint} has no config.json in {checkpoint.folder}. Expected a Hugging Face "
             "checkpoint folder; copy the configuration beside the weights."
         )
-    raw = checkpoint.read_json("config.json")
-    quantised = raw.get("quantization_config")
-    if quantised:
-        method = quantised.get("quant_method") if isinstance(quantised, dict) else quantised
-        raise CheckpointError(
-            f"{checkpoint} is quantised ({method}). Interpolating quantised values is "
-            "meaningless. Use the unquantised checkpoint."
-        )
+    checkpoint.read_json("config.json")  # for its own clear error
     try:
         config: PretrainedConfig = AutoConfig.from_pretrained(
             checkpoint.folder, trust_remote_code=trust_remote_code
         )
     except Exception as error:  # its validators have classes of their own
         raise CheckpointError(
-            f"{checkpoint}: transformers cannot use {checkpoint.folder / 'config.json'}: {error}\n"
-            "Restore the file, or install a transformers that knows it."
+            f"{checkpoint}: transformers cannot use {checkpoint.folder / 'config.json'}: "
+            f"{error}\nInstall a transformers that knows this configuration, or "
+            "correct it."
         ) from error
-    if not trust_remote_code:
-        config.auto_map = {}  # nobody downstream may import the checkpoint's own code
+    for part in {id(each): each for each in (config, config.get_text_config())}.values():
+        for name in ("quantization_config", "compression_config"):
+            vars(part).pop(name, None)  # the files decide, see `quantised`
+    own = getattr(config, "auto_map", None) if trust_remote_code else None
+    config.auto_map = own or {}  # nobody downstream may import the checkpoint's own code unasked
     return config
 
 
-def compare_configs(base: PretrainedConfig, instruct: PretrainedConfig) -> list[Difference]:
+def compare_configs(base: Architecture, instruct: Architecture) -> list[Difference]:
     """Every difference that is not harmless, function-changing ones first.
 
-    Settings that neither list knows count as possibly harmful and are reported as not
-    function-changing, so that they are shown but do not stop a new architecture.
+    Compared are the configuration class's own values, defaults filled in. A difference changes the
+    function where the model's own code reads the setting (by its name); `tie_word_embeddings` does
+    not, as a tied head is one that equals the embedding.
+
+    Args:
+        base: the base's model.
+        instruct: the instruct's, of the same class.
     """
-    ours, theirs = _flatten(base.to_dict()), _flatten(instruct.to_dict())
+    ours, theirs = _flatten(base.config.to_dict()), _flatten(instruct.config.to_dict())
+    names = [
+        name
+        for name in sorted(ours.keys() | theirs.keys())
+        if not _equal(ours.get(name), theirs.get(name))
+        and not _HARMLESS.fullmatch(name.rpartition(".")[2])
+    ]
+    if not names:
+        return []
+    code = base.code
     differences = []
-    for name in sorted(ours.keys() | theirs.keys()):
+    for name in names:
+        values = ours.get(name), theirs.get(name)
         leaf = name.rpartition(".")[2]
-        if ours.get(name) == theirs.get(name) or _HARMLESS.fullmatch(leaf):
-            continue
-        changes = not _LENGTHS.fullmatch(leaf) and bool(_FUNCTION.fullmatch(leaf))
-        differences.append(Difference(name, ours.get(name), theirs.get(name), changes))
+        changes = (
+            leaf != "tie_word_embeddings"
+            and not _LENGTHS.fullmatch(leaf)
+            and _reads(code, leaf, base.config)
+            and not _is_default_spelled_out(name, values, (base, instruct))
+        )
+        differences.append(Difference(name, *values, changes))
     return sorted(differences, key=lambda difference: not difference.changes_function)
 
 
 def choose_config(
-    base: PretrainedConfig, instruct: PretrainedConfig, config_from: str | None
-) -> tuple[PretrainedConfig, list[str]]:
-    """The configuration M_λ runs with, and what to warn of.
+    base: Architecture, instruct: Architecture, config_from: str | None
+) -> tuple[str, list[str]]:
+    """Whose configuration M_λ runs with ("base" or "instruct"), and what to warn of.
 
     Args:
-        base: the base's configuration.
-        instruct: the instruct's.
+        base: the base's model.
+        instruct: the instruct's, of the same class.
         config_from: None takes the instruct's and refuses function-changing differences; "base" or
             "instruct" takes that one and turns them into warnings.
 
@@ -135,7 +156,29 @@ def choose_config(
     warnings = [
         f"configurations differ ({difference}); using the {whose}'s" for difference in differences
     ]
-    return (base if whose == "base" else instruct), warnings
+    return whose, warnings
+
+
+def _equal(ours: object, theirs: object) -> bool:
+    """Equal; None, 0, False and nothing all switch a setting off."""
+    return ours == theirs or (not ours and not theirs)
+
+
+def _reads(code: str, leaf: str, config: PretrainedConfig) -> bool:
+    """Whether the model's code names the setting, under any of its names."""
+    names = {leaf, *(alias for alias, name in config.attribute_map.items() if name == leaf)}
+    return any(re.search(rf"\b{re.escape(name)}\b", code) for name in names)
+
+
+def _is_default_spelled_out(
+    name: str, values: tuple[object, object], sides: tuple[Architecture, Architecture]
+) -> bool:
+    """Whether None and a whole number make the same modules, as head_dim and null do."""
+    numbers = [value for value in values if isinstance(value, int)]
+    if "." in name or len(numbers) != 1 or None not in values:
+        return False
+    silent = sides[values.index(None)]
+    return silent.modules == silent.with_config(**{name: numbers[0]}).modules
 
 
 def _flatten(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -41,16 +41,15 @@ def open_checkpoint(
 def _fetch_weights(metadata: Checkpoint) -> None:
     """Download the weights of a snapshot whose JSON files are here: one layout, and no other."""
     prefix = f"{metadata.subfolder}/" if metadata.subfolder else ""
-    adapter = (("adapter_model.safetensors", False), ("adapter_model.bin", False))
     is_adapter = (metadata.folder / "adapter_config.json").is_file()
-    for layout, is_index in adapter if is_adapter else LAYOUTS:
-        files = [layout]
-        if is_index:
-            weight_map = metadata.read_json(layout).get("weight_map")
-            files = sorted({str(f) for f in weight_map.values()}) if weight_map else []
-        paths = [metadata.folder / file for file in files]
-        if files and not all(path.is_file() for path in paths):
-            wanted = [prefix + file for file in files]
-            from_hub(metadata.name, metadata.role, metadata.commit, wanted)
-        if files and all(path.is_file() for path in paths):
-            return
+    singles = [name for name, is_index in LAYOUTS if not is_index]
+    for single in ("adapter_model.safetensors", "adapter_model.bin") if is_adapter else singles:
+        weight_map = metadata.read_json(f"{single}.index.json").get("weight_map")
+        shards = sorted({str(f) for f in weight_map.values()}) if weight_map else []
+        wanted = [metadata.folder / each for each in (single, *shards)]
+        for attempt in range(2):
+            if wanted[0].is_file() or (shards and all(path.is_file() for path in wanted[1:])):
+                return
+            if not attempt:
+                files = [prefix + each for each in (single, *shards)]
+                from_hub(metadata.name, metadata.role, metadata.commit, files)

@@ -1,13 +1,24 @@
-"""Two checkpoints that belong together, checked before any weight moves."""
+"""Two checkpoints that belong together, checked before any weight moves.
+
+They meet as parameters of one model: each is first read as what `hf` makes of it (`side`).
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import torch
 
-from pa_harness.checkpoints.configuration import choose_config, read_config
+from pa_harness.checkpoints.adapters.adapter import read_adapter
+from pa_harness.checkpoints.adapters.lora import adapted_sources
+from pa_harness.checkpoints.architecture import Architecture, text_model
+from pa_harness.checkpoints.configuration import read_config
+from pa_harness.checkpoints.dtypes import common_dtype, rounded
+from pa_harness.checkpoints.meeting import as_model, interchangeable, meet
+from pa_harness.checkpoints.parameters import Source
+from pa_harness.checkpoints.side import read_side
 from pa_harness.checkpoints.slices import LongerSlice
 from pa_harness.checkpoints.vocabulary import check_vocabulary
 from pa_harness.errors import PairError, listed
@@ -22,23 +33,46 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class Rules:
+    """How a pair may be made; the model arguments of these names.
+
+    Attributes:
+        dtype: of θ_λ; None follows the files (see `dtypes.common_dtype`).
+        config_from: see `configuration.choose_config`.
+        extra_rows: what to do when one vocabulary has more rows: "refuse", or "copy" the extra
+            rows from the longer side (shared rows are interpolated; the shorter side's end is then
+            no longer exactly that checkpoint, because the extra rows take part in the softmax).
+        renamed_tokens: see `vocabulary.check_vocabulary`.
+        dequantize: whether FP8 and MXFP4 are dequantised, or refused.
+        trust_remote_code: as in transformers.
+    """
+
+    dtype: torch.dtype | None = None
+    config_from: str | None = None
+    extra_rows: str = "refuse"
+    renamed_tokens: str = "refuse"
+    dequantize: bool = True
+    trust_remote_code: bool = False
+
+
+@dataclass(frozen=True)
 class Pair:
     """The two ends of λ.
 
     Attributes:
         base: the checkpoint at λ = 0.
         instruct: the checkpoint at λ = 1: a full model, or the adapter of a LoRA pair.
-        config: the configuration M_λ runs with.
-        base_slices: checkpoint key -> θ_base.
-        instruct_slices: checkpoint key -> θ_instruct, same keys and shapes.
+        model: what θ_λ are the parameters of.
+        base_sources: name of a parameter or stored buffer in `model.stored` -> θ_base.
+        instruct_sources: the same of θ_instruct; same names and shapes.
         notes: what to warn of; goes into the results as well.
     """
 
     base: Checkpoint
     instruct: Checkpoint
-    config: PretrainedConfig
-    base_slices: Mapping[str, Slice]
-    instruct_slices: Mapping[str, Slice]
+    model: Architecture
+    base_sources: Mapping[str, Source]
+    instruct_sources: Mapping[str, Source]
     notes: tuple[str, ...] = ()
 
     @property
@@ -47,125 +81,131 @@ class Pair:
         return self.instruct.role == "peft"
 
     @property
-    def dtype(self) -> torch.dtype:
-        """The narrowest dtype in which both ends are exact: theirs, or fp32 when they differ.
+    def config(self) -> PretrainedConfig:
+        """The configuration θ_λ runs with."""
+        return self.model.config
 
-        Of a LoRA pair the base's, to which the sum of base and ΔW is rounded.
-        """
-        kinds = {
-            tensor.dtype
-            for slices in (self.base_slices, {} if self.is_lora else self.instruct_slices)
-            for tensor in slices.values()
-            if tensor.dtype.is_floating_point and len(tensor.get_shape()) > 1
-        }
-        kinds = kinds or {torch.float32}
-        return kinds.pop() if len(kinds) == 1 else torch.float32
+    @cached_property
+    def base_slices(self) -> Mapping[str, Slice]:
+        """Name -> the values of θ_base."""
+        return {name: source.slice for name, source in self.base_sources.items()}
+
+    @cached_property
+    def instruct_slices(self) -> Mapping[str, Slice]:
+        """Name -> the values of θ_instruct."""
+        return {name: source.slice for name, source in self.instruct_sources.items()}
 
 
-def full_pair(
-    base: Checkpoint,
-    instruct: Checkpoint,
-    *,
-    config_from: str | None = None,
-    extra_rows: str = "refuse",
-    trust_remote_code: bool = False,
-) -> Pair:
-    """Check two full checkpoints: configuration, tensors, vocabulary.
+def full_pair(base: Checkpoint, instruct: Checkpoint, rules: Rules) -> Pair:
+    """Check two full checkpoints: configuration, parameters, vocabulary.
 
     A LoRA pair does not come here: `weights.opening` checks the adapter against its base.
 
     Args:
         base: the checkpoint at λ = 0.
         instruct: the checkpoint at λ = 1.
-        config_from: see `configuration.choose_config`.
-        extra_rows: what to do when one vocabulary has more rows: "refuse", or "copy" the extra
-            rows from the longer side (shared rows are interpolated; the shorter side's end is then
-            no longer exactly that checkpoint, because the extra rows take part in the softmax).
-        trust_remote_code: as in transformers.
+        rules: how they may be paired.
 
     Raises:
         CheckpointError: one side cannot be read.
         PairError: the two do not belong together. Everything of one kind is named at once.
     """
-    configs = [read_config(side, trust_remote_code=trust_remote_code) for side in (base, instruct)]
-    config, notes = choose_config(configs[0], configs[1], config_from)
-    ours, theirs = dict(base.slices), dict(instruct.slices)
-    _check_same_keys(ours, theirs, tied=bool(getattr(config, "tie_word_embeddings", False)))
-    notes += _match_shapes(ours, theirs, configs, config, extra_rows)
-    notes += check_vocabulary(base, instruct, trust_remote_code=trust_remote_code)
-    return Pair(base, instruct, config, ours, theirs, tuple(notes))
+    configs = [read_config(s, trust_remote_code=rules.trust_remote_code) for s in (base, instruct)]
+    dtype = rules.dtype or common_dtype(base, instruct)
+    models = [
+        # of models that bring their own code, the base's: a class of each folder is another class
+        Architecture(*text_model(config, base if configs[0].auto_map else side), dtype, side)
+        for config, side in zip(configs, (base, instruct), strict=True)
+    ]
+    model, names, notes = meet(models[0], models[1], rules.config_from)
+    found: list[dict[str, Source]] = []
+    for side, own, known in zip((base, instruct), models, names, strict=True):
+        same = interchangeable(own, model)
+        read = read_side(side, model if same else own, dequantize=rules.dequantize)
+        sources, left = as_model(read, model, known)
+        found.append(sources)
+        notes += [*read.notes, *left]
+        if rules.dtype is None:
+            notes += rounded(side, model, sources)
+    ours, theirs = found
+    _check_same(ours, theirs)
+    model, rows = _match_rows(ours, theirs, model, rules.extra_rows)
+    trust = rules.trust_remote_code
+    notes += rows + check_vocabulary(
+        base, instruct, trust_remote_code=trust, renamed=rules.renamed_tokens
+    )
+    return Pair(base, instruct, model, ours, theirs, tuple(dict.fromkeys(notes)))
 
 
-def _check_same_keys(ours: dict[str, Slice], theirs: dict[str, Slice], *, tied: bool) -> None:
-    """Both sides must store the same tensors; a tied copy that one side spells out is dropped."""
-    for slices, other in ((ours, theirs), (theirs, ours)):
-        for key in [key for key in slices if key not in other]:
-            if tied and _is_copy_of_another(slices, key):
-                del slices[key]
+def lora_pair(base: Checkpoint, adapter: Checkpoint, rules: Rules) -> Pair:
+    """A base, and the adapter that makes it the instruct model.
+
+    Raises:
+        CheckpointError: the base cannot be read.
+        AdapterError: the adapter is not linear in λ.
+        PairError: the two do not belong together.
+    """
+    config = read_config(base, trust_remote_code=rules.trust_remote_code)
+    dtype = rules.dtype or common_dtype(base)
+    model = Architecture(*text_model(config, base), dtype, base)
+    side = read_side(base, model, dequantize=rules.dequantize)
+    notes = [*side.notes, *(rounded(base, model, side.sources) if rules.dtype is None else ())]
+    theirs = adapted_sources(read_adapter(adapter), side)
+    return Pair(base, adapter, model, side.sources, theirs, tuple(notes))
+
+
+def _check_same(ours: Mapping[str, Source], theirs: Mapping[str, Source]) -> None:
     differences = [
-        *(f"{key}: only in base" for key in ours if key not in theirs),
-        *(f"{key}: only in instruct" for key in theirs if key not in ours),
+        *(f"{name}: only in base" for name in ours if name not in theirs),
+        *(f"{name}: only in instruct" for name in theirs if name not in ours),
     ]
     if differences:
         raise PairError(
-            f"{len(differences)} of {len(ours.keys() | theirs.keys())} tensors are in one "
+            f"{len(differences)} of {len(ours.keys() | theirs.keys())} parameters are in one "
             f"checkpoint only:\n{listed(differences)}\nThe two must share one architecture. Check "
-            "that instruct= was tuned from pretrained=, and that both were saved in one layout."
+            "that instruct= was tuned from pretrained=."
         )
 
 
-def _is_copy_of_another(slices: Mapping[str, Slice], key: str) -> bool:
-    shape, value = slices[key].get_shape(), slices[key][...]
-    embeddings = [name for name in slices if name != key and ("embed" in name or "wte" in name)]
-    return any(
-        slices[name].get_shape() == shape and torch.equal(slices[name][...], value)
-        for name in embeddings
-    )
-
-
-def _match_shapes(
-    ours: dict[str, Slice],
-    theirs: dict[str, Slice],
-    configs: list[PretrainedConfig],
-    config: PretrainedConfig,
-    extra_rows: str,
-) -> list[str]:
-    different = [key for key in ours if ours[key].get_shape() != theirs[key].get_shape()]
+def _match_rows(
+    ours: dict[str, Source], theirs: dict[str, Source], model: Architecture, extra_rows: str
+) -> tuple[Architecture, list[str]]:
+    """Give both sides the rows that one vocabulary has more; the model then, and what to say."""
+    shapes = {n: (ours[n].slice.get_shape(), theirs[n].slice.get_shape()) for n in ours}
+    different = {name: pair for name, pair in shapes.items() if pair[0] != pair[1]}
     if not different:
-        return []
-    lines = [
-        f"{key}: base {ours[key].get_shape()}, instruct {theirs[key].get_shape()}"
-        for key in different
-    ]
-    rows = [_vocab_size(side) for side in configs]
-    only_rows = all(
-        [ours[key].get_shape()[0], theirs[key].get_shape()[0]] == rows
-        and ours[key].get_shape()[1:] == theirs[key].get_shape()[1:]
-        for key in different
-    )
-    if not only_rows:
+        return model, []
+    lines = [f"{name}: base {b}, instruct {i}" for name, (b, i) in different.items()]
+    rows = {(b[0], i[0]) for b, i in different.values() if b and i}
+    vocabularies = _vocabulary_rows(model)
+    if (
+        len(rows) != 1
+        or any(b[1:] != i[1:] for b, i in different.values())
+        or not vocabularies >= different.keys()
+    ):
         raise PairError(
-            f"{len(different)} of {len(ours)} tensors differ in shape:\n{listed(lines)}\n"
+            f"{len(different)} of {len(ours)} parameters differ in shape:\n{listed(lines)}\n"
             "The two must share one architecture. Check that instruct= was tuned from pretrained=."
         )
+    before, after = rows.pop()
     if extra_rows != "copy":
         raise PairError(
-            f"The vocabularies have {rows[0]} (base) and {rows[1]} (instruct) rows:\n"
+            f"The vocabularies have {before} (base) and {after} (instruct) rows:\n"
             f"{listed(lines)}\nIf the extra rows are added or padded tokens, pass extra_rows=copy: "
             "shared rows are interpolated, the extra ones copied from the longer side."
         )
-    for key in different:
-        if rows[0] < rows[1]:
-            ours[key] = LongerSlice(ours[key], theirs[key])
-        else:
-            theirs[key] = LongerSlice(theirs[key], ours[key])
-    config.get_text_config().vocab_size = max(rows)
-    shorter = "base" if rows[0] < rows[1] else "instruct"
-    return [
-        f"{abs(rows[0] - rows[1])} extra embedding rows copied from the longer side (base "
-        f"{rows[0]}, instruct {rows[1]}): the {shorter}'s end is not exactly that checkpoint"
+    for name in different:
+        short, long = (ours, theirs) if before < after else (theirs, ours)
+        longer = LongerSlice(short[name].slice, long[name].slice)
+        short[name] = Source(longer, short[name].parts)
+    shorter = "base" if before < after else "instruct"
+    return model.with_config(vocab_size=max(before, after)), [
+        f"{abs(before - after)} extra embedding rows copied from the longer side (base "
+        f"{before}, instruct {after}): the {shorter}'s end is not exactly that checkpoint"
     ]
 
 
-def _vocab_size(config: PretrainedConfig) -> int:
-    return int(config.get_text_config().vocab_size)
+def _vocabulary_rows(model: Architecture) -> set[str]:
+    """Parameters that have a row for every token."""
+    rows = int(model.config.get_text_config().vocab_size)
+    return {name for name, tensor in model.stored.items() if tensor.shape[:1] == (rows,)}

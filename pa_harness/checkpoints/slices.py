@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 class Slice(Protocol):
     """A tensor read when indexed: ``slice[...]`` is all of it, ``slice[i:j]`` some rows."""
 
     dtype: torch.dtype
+
+    @property
+    def by_rows(self) -> bool:
+        """Whether some rows cost about their share of the whole."""
+        ...
 
     def get_shape(self) -> list[int]:
         """The full shape."""
@@ -23,6 +31,8 @@ class Slice(Protocol):
 
 class TensorSlice:
     """A tensor in memory, read like a slice of a file."""
+
+    by_rows = True
 
     def __init__(self, tensor: torch.Tensor) -> None:
         self.tensor = tensor
@@ -42,6 +52,8 @@ _FLOATS = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF
 
 class FileSlice:
     """A safetensors slice with a torch dtype; what is read is a view of the mapped file."""
+
+    by_rows = True
 
     def __init__(self, raw: Any) -> None:
         self._raw = raw
@@ -64,19 +76,22 @@ class ComputedSlice:
     A subclass has `rows`; or, where any part can be computed by itself, its own `__getitem__`.
     """
 
-    dtype = torch.float32
+    by_rows = True
 
-    def __init__(self, base: Slice) -> None:
-        self._base = base
+    def __init__(self, shape: Sequence[int], dtype: torch.dtype = torch.float32) -> None:
+        self._shape, self.dtype = list(shape), dtype
 
     def get_shape(self) -> list[int]:
         """The full shape."""
-        return self._base.get_shape()
+        return self._shape
 
     def __getitem__(self, index: Any) -> torch.Tensor:
         """The part asked for, freshly computed."""
         if index is ... or isinstance(index, slice):
             return self.rows(index)
+        if isinstance(index, tuple) and index and isinstance(index[0], slice):
+            columns = (slice(None), *index[1:])
+            return self.rows(index[0])[columns]
         return self.rows(...)[index]
 
     def rows(self, index: Any) -> torch.Tensor:
@@ -88,9 +103,9 @@ class LongerSlice(ComputedSlice):
     """The shorter embedding, continued by the longer side's extra rows."""
 
     def __init__(self, shorter: Slice, longer: Slice) -> None:
-        super().__init__(longer)
+        dtype = torch.promote_types(shorter.dtype, longer.dtype)
+        super().__init__(longer.get_shape(), dtype)
         self._shorter, self._longer = shorter, longer
-        self.dtype = torch.promote_types(shorter.dtype, longer.dtype)
 
     def rows(self, index: Any) -> torch.Tensor:
         """Rows of either side; a copy."""
@@ -102,3 +117,8 @@ class LongerSlice(ComputedSlice):
         if stop > known:
             parts.append(self._longer[max(start, known) : stop])
         return torch.cat(parts).to(self.dtype)
+
+
+def held(source: Slice) -> Slice:
+    """The slice itself, or where its rows cannot be read one by one, all of it in memory."""
+    return source if source.by_rows else TensorSlice(source[...])

@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pa_harness.errors import CheckpointError, PairError, listed
+from pa_harness.errors import CheckpointError, PairError, first_line, listed
 
 if TYPE_CHECKING:
     from transformers import GenerationConfig, PretrainedConfig
@@ -49,8 +49,8 @@ def read_tokenizer(checkpoint: Checkpoint, *, trust_remote_code: bool = False) -
         return AutoTokenizer.from_pretrained(checkpoint.folder, trust_remote_code=trust_remote_code)
     except Exception as error:  # the tokenizers library raises bare Exception
         raise CheckpointError(
-            f"{checkpoint}: its tokenizer cannot be read: {error}. "
-            "Restore it, or pass tokenizer=FOLDER."
+            f"{checkpoint}: its tokenizer cannot be read: {first_line(error)}. "
+            "Pass tokenizer=FOLDER of one that can."
         ) from error
 
 
@@ -68,18 +68,33 @@ def tokenizer_checkpoint(*sides: Checkpoint) -> Checkpoint:
     )
 
 
+_PLACEHOLDER = re.compile(  # what the known families call tokens that were never trained
+    r"[<>\[].*(reserved|unused|extra|dummy|place.?holder).*[<>\]]", re.IGNORECASE
+)
+
+
 def check_vocabulary(
-    base: Checkpoint, instruct: Checkpoint, *, trust_remote_code: bool = False
+    base: Checkpoint,
+    instruct: Checkpoint,
+    *,
+    trust_remote_code: bool = False,
+    renamed: str = "refuse",
 ) -> list[str]:
     """Refuse a pair in which one id means two tokens; interpolating such rows is meaningless.
+
+    An id whose name is a placeholder on one side (`<|reserved_special_token_2|>`, `>>UNUSED_119<<`,
+    `<|placeholder1|>`) was given its name by the other.
 
     Args:
         base: the checkpoint whose rows the ids address.
         instruct: the other side, or any checkpoint whose tokenizer is to be used.
         trust_remote_code: as in transformers.
+        renamed: "refuse" ids that mean different tokens otherwise, or "accept" them: for control
+            tokens that the instruct side gave other names and trained anew.
 
     Returns:
-        What to warn of: ids that only one side defines, a difference in automatic special tokens.
+        What to warn of: ids of another name, or that only one side defines, a difference in
+        automatic special tokens.
 
     Raises:
         PairError: an id that both sides define stands for different tokens.
@@ -91,22 +106,10 @@ def check_vocabulary(
         return []
     ours = read_tokenizer(base, trust_remote_code=trust_remote_code)
     theirs = read_tokenizer(instruct, trust_remote_code=trust_remote_code)
-    base_tokens = {index: token for token, index in ours.get_vocab().items()}
-    instruct_tokens = {index: token for token, index in theirs.get_vocab().items()}
-    clashes = [
-        f"{index}: base {base_tokens[index]!r}, {instruct.role} {instruct_tokens[index]!r}"
-        for index in sorted(base_tokens.keys() & instruct_tokens.keys())
-        if base_tokens[index] != instruct_tokens[index]
-    ]
-    if clashes and not _only_renamed_reserved(base_tokens, instruct_tokens):
-        raise PairError(
-            f"{len(clashes)} token ids mean different tokens in base and {instruct.role}:\n"
-            f"{listed(clashes)}\nExpected the vocabulary the base was trained with. Interpolating "
-            "rows of different tokens is meaningless; check the pair."
-        )
-    warnings = []
-    if clashes:
-        warnings.append(f"instruct renames {len(clashes)} reserved tokens:\n{listed(clashes)}")
+    base_tokens, instruct_tokens = (
+        {index: token for token, index in side.get_vocab().items()} for side in (ours, theirs)
+    )
+    warnings = _renamings(base_tokens, instruct_tokens, instruct.role, renamed)
     for side, only in (
         ("base", base_tokens.keys() - instruct_tokens.keys()),
         ("instruct", instruct_tokens.keys() - base_tokens.keys()),
@@ -116,6 +119,33 @@ def check_vocabulary(
             names = listed(f"{index}: {tokens[index]!r}" for index in sorted(only))
             warnings.append(f"{len(only)} token ids are defined by the {side} only:\n{names}")
     return warnings + _special_tokens(ours, theirs)
+
+
+def _renamings(
+    base: dict[int, str], instruct: dict[int, str], role: str, renamed: str
+) -> list[str]:
+    """What to say of ids with two names (see `check_vocabulary`)."""
+    clashes = {
+        index: f"{index}: base {base[index]!r}, {role} {instruct[index]!r}"
+        for index in sorted(base.keys() & instruct.keys())
+        if base[index] != instruct[index]
+    }
+    serious = [
+        line
+        for index, line in clashes.items()
+        if not any(_PLACEHOLDER.fullmatch(side[index]) for side in (base, instruct))
+    ]
+    if serious and renamed != "accept":
+        raise PairError(
+            f"{len(serious)} token ids mean different tokens in base and {role}:\n"
+            f"{listed(serious)}\nExpected the vocabulary the base was trained with. Interpolating "
+            "rows of different tokens is meaningless; check the pair. If these are control tokens "
+            "that the instruct side named and trained anew, pass renamed_tokens=accept."
+        )
+    if not clashes:
+        return []
+    kind = "tokens" if serious else "reserved tokens"
+    return [f"{role} renames {len(clashes)} {kind}:\n{listed(clashes.values())}"]
 
 
 def ids_without_rows(tokenizer: Any, rows: int) -> list[str]:
@@ -193,15 +223,6 @@ def _same_files(base: Checkpoint, instruct: Checkpoint) -> bool:
     """Whether both carry one and the same tokenizer.json, which then settles every question."""
     files = [side.folder / "tokenizer.json" for side in (base, instruct)]
     return all(file.is_file() for file in files) and files[0].read_bytes() == files[1].read_bytes()
-
-
-def _only_renamed_reserved(base: dict[int, str], instruct: dict[int, str]) -> bool:
-    """Whether every clash is a reserved, never trained token that the instruct side named."""
-    return all(
-        re.fullmatch(r"[<\[].*(reserved|unused|extra|dummy).*[>\]]", base[index], re.IGNORECASE)
-        for index in base.keys() & instruct.keys()
-        if base[index] != instruct[index]
-    )
 
 
 def _special_tokens(base: Any, instruct: Any) -> list[str]:

@@ -42,6 +42,12 @@ def add(verbs: Verbs) -> None:
         default="hf",
         help="a checkpoint; mergekit's YAML for the same weights; of a LoRA pair, the adapter at λ",
     )
+    parser.add_argument(
+        "--like",
+        choices=("instruct", "base"),
+        default="instruct",
+        help="whose form it has where one side is a wrapper of images (default: instruct)",
+    )
     parser.add_argument("--dtype", help="of the weights (default: as evaluated)")
     parser.add_argument(
         "--max_shard_size", type=_size, default="5GB", metavar="SIZE", help="default: 5GB"
@@ -104,7 +110,8 @@ def export(options: argparse.Namespace) -> int:
     if options.format == "hf":
         try:
             with _ctrl_c():
-                done = export_model(opened, options.output_path, options.max_shard_size, evaluated)
+                size, like = options.max_shard_size, options.like
+                done = export_model(opened, options.output_path, size, evaluated, like)
         except KeyboardInterrupt:
             return stopped(f"Nothing was kept of {options.output_path}.")
         print(f"{done.checked}\nWeights: {done.fingerprint}")

@@ -20,11 +20,11 @@ from pa_harness.checkpoints.checkpoint import Checkpoint, checksum
 from pa_harness.checkpoints.vocabulary import read_tokenizer, stop_ids
 from pa_harness.errors import ExportError, listed
 from pa_harness.export.card import LICENCE_FILES, Facts, Parent, card, read_terms
+from pa_harness.export.contents import Contents
 from pa_harness.export.shards import Spec, write_checkpoint
 from pa_harness.foreign.naming import belongs
 from pa_harness.lam.schedule import Schedule
 from pa_harness.storage import new_folder
-from pa_harness.weights.architecture import kept_wide
 from pa_harness.weights.identity import sides
 
 if TYPE_CHECKING:
@@ -58,7 +58,9 @@ class Exported:
     checked: str
 
 
-def export_model(opened: Opened, folder: Path, shard_size: int, evaluated: Evaluated) -> Exported:
+def export_model(
+    opened: Opened, folder: Path, shard_size: int, evaluated: Evaluated, like: str = "instruct"
+) -> Exported:
     """Write the model.
 
     Args:
@@ -66,28 +68,21 @@ def export_model(opened: Opened, folder: Path, shard_size: int, evaluated: Evalu
         folder: the checkpoint's; it must not exist, or be empty.
         shard_size: bytes per file of weights.
         evaluated: what a run found of this λ.
+        like: "instruct" or "base": whose form it has, where one is a wrapper of images or sounds.
 
     Raises:
         ExportError: the folder cannot be written, the disk is full, or the weights on the disk
             are not those that were computed, or not those that the run evaluated.
         CheckpointError, PairError, PAHarnessError: as when the model is evaluated.
     """
+    contents = Contents(opened, like)
+    for note in contents.notes:
+        _log.warning("%s", note)
     with new_folder(folder) as working:
-        specs = _specs(opened)
+        specs = {key: Spec(*kind) for key, kind in sorted(contents.layout.keys.items())}
         _check_space(working, sum(spec.size for spec in specs.values()))
-        fingerprint, checked = _write(opened, working, specs, shard_size, evaluated)
+        fingerprint, checked = _write(opened, contents, working, specs, shard_size, evaluated)
     return Exported(folder, fingerprint, checked)
-
-
-def _specs(opened: Opened) -> dict[str, Spec]:
-    weights = opened.weights
-    direct, _ = opened.sources
-    wide = kept_wide(opened.shell, direct, weights.dtype)
-    specs = {}
-    for key, tensor in sorted(weights.pair.base_slices.items()):
-        dtype = wide.get(key, weights.dtype) if tensor.dtype.is_floating_point else tensor.dtype
-        specs[key] = Spec(dtype, tuple(tensor.get_shape()))
-    return specs
 
 
 def _check_space(folder: Path, size: int) -> None:
@@ -100,19 +95,29 @@ def _check_space(folder: Path, size: int) -> None:
 
 
 def _write(
-    opened: Opened, folder: Path, specs: dict[str, Spec], shard_size: int, evaluated: Evaluated
+    opened: Opened,
+    contents: Contents,
+    folder: Path,
+    specs: dict[str, Spec],
+    shard_size: int,
+    evaluated: Evaluated,
 ) -> tuple[str, str]:
     """Fill the folder; the fingerprint, and the sentence on what it was compared with."""
     weights = opened.weights
-    lams = weights.per_tensor(opened.args.lam)
-    write_checkpoint(
-        folder, specs, shard_size, lambda key: weights.tensor(key, lams[key], specs[key].dtype)
-    )
+    sums: dict[str, int] = {}
+
+    def made(key: str) -> torch.Tensor:
+        tensor = contents.tensor(key)
+        sums[key] = checksum(tensor)
+        return tensor
+
+    write_checkpoint(folder, specs, shard_size, made)
     weights.findings.check_read()
-    weights.findings.check_written(weights.dtype)
-    fingerprint = _read_back(opened, folder, specs)
+    contents.check()
+    _read_back(folder, sums)
+    fingerprint = weights.fingerprint()
     checked = _compared(opened, fingerprint, evaluated)
-    _write_settings(opened, folder)
+    _write_settings(opened, contents, folder)
     copy_files(opened.tokenizer.folder, folder, _TOKENIZER_FILES)
     parents = parents_of(opened)
     for parent, side in zip(parents, (weights.pair.base, weights.pair.instruct), strict=True):
@@ -138,19 +143,16 @@ def _write(
     return fingerprint, checked
 
 
-def _read_back(opened: Opened, folder: Path, specs: dict[str, Spec]) -> str:
-    """Compare the files with what was computed; the fingerprint of what a model has of them."""
-    computed = opened.weights.findings.written
-    slices = Checkpoint(str(folder), "export", folder).slices
-    found = {key: checksum(slices[key][...]) for key in specs if key in slices}
-    wrong = sorted(key for key, value in computed.items() if found.get(key) != value)
-    if wrong or found.keys() != specs.keys():
+def _read_back(folder: Path, sums: dict[str, int]) -> None:
+    """Compare the files with what was computed."""
+    tensors = Checkpoint(str(folder), "export", folder).tensors
+    wrong = sorted(sums.keys() ^ tensors.keys())
+    wrong += [key for key in sums if key in tensors and checksum(tensors[key][...]) != sums[key]]
+    if wrong:
         raise ExportError(
             f"{folder} does not read back as it was written:\n{listed(wrong)}\n"
             "Is the disk sound? Try another folder."
         )
-    direct, groups = opened.sources
-    return opened.weights.fingerprint({*direct.values(), *(key for keys in groups for key in keys)})
 
 
 def _compared(opened: Opened, fingerprint: str, evaluated: Evaluated) -> str:
@@ -170,12 +172,12 @@ def _compared(opened: Opened, fingerprint: str, evaluated: Evaluated) -> str:
     return "The files were read back, and are bit for bit the weights that the run evaluated."
 
 
-def _write_settings(opened: Opened, folder: Path) -> None:
+def _write_settings(opened: Opened, contents: Contents, folder: Path) -> None:
     """config.json, generation_config.json, and the code of models that bring their own."""
-    pair = opened.weights.pair
-    config = copy.deepcopy(pair.config)
+    pair, model = opened.weights.pair, contents.model
+    config = copy.deepcopy(model.config)
     config.dtype = opened.weights.dtype
-    config.architectures = [opened.cls.__name__]
+    config.architectures = [model.cls.__name__]
     config.save_pretrained(folder)
     sides = (pair.base,) if pair.is_lora else (pair.instruct, pair.base)
     generation: dict[str, Any] = next(
@@ -186,7 +188,7 @@ def _write_settings(opened: Opened, folder: Path) -> None:
     generation |= {"eos_token_id": stops or None}
     text = json.dumps(generation, indent=2, sort_keys=True) + "\n"
     (folder / "generation_config.json").write_text(text, encoding="utf-8")
-    copy_files(sides[0].folder, folder, _PROCESSOR_FILES)
+    copy_files(model.checkpoint.folder, folder, _PROCESSOR_FILES)
     if getattr(config, "auto_map", None):
         copy_files(pair.base.folder, folder, ("*.py",))
 

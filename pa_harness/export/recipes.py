@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from pa_harness.checkpoints.adapters.adapter import read_adapter
+from pa_harness.checkpoints.parameters import AssembledSlice, today
 from pa_harness.errors import ExportError, listed
 from pa_harness.export.model import copy_files
 from pa_harness.lam.schedule import Schedule
@@ -77,7 +79,9 @@ def _weights(opened: Opened) -> tuple[Any, Any]:
     lam, slerp = opened.args.lam, opened.args.method == "slerp"
     if not slerp and not isinstance(lam, Schedule):
         return lam, 1 - lam
-    _, groups = opened.sources
+    pair = opened.weights.pair
+    sources = pair.base_sources.values()
+    groups = [sorted(each.parts) for each in sources if isinstance(each.slice, AssembledSlice)]
     if groups:
         raise ExportError(
             "--format mergekit: mergekit fuses tensors before it merges them, so a schedule on "
@@ -86,9 +90,14 @@ def _weights(opened: Opened) -> tuple[Any, Any]:
         )
     lams = opened.weights.per_tensor(lam)
     ends = opened.weights.ends
-    shares = {key: arc(angle(*ends(key)) if slerp else 0.0, lams[key]) for key in lams}
+    shares = {
+        next(iter(pair.base_sources[name].parts)): arc(
+            angle(*ends(name)) if slerp else 0.0, lams[name]
+        )
+        for name in lams
+    }
     # A filter matches the names that contain it: the longest come first.
-    ordered = sorted(lams, key=lambda key: (-len(key), key))
+    ordered = sorted(shares, key=lambda key: (-len(key), key))
     base, instruct = ([{"filter": k, "value": shares[k][side]} for k in ordered] for side in (0, 1))
     return instruct, base
 
@@ -127,14 +136,14 @@ def write_adapter(opened: Opened, folder: Path) -> str:
 
 def _alphas(opened: Opened, settings: dict[str, Any]) -> dict[str, float]:
     """α·λ of every adapted module, by its full name."""
-    from pa_harness.checkpoints.adapter import read_adapter
-
-    direct, _ = opened.sources
+    pair = opened.weights.pair
     lams = opened.weights.per_tensor(opened.args.lam)
     rank_stabilised = settings.get("use_rslora")
     alphas = {}
-    for module, delta in read_adapter(opened.weights.pair.instruct).deltas.items():
+    deltas = read_adapter(pair.instruct).deltas
+    names = today([f"{module}.weight" for module in deltas], pair.model)
+    for module, delta in deltas.items():
         rank = delta.right.shape[0]
         alpha = delta.scaling * (rank**0.5 if rank_stabilised else rank)
-        alphas[module] = alpha * lams[direct[f"{module}.weight"]]
+        alphas[module] = alpha * lams[names[f"{module}.weight"][0]]
     return alphas

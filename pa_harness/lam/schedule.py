@@ -10,10 +10,10 @@
 
 Instead of ``linear``: ``blocks: [0.4, 0.3, 0.2]``, as many even blocks of layers, or ``list: [0.1,
 0.2]``, one number per layer. A rule that sets no tensor is an error, and so is an idle knob.
-Names are those of the tensors in the checkpoint; the layer is the first number in a name. With L
-layers, ``linear`` is α + β (l − 1)/(L − 1) for layer l = 1 … L (LiNeS, Wang et al. 2024, arXiv
-2410.17146), ``blocks`` the ratios per block of Lin et al. 2023 (arXiv 2309.06256). What is in no
-layer (embeddings, the last norm, the head) follows no such form.
+Names are those of the model's parameters (`show-lam` prints them); the layer is the first number
+in one. With L layers, ``linear`` is α + β (l − 1)/(L − 1) for layer l = 1 … L (LiNeS, Wang et al.
+2024, arXiv 2410.17146), ``blocks`` the ratios per block of Lin et al. 2023 (arXiv 2309.06256). What
+is in no layer (embeddings, the last norm, the head) follows no such form.
 """
 
 from __future__ import annotations
@@ -134,15 +134,15 @@ class Schedule:
                     f"lam: the rule {rule} sets no tensor: later rules match all of its own, and "
                     "the last match wins. Put it after them, or leave it out."
                 )
-        lams = dict.fromkeys(names, self._number(self.base))
+        lams = dict.fromkeys(names, self.number(self.base))
         for key, rule in winner.items():
             lams[key] = self._value(rule.lam, layer_of(key) or 0, layers)
         return lams
 
     def _value(self, lam: Number | ByLayer, layer: int, layers: int) -> float:
         if not isinstance(lam, ByLayer):
-            return self._number(lam)
-        numbers = [self._number(number) for number in lam.numbers]
+            return self.number(lam)
+        numbers = [self.number(number) for number in lam.numbers]
         if lam.form == "linear":
             return numbers[0] + numbers[1] * layer / max(1, layers - 1)
         if lam.form == "blocks":
@@ -155,7 +155,8 @@ class Schedule:
             )
         return numbers[layer]
 
-    def _number(self, number: Number) -> float:
+    def number(self, number: Number) -> float:
+        """A number, or that of a knob."""
         return dict(self.knobs)[number] if isinstance(number, str) else number
 
 

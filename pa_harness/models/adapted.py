@@ -231,7 +231,10 @@ class AdaptedModel(LM):
         source = tokenizer_source(tokenizer, pair)
         read = read_tokenizer(source, trust_remote_code=self._trust)
         if source is not pair.base and (tokenizer or pair.is_lora):
-            self._notes += check_vocabulary(pair.base, source, trust_remote_code=self._trust)
+            renamed = self._args.renamed_tokens
+            self._notes += check_vocabulary(
+                pair.base, source, trust_remote_code=self._trust, renamed=renamed
+            )
         self._facts = fixed_facts(self._args, self._weights, read, source.name)
         return source
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from functools import partial
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +13,6 @@ from pa_harness.models.adapted import AdaptedModel
 from pa_harness.models.data_parallel import DataParallelLM
 from pa_harness.models.loading import LoadedWeights, fits_beside
 from pa_harness.models.prefix_sharing import PrefixSharingLM
-from pa_harness.weights.architecture import concrete_class
 from pa_harness.weights.arguments import parse
 from pa_harness.weights.identity import fixed_facts
 
@@ -93,23 +91,19 @@ class PartiallyAdaptedLM(AdaptedModel, DataParallelLM, PrefixSharingLM):
 
     def _create_model(self, pretrained: str, **kwargs: Any) -> None:
         auto_class = self.AUTO_MODEL_CLASS
-        load = partial(self._load, auto_class)
-        self.AUTO_MODEL_CLASS = SimpleNamespace(from_pretrained=load)
+        self.AUTO_MODEL_CLASS = SimpleNamespace(from_pretrained=self._load)
         try:
             super()._create_model(pretrained, **kwargs)
         finally:
             self.AUTO_MODEL_CLASS = auto_class
 
-    def _load(self, auto_class: Any, _pretrained: str, **kwargs: Any) -> PreTrainedModel:
-        """Stands for `from_pretrained` of the Auto class that HFLM chose: a model with θ_λ in it.
+    def _load(self, _pretrained: str, **kwargs: Any) -> PreTrainedModel:
+        """Stands for `from_pretrained` of an Auto class: the pair's model with θ_λ in it.
 
         HFLM's own placement and attention arguments arrive untouched.
         """
-        cls = concrete_class(auto_class, self._pair.config, self._pair.base)
         rest = {name: value for name, value in kwargs.items() if name not in _DECIDED}
-        model, notes = self._weights.load(cls, self._args.lam, **rest)
-        self._notes += notes
-        return model
+        return self._weights.load(self._args.lam, **rest)
 
     def _change(self, lam: Lam) -> None:
         if self._keep == "memory" and not self._weights.in_memory:  # auto: once it is of use

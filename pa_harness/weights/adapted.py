@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from pa_harness.checkpoints.slices import held
 from pa_harness.errors import PairError
 from pa_harness.lam.reading import check_lam
 from pa_harness.lam.schedule import Schedule
@@ -43,7 +44,6 @@ class AdaptedWeights:
     def __init__(
         self,
         pair: Pair,
-        dtype: torch.dtype,
         *,
         seed: int | None = None,
         every_element: bool = False,
@@ -54,13 +54,12 @@ class AdaptedWeights:
 
         Args:
             pair: the checked pair.
-            dtype: of θ_λ.
             seed: None, or the seed of stochastic rounding (bf16 only).
             every_element: measure λ_eff over every element instead of a sample.
             check_finite: refuse NaN and infinities in either checkpoint.
             method: the way along the path; None is linear.
         """
-        self.pair, self.dtype = pair, dtype
+        self.pair, self.dtype = pair, pair.model.dtype
         self.lam: Lam | None = None
         self.findings = Findings(pair, check_finite=check_finite)
         self.seed, self._every_element = seed, every_element
@@ -68,7 +67,7 @@ class AdaptedWeights:
         self._moments: dict[str, tuple[float, Moments]] = {}  # λ of the tensor, and its sums
 
     def per_tensor(self, lam: Lam) -> dict[str, float]:
-        """λ of every checkpoint key; a rule of a schedule that matches none is a ModelArgsError."""
+        """λ of every parameter; a rule of a schedule that matches none is a ModelArgsError."""
         keys = self.pair.base_slices
         lams = lam.per_tensor(keys) if isinstance(lam, Schedule) else dict.fromkeys(keys, lam)
         for each in set(lams.values()):
@@ -80,7 +79,7 @@ class AdaptedWeights:
         return effective_lam(part for _, (_, part) in sorted(self._moments.items()))
 
     def effective_lam_per_tensor(self) -> dict[str, EffectiveLam]:
-        """λ_eff per checkpoint key."""
+        """λ_eff per parameter."""
         return {key: effective_lam([part]) for key, (_, part) in sorted(self._moments.items())}
 
     def asked_lam(self) -> float:
@@ -95,7 +94,7 @@ class AdaptedWeights:
         """A digest of θ_λ as written; empty where that was not wholly on the CPU.
 
         Args:
-            among: the checkpoint keys that count; None for all that were written.
+            among: the parameters that count; None for all that were written.
         """
         written = self.findings.written
         if written.keys() != self._moments.keys():
@@ -105,12 +104,12 @@ class AdaptedWeights:
         return "weights-" + hashlib.sha256(lines.encode()).hexdigest()[:32]
 
     def ends(self, key: str) -> tuple[Slice, Slice]:
-        """θ_base and θ_instruct of one checkpoint key."""
+        """θ_base and θ_instruct of one parameter."""
         return self.pair.base_slices[key], self.pair.instruct_slices[key]
 
     def path(self, key: str, lam: float) -> tuple[Slice, Slice]:
         """θ_base and the end that the method gives (see `methods`): θ_λ is between the two."""
-        base, instruct = self.ends(key)
+        base, instruct = map(held, self.ends(key))
         return base, self.method.end(key, base, instruct, lam)
 
     def integers(self, key: str) -> torch.Tensor:
@@ -126,7 +125,7 @@ class AdaptedWeights:
 
     @torch.no_grad()
     def tensor(self, key: str, lam: float, dtype: torch.dtype) -> torch.Tensor:
-        """θ_λ of one checkpoint tensor, and both its ends examined.
+        """θ_λ of one parameter, and both its ends examined.
 
         Args:
             key: its name.
@@ -146,13 +145,13 @@ class AdaptedWeights:
         return out
 
     def write_(self, out: torch.Tensor, key: str, lam: float) -> None:
-        """θ_λ of one checkpoint tensor into `out`, and its moments into the records."""
+        """θ_λ of one parameter into `out`, and its moments into the records."""
         seed = None if self.seed is None else tensor_seed(self.seed, key)
         interpolate_(out, *self.path(key, lam), lam, seed=seed)
         self.measure(out, key, lam)
         self.findings.note_written(key, lam, out)
 
     def measure(self, out: torch.Tensor, key: str, lam: float) -> None:
-        """Moments of θ_λ of one checkpoint tensor (`out`) into the records."""
+        """Moments of θ_λ of one parameter (`out`) into the records."""
         found = moments(out, *self.path(key, lam), lam, every_element=self._every_element)
         self._moments[key] = lam, found

@@ -80,6 +80,10 @@ class ModelArgs:
         config_from: "base" or "instruct": whose settings to use where they change the function.
             Without it such a pair is refused.
         extra_rows: "refuse" or "copy" the rows that only one vocabulary has.
+        renamed_tokens: "refuse" ids that mean different tokens on the two sides (but for reserved
+            ones that got a name), or "accept" them.
+        dequantize: read FP8 and MXFP4 checkpoints as the values that they stand for; False refuses
+            them.
         check_finite: refuse NaN and infinities in the checkpoints.
         lam_eff: "model" reports λ_eff of the model from a sample of every tensor; "tensors" also
             per tensor, from every element.
@@ -104,6 +108,8 @@ class ModelArgs:
     rounding_seed: int = 0
     config_from: Literal["base", "instruct"] | None = None
     extra_rows: Literal["refuse", "copy"] = "refuse"
+    renamed_tokens: Literal["refuse", "accept"] = "refuse"
+    dequantize: bool = True
     check_finite: bool = True
     lam_eff: Literal["model", "tensors"] = "model"
     prefix_sharing: bool = True

@@ -11,7 +11,7 @@ import json
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from pa_harness.checkpoints.adapter import adapter_fingerprint
+from pa_harness.checkpoints.adapters.adapter import adapter_fingerprint
 from pa_harness.checkpoints.stamps import Stamps
 from pa_harness.checkpoints.vocabulary import (
     read_tokenizer,

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pa_harness.checkpoints.adapter import LoraSlice, adapter_fingerprint
+import torch
+
+from pa_harness.checkpoints.adapters.adapter import adapter_fingerprint
+from pa_harness.checkpoints.adapters.lora import LoraSlice
 from pa_harness.checkpoints.checkpoint import checksum, is_finite
 from pa_harness.checkpoints.stamps import changed, shortened, stamps
 from pa_harness.errors import CheckpointError, PAHarnessError, PairError, listed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    import torch
 
     from pa_harness.checkpoints.pair import Pair
     from pa_harness.checkpoints.slices import Slice
@@ -22,8 +23,8 @@ class Findings:
     """Of one pair and the θ_λ made of it.
 
     Attributes:
-        checksums: per side and checkpoint key, `checksum` of the tensor, known after loading.
-        written: per checkpoint key, `checksum` of θ_λ as it was last written, where that happened
+        checksums: per side and parameter, `checksum` of the tensor, known after loading.
+        written: per parameter, `checksum` of θ_λ as it was last written, where that happened
             on the CPU.
     """
 
@@ -62,17 +63,19 @@ class Findings:
             yield "instruct", instruct
 
     def note_written(self, key: str, lam: float, out: torch.Tensor) -> None:
-        """Keep the checksum of θ_λ, and whether extrapolation left the dtype's range."""
+        """Keep the checksum of θ_λ, and whether it left the range of its dtype."""
         self.written.pop(key, None)
         if out.device.type == "cpu":
             self.written[key] = checksum(out)
-        if self._check_finite and not 0 <= lam <= 1 and not is_finite(out):
+        ends = self._pair.base_slices[key].dtype, self._pair.instruct_slices[key].dtype
+        may = not 0 <= lam <= 1 or any(_range(end) > _range(out.dtype) for end in ends)
+        if self._check_finite and may and not is_finite(out):
             self._overflowed[key] = lam
 
     def contents(self) -> dict[str, str]:
         """By side a digest of its weights, all of them.
 
-        Tensors that the architecture has no place for, and so no model has read, are read here.
+        Those that no model has read are read here.
         """
         if not self._contents:
             for key in self._pair.base_slices:
@@ -83,9 +86,12 @@ class Findings:
             other = (
                 adapter_fingerprint(instruct)
                 if self._pair.is_lora
-                else instruct.content(self.checksums["instruct"])
+                else instruct.content(self.checksums["instruct"], self._pair.instruct_slices)
             )
-            self._contents = {base.role: base.content(self.checksums["base"]), instruct.role: other}
+            self._contents = {
+                base.role: base.content(self.checksums["base"], self._pair.base_slices),
+                instruct.role: other,
+            }
         return self._contents
 
     def check_unchanged(self) -> None:
@@ -122,8 +128,8 @@ class Findings:
         if broken:
             raise CheckpointError(
                 f"{len(broken)} tensors hold NaN or Inf:\n"
-                f"{listed(broken)}\nDo not trust such a checkpoint; download it "
-                "again, or pass check_finite=False to load it all the same."
+                f"{listed(broken)}\nDo not trust such a checkpoint; take another, or pass "
+                "check_finite=False to load it all the same."
             )
         if self.checksums["base"] and self.checksums["base"] == self.checksums["instruct"]:
             raise PairError(
@@ -135,12 +141,18 @@ class Findings:
         """Refuse θ_λ out of the range of its dtype.
 
         Raises:
-            PAHarnessError: an extrapolating λ made NaN or Inf.
+            PAHarnessError: λ, or a dtype of a smaller range than the files', made NaN or Inf.
         """
         beyond, self._overflowed = self._overflowed, {}
         if beyond:
             lams = ", ".join(f"{lam}" for lam in sorted(set(beyond.values())))
             raise PAHarnessError(
                 f"λ={lams} takes {len(beyond)} tensors out of the range of {dtype}:\n"
-                f"{listed(sorted(beyond))}\nUse a smaller λ, or dtype=float32."
+                f"{listed(sorted(beyond))}\nUse dtype=float32 (or bfloat16), or a λ nearer to 0 "
+                "and 1."
             )
+
+
+def _range(dtype: torch.dtype) -> float:
+    """The greatest number that it holds; 0 of integers."""
+    return torch.finfo(dtype).max if dtype.is_floating_point else 0.0

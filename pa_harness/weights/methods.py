@@ -193,7 +193,8 @@ class _Arc(ComputedSlice):
     """The point that a lerp at λ takes to the slerp at λ."""
 
     def __init__(self, base: Slice, instruct: Slice, omega: float, lam: float) -> None:
-        super().__init__(base)
+        super().__init__(base.get_shape())
+        self._base = base
         self._instruct, self._lam = instruct, lam
         self._parts = arc(omega, lam)
 
@@ -207,7 +208,8 @@ class _Trimmed(ComputedSlice):
     """θ_i where Δ is large, θ_b elsewhere."""
 
     def __init__(self, base: Slice, instruct: Slice, limit: float) -> None:
-        super().__init__(base)
+        super().__init__(base.get_shape())
+        self._base = base
         self._instruct, self._limit = instruct, limit
 
     def __getitem__(self, index: Any) -> torch.Tensor:
@@ -219,7 +221,8 @@ class _Truncated(ComputedSlice):
     """θ_b plus a product of two factors."""
 
     def __init__(self, base: Slice, left: torch.Tensor, right: torch.Tensor) -> None:
-        super().__init__(base)
+        super().__init__(base.get_shape())
+        self._base = base
         self._left, self._right = left, right
 
     def rows(self, index: Any) -> torch.Tensor:

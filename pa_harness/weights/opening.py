@@ -4,28 +4,21 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 
-from pa_harness.checkpoints.adapter import adapted_slices, read_adapter
-from pa_harness.checkpoints.configuration import read_config
 from pa_harness.checkpoints.hub import open_checkpoint
-from pa_harness.checkpoints.pair import Pair, full_pair
+from pa_harness.checkpoints.pair import Pair, Rules, full_pair, lora_pair
 from pa_harness.checkpoints.vocabulary import tokenizer_checkpoint
 from pa_harness.errors import CheckpointError, ModelArgsError
 from pa_harness.weights.adapted import AdaptedWeights
-from pa_harness.weights.architecture import make_shell, model_class, parameter_sources
 from pa_harness.weights.arguments import DEFAULT_PAIR, parse, torch_dtype
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from transformers import PreTrainedModel
-
     from pa_harness.checkpoints.checkpoint import Checkpoint
-    from pa_harness.weights.architecture import Sources
     from pa_harness.weights.arguments import ModelArgs
 
 _log = logging.getLogger(f"lm_eval.{__name__}")  # so that lm-eval's settings apply
@@ -39,27 +32,14 @@ class Opened:
     Attributes:
         args: ours, checked.
         weights: θ_λ, unread.
-        cls: the model class.
         tokenizer: the checkpoint whose tokenizer is used.
         trust_remote_code: as given.
     """
 
     args: ModelArgs
     weights: AdaptedWeights
-    cls: type[PreTrainedModel]
     tokenizer: Checkpoint
     trust_remote_code: bool
-
-    @cached_property
-    def shell(self) -> PreTrainedModel:
-        """The architecture, without weights."""
-        pair = self.weights.pair
-        return make_shell(self.cls, pair.config, pair.base)
-
-    @cached_property
-    def sources(self) -> Sources:
-        """Which checkpoint tensors its parameters are made of (see `parameter_sources`)."""
-        return parameter_sources(self.shell, self.weights.pair.base_slices)
 
 
 def open_weights(model_args: Mapping[str, Any]) -> Opened:
@@ -76,9 +56,8 @@ def open_weights(model_args: Mapping[str, Any]) -> Opened:
     args, rest = parse(model_args, HFLM.__init__)
     trust = bool(rest.get("trust_remote_code"))
     weights = adapted_weights(args, rest.get("dtype"), AdaptedWeights, trust_remote_code=trust)
-    pair = weights.pair
-    tokenizer = tokenizer_source(rest.get("tokenizer"), pair)
-    return Opened(args, weights, model_class(pair.config, pair.base), tokenizer, trust)
+    tokenizer = tokenizer_source(rest.get("tokenizer"), weights.pair)
+    return Opened(args, weights, tokenizer, trust)
 
 
 def tokenizer_source(name: str | None, pair: Pair) -> Checkpoint:
@@ -107,8 +86,16 @@ def adapted_weights(
         ModelArgsError: stochastic rounding to a dtype it is not defined for.
         CheckpointError, PairError, AdapterError: as `open_pair`.
     """
-    pair = open_pair(args, trust_remote_code=trust_remote_code)
-    chosen = torch_dtype(dtype) or pair.dtype
+    rules = Rules(
+        dtype=torch_dtype(dtype),
+        config_from=args.config_from,
+        extra_rows=args.extra_rows,
+        renamed_tokens=args.renamed_tokens,
+        dequantize=args.dequantize,
+        trust_remote_code=trust_remote_code,
+    )
+    pair = open_pair(args, rules)
+    chosen = pair.model.dtype
     if args.rounding == "stochastic" and chosen is not torch.bfloat16:
         raise ModelArgsError(
             f"rounding=stochastic is defined for bfloat16 weights; this pair's are {chosen}. "
@@ -116,7 +103,6 @@ def adapted_weights(
         )
     return kind(
         pair,
-        chosen,
         seed=args.rounding_seed if args.rounding == "stochastic" else None,
         every_element=args.lam_eff == "tensors",
         check_finite=args.check_finite,
@@ -124,7 +110,7 @@ def adapted_weights(
     )
 
 
-def open_pair(args: ModelArgs, *, trust_remote_code: bool = False) -> Pair:
+def open_pair(args: ModelArgs, rules: Rules) -> Pair:
     """Find both sides that the model arguments name, and check that they belong together.
 
     Raises:
@@ -151,22 +137,4 @@ def open_pair(args: ModelArgs, *, trust_remote_code: bool = False) -> Pair:
             f"{error}\nNo pair was given, and the default pair is not here. Pass "
             "pretrained=BASE_FOLDER,instruct=INSTRUCT_FOLDER."
         ) from error
-    if args.peft:
-        return _lora_pair(base, other, trust_remote_code=trust_remote_code)
-    return full_pair(
-        base,
-        other,
-        config_from=args.config_from,
-        extra_rows=args.extra_rows,
-        trust_remote_code=trust_remote_code,
-    )
-
-
-def _lora_pair(base: Checkpoint, adapter: Checkpoint, *, trust_remote_code: bool) -> Pair:
-    """A base, and the adapter that makes it the instruct model; the model tells what it adapts."""
-    config = read_config(base, trust_remote_code=trust_remote_code)
-    cls, slices = model_class(config, base), base.slices
-    read = read_adapter(adapter)
-    shell = make_shell(cls, config, base)
-    direct, _ = parameter_sources(shell, slices)
-    return Pair(base, adapter, config, slices, adapted_slices(read, shell, direct, slices))
+    return lora_pair(base, other, rules) if args.peft else full_pair(base, other, rules)

@@ -36,6 +36,7 @@ Pair = tuple["Path", "Path"]
 SHARD = "model-00001-of-00006.safetensors"
 INDEX = "model.safetensors.index.json"
 ONE = "model.safetensors"
+FOUR_BITS = {"quantization_config": {"quant_method": "bitsandbytes", "load_in_4bit": True}}
 
 
 class Code:
@@ -92,10 +93,6 @@ FILES: dict[str, tuple[bool, str, list[Callable[[Path], None]], str]] = {
         rf"{INDEX} has no weight_m",
     ),
     "weight_map a list": (True, "base", [settings(INDEX, weight_map=[1])], r"has no weight_map"),
-    "key not in shard": (
-        *(True, "instruct", [weight_map(**{"model.ghost.weight": SHARD})]),
-        rf"1 tensors are not in the shard that {INDEX} names:\n +model\.ghost\.weight",
-    ),
     "shard outside": (
         *(True, "base", [weight_map(**{NORM: f"../instruct/{SHARD}"})]),
         rf"1 of 7 shards .*missing in .*\n +\.\./instruct/{SHARD}",
@@ -123,7 +120,7 @@ FILES: dict[str, tuple[bool, str, list[Callable[[Path], None]], str]] = {
     ),
     "model_type unknown": (
         *(False, "base", [settings(model_type="nonsense")]),
-        r"transformers cannot use .*config\.json: .*`nonsense`.*Restore the file",
+        r"transformers cannot use .*config\.json: .*`nonsense`.*Install a transformers that knows",
     ),
     "model_type missing": (
         False,
@@ -145,7 +142,7 @@ FILES: dict[str, tuple[bool, str, list[Callable[[Path], None]], str]] = {
     ),
     "unknown activation": (
         *(False, "both", [settings(hidden_act="nonsense")]),
-        r"cannot build LlamaForCausalLM from config\.json: KeyError: 'nonsense'\nRestore the file",
+        r"cannot build LlamaForCausalLM from config\.json: KeyError: .nonsense.\nCheck that",
     ),
     "padding outside": (
         *(False, "both", [settings(pad_token_id=10**6)]),
@@ -153,15 +150,15 @@ FILES: dict[str, tuple[bool, str, list[Callable[[Path], None]], str]] = {
     ),
     "no heads": (False, "both", [settings(num_attention_heads=0)], r"config\.json: integer modulo"),
     "unknown dtype": (False, "base", [settings(dtype="float77")], r"cannot use .* 'float77'"),
-    "quantised": (
-        *(False, "instruct", [settings(quantization_config={"quant_method": "gptq"})]),
-        r"instruct '.*' is quantised \(gptq\)\. .*Use the unquantised checkpoint",
+    "4-bit": (
+        *(False, "instruct", [weights(query=lambda t: t.char()), settings(**FOUR_BITS)]),
+        rf"instruct '.*' is quantised \(bitsandbytes\): 1 of 21 .*{QUERY}: .*the unquantised check",
     ),
-    "fp8": (
+    "fp8 without its settings": (
         *(False, "base", [weights(query=lambda t: t.to(torch.float8_e4m3fn))]),
-        rf"1 tensors of a quantised dtype:\n +{QUERY}: torch\.float8_e4m3fn\n.*unquantised",
+        rf"base '.*' is quantised: 1 of 21 .*\n +{QUERY}: torch\.float8_e4m3fn\n.*unquantised",
     ),
-    "int8": (False, "both", [weights(query=lambda t: t.char())], rf"{QUERY}: torch\.int8"),
+    "int8": (False, "both", [weights(query=lambda t: t.char())], rf"{QUERY}: integers"),
     "NaN": (
         False,
         "base",
@@ -171,7 +168,7 @@ FILES: dict[str, tuple[bool, str, list[Callable[[Path], None]], str]] = {
     "Inf": (False, "instruct", [weights(norm=filled(float("-inf")))], rf"Inf:\n +instruct {NORM}"),
     "tokenizer broken": (
         *(False, "instruct", [cut("tokenizer.json", 0.5)]),
-        r"instruct '.*': its tokenizer cannot be read: .*Restore it, or pass tokenizer=FOLDER",
+        r"instruct '.*': its tokenizer cannot be read: .*Pass tokenizer=FOLDER",
     ),
     "tokenizer settings broken": (
         *(False, "instruct", [text("tokenizer_config.json", "[]")]),

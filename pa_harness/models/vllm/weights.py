@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pa_harness.checkpoints.parameters import AssembledSlice
+from pa_harness.errors import PairError, listed
 from pa_harness.models.vllm.lazy_tensor import LazyTensor, Origin
 from pa_harness.weights.adapted import AdaptedWeights
-from pa_harness.weights.architecture import left_out
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from pa_harness.checkpoints.pair import Pair
+    from pa_harness.checkpoints.slices import Slice
     from pa_harness.lam.schedule import Lam
 
-Taken = dict[str, list[str]]  # by one worker: the keys it `read`; parameters `missing`
+Taken = dict[str, list[str]]  # by one worker: what it `read`; its own parameters `missing`
 
 
 class EngineWeights(AdaptedWeights):
@@ -34,7 +38,7 @@ class EngineWeights(AdaptedWeights):
 
         Args:
             lam: λ, or a schedule of it.
-            to_workers: has every worker load θ_λ, given λ by checkpoint key; returns what each
+            to_workers: has every worker load θ_λ, given λ by parameter; returns what each
                 reports.
 
         Returns:
@@ -52,14 +56,18 @@ class EngineWeights(AdaptedWeights):
         self.findings.check_written(self.dtype)
         reports = to_workers(lams)
         missing = sorted({name for report in reports for name in report["missing"]})
-        read = {key for report in reports for key in report["read"]}
+        if missing:
+            raise PairError(
+                f"{len(missing)} parameters of vLLM's {self.pair.model.cls.__name__} got no "
+                "weights:\n"
+                f"{listed(missing)}\nUse --model partially_adapted."
+            )
+        read = {name for report in reports for name in report["read"]}
         unread = sorted(self.pair.base_slices.keys() - read)
-        notes: list[str] = []
-        if missing or first:
-            info = {"missing_keys": missing, "unexpected_keys": unread}
-            notes = left_out(self.pair.config, self.pair.base_slices, info)
         self.lam = lam
-        return notes
+        if not unread or not first:
+            return []
+        return [f"vLLM has no use for {len(unread)} parameters:\n{listed(unread)}"]
 
     def _measure(self, key: str, lam: float) -> None:
         """λ_eff of what the workers compute; only the sampled part is computed here."""
@@ -68,3 +76,42 @@ class EngineWeights(AdaptedWeights):
         self.findings.written.pop(key, None)
         if not 0 <= lam <= 1:
             self.findings.note_written(key, lam, tensor.compute())
+
+
+@dataclass(frozen=True)
+class Named:
+    """A tensor as a file has it, which is how an engine's loading knows it.
+
+    Attributes:
+        key: its name there.
+        parameter: of which it is all or a part.
+        ends: θ_base and θ_instruct of it, where it is a part; None where it is all.
+    """
+
+    key: str
+    parameter: str
+    ends: tuple[Slice, Slice] | None = None
+
+
+def as_in_files(pair: Pair) -> Iterator[Named]:
+    """Every parameter of a pair under the base's names; those that transformers fuses in parts.
+
+    Raises:
+        PairError: the two sides have the parts of one in other layouts.
+    """
+    for name, base in pair.base_sources.items():
+        instruct = pair.instruct_sources[name]
+        quantised = any(part.dtype.itemsize == 1 for part in base.parts.values())
+        if not isinstance(base.slice, AssembledSlice) or quantised:
+            yield Named(name if quantised else next(iter(base.parts)), name)
+            continue
+        if base.parts.keys() != instruct.parts.keys():
+            raise PairError(
+                f"{name} is made of other tensors in base ({', '.join(list(base.parts)[:2])}, …) "
+                "than "
+                f"in instruct ({', '.join(list(instruct.parts)[:2])}, …), and vLLM reads them "
+                "one by "
+                "one. Use --model partially_adapted, or export θ_λ and load that."
+            )
+        for key, part in base.parts.items():
+            yield Named(key, name, (part, instruct.parts[key]))

@@ -7,11 +7,13 @@ which knows fused projections, shards and experts, and reads of them what its pr
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from pa_harness.models.vllm.lazy_tensor import LazyTensor, Origin
+from pa_harness.models.vllm.weights import as_in_files
 from pa_harness.weights.adapted import AdaptedWeights
 from pa_harness.weights.arguments import ModelArgs
 from pa_harness.weights.opening import adapted_weights
@@ -41,10 +43,10 @@ class LamWorker:
         """Stream θ_λ into the engine's parameters.
 
         Args:
-            lams: λ by checkpoint key.
+            lams: λ by parameter.
 
         Returns:
-            `read`: checkpoint keys of which this process took something; `missing`: parameters
+            `read`: parameters of which this process took something; `missing`: parameters
             that got nothing.
         """
         model = self.model_runner.get_model()
@@ -72,14 +74,20 @@ class LamWorker:
         self, lams: dict[str, float], on_read: Callable[[str], None]
     ) -> Iterator[tuple[str, torch.Tensor]]:
         weights = self.pa_weights
-        for key, base in weights.pair.base_slices.items():
-            if not base.dtype.is_floating_point:  # equal on both sides
-                on_read(key)
-                yield key, base[...]
+        for each in as_in_files(weights.pair):
+            name, lam = each.parameter, lams[each.parameter]
+            read = _named(on_read, name)
+            if not weights.pair.base_slices[name].dtype.is_floating_point:  # equal on both sides
+                on_read(name)
+                yield each.key, weights.integers(name)
                 continue
-            ends = weights.path(key, lams[key])
-            origin = Origin(key, ends, lams[key], weights.dtype, weights.seed, on_read)
-            yield key, LazyTensor(origin)
+            if each.ends is None:
+                origin = Origin(name, weights.path(name, lam), lam, weights.dtype)
+            else:
+                ends = each.ends[0], weights.method.end(each.key, *each.ends, lam)
+                origin = Origin(each.key, ends, lam, weights.dtype)
+            origin = replace(origin, seed=weights.seed, on_read=read)
+            yield each.key, LazyTensor(origin)
 
     def _unpack_experts(self, model: Any) -> None:
         """Let experts be packed again.
@@ -115,3 +123,8 @@ class LamWorker:
                 with set_current_vllm_config(self.vllm_config):
                     for each in (first, module):
                         each.quant_method.process_weights_after_loading(each)
+
+
+def _named(on_read: Callable[[str], None], name: str) -> Callable[[str], None]:
+    """`on_read` of a parameter, for any part of it."""
+    return lambda _: on_read(name)

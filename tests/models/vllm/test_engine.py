@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 
+from pa_harness.checkpoints.pair import Rules
 from pa_harness.errors import ExtraError, ModelArgsError, PAHarnessError, PairError, missing_extra
 from pa_harness.models.vllm.arguments import parse_for_engine, room_to_score
 from pa_harness.models.vllm.weights import EngineWeights
@@ -71,9 +72,8 @@ def test_the_engine_has_room_for_prompts_that_hf_scores_whole(
     assert arguments == engine
 
 
-def weights_of(pair: Pair) -> EngineWeights:
-    opened = open_pair(ModelArgs(0.5, str(pair[0]), str(pair[1])))
-    return EngineWeights(opened, torch.float32)
+def weights_of(pair: Pair, dtype: torch.dtype = torch.float32) -> EngineWeights:
+    return EngineWeights(open_pair(ModelArgs(0.5, *map(str, pair)), Rules(dtype=dtype)))
 
 
 def test_lam_is_known_only_while_every_worker_has_it(pair: Pair) -> None:
@@ -96,14 +96,14 @@ def test_lam_is_known_only_while_every_worker_has_it(pair: Pair) -> None:
 def test_what_the_engine_did_not_take_is_an_error_or_a_note(pair: Pair) -> None:
     keys = sorted(weights_of(pair).pair.base_slices)
     weights = weights_of(pair)
-    with pytest.raises(PairError, match=r"layers\.0\.mlp\.gate_up: missing"):
+    with pytest.raises(PairError, match=r"got no weights:\n +layers\.0\.mlp\.gate_up"):
         weights.send(0.5, lambda _: [{"read": keys, "missing": ["layers.0.mlp.gate_up"]}])
     assert weights.lam is None
     weights = weights_of(pair)
     left = [key for key in keys if "lm_head" in key]
     rest = {"read": [k for k in keys if k not in left], "missing": []}
     (note,) = weights.send(0.5, lambda _: [rest])
-    assert "1 tensors of the checkpoints are not part of this architecture" in note
+    assert "vLLM has no use for 1 parameters:\n  lm_head.weight" in note
     assert weights.send(0.6, lambda _: [rest]) == []  # said once
 
 
@@ -120,7 +120,7 @@ def test_a_checkpoint_with_nan_is_refused_and_so_is_a_lam_out_of_range(
     save_file(tensors, tmp_path / "model.safetensors", {"format": "pt"})
     with pytest.raises(PAHarnessError, match=r"NaN or Inf:\n  instruct model\.norm\.weight"):
         weights_of((pair[0], tmp_path)).examine_all()
-    weights = EngineWeights(weights_of(pair).pair, torch.float16)
+    weights = weights_of(pair, torch.float16)
     with pytest.raises(PAHarnessError, match=r"λ=1e\+38 takes \d+ tensors out of the range"):
         weights.send(1e38, lambda _: [])
 

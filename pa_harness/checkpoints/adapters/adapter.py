@@ -10,21 +10,18 @@ from __future__ import annotations
 import hashlib
 import math
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
-from pa_harness.checkpoints.slices import ComputedSlice
-from pa_harness.errors import AdapterError, PairError, listed
+from pa_harness.errors import AdapterError, first_line, listed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from peft import LoraConfig
-    from torch import nn
 
     from pa_harness.checkpoints.checkpoint import Checkpoint
-    from pa_harness.checkpoints.slices import Slice
 
 _PREFIX = "base_model.model."
 _FACTORS = ("lora_A.weight", "lora_B.weight", "lora_embedding_A", "lora_embedding_B")
@@ -57,19 +54,6 @@ class LowRank:
     def transposed(self) -> LowRank:
         """ΔWᵀ, for layers that store their weight transposed."""
         return LowRank(self.right.T, self.left.T, self.scaling)
-
-
-class LoraSlice(ComputedSlice):
-    """The instruct end of a LoRA pair, W + scaling·B·A in fp32, computed for the rows read."""
-
-    def __init__(self, base: Slice, delta: LowRank) -> None:
-        super().__init__(base)
-        self._delta = delta
-
-    def rows(self, index: Any) -> torch.Tensor:
-        """Some rows of W + scaling·B·A."""
-        delta = self._delta.left[index].float() @ self._delta.right.float()
-        return torch.add(self._base[index].float(), delta, alpha=self._delta.scaling)
 
 
 @dataclass(frozen=True)
@@ -105,8 +89,8 @@ def read_adapter(checkpoint: Checkpoint) -> Adapter:
         config = PeftConfig.from_pretrained(str(checkpoint.folder))
     except Exception as error:  # whatever peft met, the cure is the same
         raise AdapterError(
-            f"{checkpoint}: peft cannot read adapter_config.json: {error}. Restore the file, or "
-            "install the peft that wrote it."
+            f"{checkpoint}: peft cannot read adapter_config.json: {first_line(error)}. Install the "
+            "peft that wrote it, or correct the file."
         ) from error
     if not isinstance(config, LoraConfig) or config.peft_type != "LORA":
         raise AdapterError(
@@ -130,57 +114,6 @@ def adapter_fingerprint(checkpoint: Checkpoint) -> str:
     for name in sorted(path.name for path in checkpoint.folder.glob("adapter_*")):
         digest.update(name.encode() + (checkpoint.folder / name).read_bytes())
     return f"content-{digest.hexdigest()[:32]}"
-
-
-def adapted_slices(
-    adapter: Adapter, model: nn.Module, keys: Mapping[str, str], slices: Mapping[str, Slice]
-) -> dict[str, Slice]:
-    """The instruct end of every checkpoint tensor: W + scaling·B·A where there is a ΔW, else W.
-
-    Args:
-        adapter: the adapter.
-        model: the base architecture; its weights may be on the meta device.
-        keys: parameter name -> the checkpoint key it is read from unchanged.
-        slices: the base checkpoint's tensors.
-
-    Raises:
-        AdapterError: a ΔW for a weight that is tied, or assembled from several tensors.
-        PairError: a ΔW for no module of this base, or of another shape.
-    """
-    from transformers.pytorch_utils import Conv1D
-
-    checkpoint, deltas = adapter.checkpoint, adapter.deltas
-    modules = dict(model.named_modules())
-    unknown = sorted(name for name in deltas if name not in modules)
-    if unknown:
-        raise PairError(
-            f"{checkpoint} adapts {len(unknown)} modules that base does not have:\n"
-            f"{listed(unknown)}\nCheck that the adapter was trained on pretrained=."
-        )
-    fused = sorted(name for name in deltas if f"{name}.weight" not in keys)
-    tied = sorted(name for name in deltas if _is_tied(modules[name], model))
-    if fused or tied:
-        why = "assembled from several checkpoint tensors" if fused else "tied to another weight"
-        raise AdapterError(
-            f"{checkpoint} adapts weights that are {why}:\n{listed(fused or tied)}\n"
-            "Merge the adapter into a full model with peft and pass that as instruct=."
-        )
-    result = dict(slices)
-    wrong = [
-        f"{name}: the adapter was trained on other weights than base's"
-        for name, weight in adapter.copies.items()
-        if not torch.equal(slices[keys[f"{name}.weight"]][...].to(weight.dtype), weight)
-    ]
-    for name, delta in deltas.items():
-        key = keys[f"{name}.weight"]
-        oriented = delta.transposed() if isinstance(modules[name], Conv1D) else delta
-        shape = [oriented.left.shape[0], oriented.right.shape[1]]
-        if shape != slices[key].get_shape():
-            wrong.append(f"{name}: base {slices[key].get_shape()}, adapter {shape}")
-        result[key] = LoraSlice(slices[key], oriented)
-    if wrong:
-        raise PairError(f"{checkpoint} does not fit base:\n{listed(wrong)}\nCheck the pair.")
-    return result
 
 
 def _check_linear(checkpoint: Checkpoint, config: LoraConfig) -> None:
@@ -212,7 +145,7 @@ def _read_weights(
         weights: dict[str, torch.Tensor] = load_peft_weights(str(checkpoint.folder), device="cpu")
     except Exception as error:  # safetensors, pickle, missing file: one cure
         raise AdapterError(
-            f"{checkpoint}: its weights cannot be read: {error}. Download the adapter again."
+            f"{checkpoint}: its weights cannot be read: {first_line(error)}."
         ) from error
     copies = {
         name.removeprefix(_PREFIX).removesuffix(_COPY): weights.pop(name)
@@ -228,10 +161,13 @@ def _read_weights(
     broken = sorted(name for name, value in weights.items() if not bool(value.isfinite().all()))
     if broken:
         raise AdapterError(
-            f"{checkpoint} has NaN or Inf in:\n{listed(broken)}\nDownload it again, or train anew."
+            f"{checkpoint} has NaN or Inf in:\n{listed(broken)}\nIts training went wrong; take "
+            "an earlier save."
         )
     if not weights:
-        raise AdapterError(f"{checkpoint} holds no LoRA factors. Download the adapter again.")
+        raise AdapterError(
+            f"{checkpoint} holds no LoRA factors. Expected adapter weights as peft saves them."
+        )
     return weights, copies
 
 
@@ -252,7 +188,7 @@ def _low_ranks(
         if not a.shape[0] == b.shape[1] == rank or not rank:
             raise AdapterError(
                 f"{checkpoint}: the factors of {name} have the shapes {list(b.shape)} and "
-                f"{list(a.shape)}; expected rank {rank!r} (adapter_config.json). Restore it."
+                f"{list(a.shape)}; expected rank {rank!r} (adapter_config.json)."
             )
         delta = LowRank(b, a, alpha / (rank**0.5 if config.use_rslora else rank))
         deltas[name] = delta if linear[0] is not None else delta.transposed()
@@ -268,15 +204,6 @@ def _rank_and_alpha(config: LoraConfig, module: str) -> tuple[int, float]:
     alpha = alphas.get(get_pattern_key(list(alphas), module), config.lora_alpha)
     if not isinstance(alpha, (int, float)) or not math.isfinite(alpha):
         raise AdapterError(
-            f"lora_alpha={alpha!r} of {module} is not a number. Restore adapter_config.json."
+            f"lora_alpha={alpha!r} of {module} is not a number. Correct adapter_config.json."
         )
     return rank, float(alpha)
-
-
-def _is_tied(module: nn.Module, model: nn.Module) -> bool:
-    """Whether another module has the same weight (then peft adapts one use of it only)."""
-    weight = getattr(module, "weight", None)
-    owners = [
-        name for name, other in model.named_parameters(remove_duplicate=False) if other is weight
-    ]
-    return len(owners) > 1
