@@ -32,7 +32,7 @@ BROKEN: dict[str, tuple[str, list[Callable[[Path], None]], str, str]] = {
         "base",
         [settings(hidden_act="gelu")],
         "PairError",
-        r"hidden_act: base 'gelu', in",
+        r"hidden_act: base 'gelu', ",
     ),
 }
 # Each is what to pass as model arguments, the error, and the message.
