@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from pa_harness.errors import CheckpointError, PairError, listed
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
     from transformers import PretrainedConfig
 
     from pa_harness.checkpoints.architecture import Architecture
@@ -62,6 +64,13 @@ class Difference:
         return f"{text} (changes {effects[0]})" if effects and self.changes_function else text
 
 
+# The names that transformers' configurations have for them.
+_LAYERS = re.compile(r"(num|n)_(\w+_)?(layers?|blocks?)|n_layers?|(\w+_)?(layers|depth)")
+_EXPERTS = re.compile(r"(num|n)_(\w+_)?experts")
+# Built in seconds, whatever the files hold: they may leave a part out (images of a text model).
+_FEW_LAYERS, _FEW_EXPERTS = 2_000, 100_000
+
+
 def read_config(checkpoint: Checkpoint, *, trust_remote_code: bool = False) -> PretrainedConfig:
     """The configuration of a checkpoint, in transformers' current names.
 
@@ -75,7 +84,7 @@ def read_config(checkpoint: Checkpoint, *, trust_remote_code: bool = False) -> P
             f"{checkpoint} has no config.json in {checkpoint.folder}. Expected a Hugging Face "
             "checkpoint folder; copy the configuration beside the weights."
         )
-    checkpoint.read_json("config.json")  # for its own clear error
+    _check_sizes(checkpoint.read_json("config.json"), checkpoint)
     try:
         config: PretrainedConfig = AutoConfig.from_pretrained(
             checkpoint.folder, trust_remote_code=trust_remote_code
@@ -92,6 +101,37 @@ def read_config(checkpoint: Checkpoint, *, trust_remote_code: bool = False) -> P
     own = getattr(config, "auto_map", None) if trust_remote_code else None
     config.auto_map = own or {}  # nobody downstream may import the checkpoint's own code unasked
     return config
+
+
+def _check_sizes(content: Mapping[str, Any], checkpoint: Checkpoint) -> None:
+    """Refuse counts of layers and experts beyond what the files hold: each has a tensor or a row.
+
+    A model of a thousand million layers takes for ever even without values, and transformers makes
+    a list of layers while it reads the configuration.
+    """
+    counts = list(_counts(content))
+    layers = [(n, name) for name, n in counts if _LAYERS.fullmatch(name.rpartition(".")[2])]
+    experts = [(n, name) for name, n in counts if _EXPERTS.fullmatch(name.rpartition(".")[2])]
+    deepest, most = max(layers, default=(1, "")), max(experts, default=(0, ""))
+    if deepest[0] <= _FEW_LAYERS and deepest[0] * most[0] <= _FEW_EXPERTS:
+        return
+    held = len(checkpoint.tensors)
+    rows = max(next(iter(each.get_shape()), 0) for each in checkpoint.tensors.values())
+    too_many = deepest if deepest[0] > max(_FEW_LAYERS, held) else most
+    if too_many == deepest or (deepest[0] * most[0] > held and most[0] > rows):
+        raise CheckpointError(
+            f"{checkpoint}: config.json says {too_many[1]}={too_many[0]}, but the files hold "
+            f"{held} tensors of at most {rows} rows. Check that config.json is the one these "
+            "weights were saved with."
+        )
+
+
+def _counts(content: Mapping[str, Any], place: str = "") -> Iterator[tuple[str, int]]:
+    for name, value in content.items():
+        if isinstance(value, dict):
+            yield from _counts(value, f"{place}{name}.")
+        elif isinstance(value, int):
+            yield f"{place}{name}", value
 
 
 def compare_configs(base: Architecture, instruct: Architecture) -> list[Difference]:

@@ -48,6 +48,18 @@ class Code:
 
 # what: (sharded, sides, changes, message of CheckpointError)
 FILES: dict[str, tuple[bool, str, list[Callable[[Path], None]], str]] = {
+    "10^9 layers": (
+        *(False, "base", [settings(num_hidden_layers=10**9)]),
+        r"num_hidden_layers=1000000000, but the files hold \d+ tensors of at most \d+ rows\. Check",
+    ),
+    "10^9 layers of vision": (
+        *(False, "instruct", [settings(vision_config={"depth": 10**9})]),
+        r"says vision_config\.depth=1000000000, but the files hold",
+    ),
+    "10^7 experts": (
+        *(False, "base", [settings(num_local_experts=10**7)]),
+        r"says num_local_experts=10000000, but the files hold",
+    ),
     "truncated": (False, "base", [cut(ONE, 0.5)], rf"{ONE} cannot be read: .*not fully covered"),
     "truncated shard": (True, "instruct", [cut(SHARD, 0.9)], rf"{SHARD} cannot be read: .*covered"),
     "zero-byte shard": (True, "base", [cut(SHARD, 0)], rf"{SHARD} cannot be read: .*too small"),
