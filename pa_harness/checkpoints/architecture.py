@@ -87,6 +87,11 @@ class Architecture:
         return {alias: names[0] for names in self._by_tensor.values() for alias in names[1:]}
 
     @cached_property
+    def shell_names(self) -> set[str]:
+        """Every name of the state dict, aliases included."""
+        return {*self.stored, *self.aliases}
+
+    @cached_property
     def dtypes(self) -> dict[str, torch.dtype]:
         """Of every parameter and buffer in `stored`, as transformers holds it once loaded.
 

@@ -8,14 +8,16 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from pa_harness.checkpoints.architecture import Architecture, whole_model
 from pa_harness.checkpoints.configuration import choose_config
-from pa_harness.checkpoints.side import grouped
-from pa_harness.errors import PairError, listed
+from pa_harness.checkpoints.side import Side, grouped, read_side
+from pa_harness.errors import CheckpointError, PairError, listed
 
 if TYPE_CHECKING:
-    from pa_harness.checkpoints.architecture import Architecture
+    from transformers import PretrainedConfig
+
+    from pa_harness.checkpoints.checkpoint import Checkpoint
     from pa_harness.checkpoints.parameters import Source
-    from pa_harness.checkpoints.side import Side
 
 Names = dict[str, str]  # of a side's parameters -> of the pair's model's
 
@@ -98,6 +100,26 @@ def as_model(
             f"left out of the evaluation:\n{listed(grouped(left))}"
         )
     return kept, notes
+
+
+def read_text(
+    checkpoint: Checkpoint, config: PretrainedConfig, own: Architecture, *, dequantize: bool
+) -> Side:
+    """A checkpoint as its text model, which files of a wrapper may name in the wrapper's way only.
+
+    Raises:
+        CheckpointError: it fits neither.
+    """
+    try:
+        return read_side(checkpoint, own, dequantize=dequantize)
+    except CheckpointError:
+        whole = Architecture(*whole_model(config, checkpoint), own.dtype, checkpoint)
+        names = None if whole.cls is own.cls else names_in(whole, own)
+        if names is None:
+            raise
+    read = read_side(checkpoint, whole, dequantize=dequantize)
+    sources, left = as_model(read, own, names)
+    return Side(checkpoint, own, sources, (*read.notes, *left))
 
 
 def interchangeable(own: Architecture, model: Architecture) -> bool:

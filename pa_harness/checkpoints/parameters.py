@@ -157,8 +157,10 @@ def find_parameters(
             if name not in names.state:
                 unknown |= dict.fromkeys(parts, name)
                 continue
-            plain = reduce(torch.promote_types, (part.dtype for part in parts.values()))
-            dtype = names.state[name].dtype if group.dequantises else plain
+            if group.dequantises:
+                dtype = names.state[name].dtype
+            else:
+                dtype = reduce(torch.promote_types, (part.dtype for part in parts.values()))
             sources[name] = Source(AssembledSlice(group, name, shape, dtype), parts)
     return Found(sources, unknown)
 
