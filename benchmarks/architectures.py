@@ -72,7 +72,7 @@ def compute(name: str, kind: str, folder: Path) -> Row:
         return found | {"note": why[0]}
     try:
         pair = make(name, kind, folder, tokenizer)
-    except Exception as error:  # every failure is a row
+    except Exception as error:  # noqa: BLE001 -- every failure is a row
         return found | {"note": f"transformers: {type(error).__name__}: {str(error)[:160]}"}
     return found | row(pair, kind)
 

@@ -2,7 +2,8 @@
 
 A Llama of two layers, so small that the host is all there is. The engine runs as on an accelerator
 (passes of 8,192 tokens, few shapes, steps ahead), on the CPU: what is counted is the same there.
-Times are CPU seconds of the CPU's own settings, against ``hf`` in the same process.
+Times are CPU seconds of the CPU's own settings, against ``hf`` in the same process. Last, long
+prompts decode in less memory than they would take together.
 """
 
 from __future__ import annotations
@@ -10,24 +11,31 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import sys
 import tempfile
 import time
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
 import torch
 from lm_eval.models.huggingface import HFLM
+from transformers import LlamaConfig, LlamaForCausalLM
 
-from benchmarks.support.places import add_data, working_directory
+from benchmarks.support.places import REPOSITORY, add_data, working_directory
 from benchmarks.support.prefix_tasks import requests_of
 from benchmarks.support.random_pair import WORDS, make_pair, tokenizer_for
 from benchmarks.support.report import publish, table
 from pa_harness.models.hf import PartiallyAdaptedLM
 from pa_harness.models.texts import Texts
+from pa_harness.prefixes.decoding.generation import Asked, continuations
 from pa_harness.prefixes.limits import Limits
 from pa_harness.prefixes.reading import Reader
+
+sys.path.insert(0, str(REPOSITORY / "tests" / "support"))
+from live_bytes import LiveBytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -51,6 +59,9 @@ _SHAPE = {
     "vocab_size": WORDS,
 }
 _DECODING = (64, 512)  # rows and tokens
+_LONG = (64, 8000, 64)  # prompts, tokens of each, new ones
+_BUDGET = 8_000_000_000  # bytes, of a model
+_OF_1B = 32_768  # bytes that Llama-3.2-1B keeps of a token, in 16 bits
 
 
 def main(given: argparse.Namespace) -> None:
@@ -70,7 +81,8 @@ def main(given: argparse.Namespace) -> None:
         "the device per forward pass; shapes that the model met; entries of attention. Times in "
         "CPU seconds: a second λ against the forward passes, log-softmax and arg-max in it; hf "
         f"with batch size {given.batch_size} on the first {given.stock_documents} documents, "
-        f"scaled by requests, medians of {given.rounds}.\n\n{table(_HEAD, rows)}\n\n{decoding}"
+        f"scaled by requests, medians of {given.rounds}.\n\n{table(_HEAD, rows)}\n\n{decoding}\n\n"
+        f"{long_prompts(*_LONG)}"
     )
     command = f"python -m benchmarks.host --documents {given.documents}"
     if given.publish:
@@ -163,6 +175,36 @@ def _decoding(pair: dict[str, str]) -> str:
         f"Decoding {rows} rows × {tokens} tokens: {counts['attended'] / counts['needed']:.2f} "
         f"entries of attention computed per entry needed, {counts['shapes']} shapes, "
         f"{counts['passes']} passes, {1000 * seconds / counts['passes']:.1f} ms of CPU time each."
+    )
+
+
+def long_prompts(count: int, length: int, new: int) -> str:
+    """Prompts without a common word: what their slots may take, and what is alive at most."""
+    shape = {**_SHAPE, "hidden_size": 64, "num_hidden_layers": 1, "num_attention_heads": 2}
+    torch.manual_seed(0)
+    config = LlamaConfig(**{**shape, "max_position_embeddings": length + new})
+    model = LlamaForCausalLM(config).eval()
+    cpu = torch.device("cpu")
+    slot = Reader.of(model, cpu).slot_bytes
+    limits = Limits.accelerator(model, _BUDGET)
+    limits = replace(limits, kept=limits.kept * slot // _OF_1B)
+    reader = Reader(model, cpu, limits)
+    prompts = torch.randint(1, WORDS, (count, length)).tolist()
+    with LiveBytes() as live:
+        found = dict(continuations(reader, Asked(prompts, new, frozenset(), lambda _: False)))
+    if any(len(tokens) != new for tokens in found.values()) or len(found) != count:
+        raise RuntimeError("a prompt was not finished")
+    stated = limits.kept + limits.pass_bytes(model)
+    together = count * (length + new) * slot
+    mb = 1_000_000
+    return (
+        f"{count} prompts of {length:,} tokens, {new} new ones each, where weights leave "
+        f"{_BUDGET / 1e9:.0f} GB (a Llama of one layer that keeps {_OF_1B // slot} times less of a "
+        f"token than Llama-3.2-1B in bf16; what may be kept, half, is as much less: "
+        f"{limits.kept / mb:.0f} MB): all finished. Together they would keep {together / mb:.0f} "
+        f"MB; at most {live.most / mb:.0f} MB were alive, of {stated / mb:.0f} MB stated (kept, "
+        f"and a pass of {limits.tokens:,} tokens with its logits); "
+        f"{reader.counts.computed / count / length:.3f} tokens computed per token of the prompts."
     )
 
 

@@ -1,7 +1,8 @@
 """What the start-up hook costs every Python start, and lm_eval: ``python -m benchmarks.startup``.
 
 Two virtual environments, one with nothing in it and one with the package and its .pth file as a
-wheel installs them; and lm_eval here, with the hook and with it switched off.
+wheel installs them; lm_eval here, with the hook and with it switched off; and how soon a sweep says
+its first word, or what is wrong with it.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
 
+from benchmarks.support.first_word import first_words
 from benchmarks.support.places import REPOSITORY
 from benchmarks.support.report import publish, table
 from benchmarks.support.synthetic import tiny_model
@@ -76,7 +78,7 @@ class Arm:
             self.cpu.append(usage.ru_utime + usage.ru_stime)
 
 
-def main(starts: int, evaluations: int) -> None:
+def main(starts: int, evaluations: int, before: Path | None = None) -> None:
     """Measure, and publish the tables."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -95,6 +97,7 @@ def main(starts: int, evaluations: int) -> None:
             Arm("`lm_eval --model hf`, hook on", evaluate),
         ]
         _interleave(lm_eval, evaluations)
+        words = first_words(before, folder / "tasks")
     text = "\n\n".join(
         [
             f"Medians of {starts} starts (`python`) and {evaluations} (`lm_eval`, a two-layer "
@@ -102,9 +105,11 @@ def main(starts: int, evaluations: int) -> None:
             _table(python, lm_eval),
             f"The hook's own time inside the interpreter (the line of the .pth file): "
             f"**{own * 1e3:.2f} ms**. Of it, by `python -X importtime`, {parts}.",
+            words,
         ]
     )
     options = f"--starts {starts} --evaluations {evaluations}"
+    options += " --before CHECKOUT" if before else ""
     publish("startup", text, command=f"python -m benchmarks.startup {options}")
 
 
@@ -198,5 +203,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--starts", type=int, default=200)
     parser.add_argument("--evaluations", type=int, default=5)
+    parser.add_argument("--before", type=Path, help="a checkout of another version")
     given = parser.parse_args()
-    main(given.starts, given.evaluations)
+    main(given.starts, given.evaluations, given.before)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import math
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -16,11 +15,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from pa_harness.errors import DataFileError, first_line
+from pa_harness.foreign.parquet import AS_ROWS, ParquetFile
+from pa_harness.foreign.reading import parse_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 Row = dict[str, Any]
+_DELIMITERS = (";", "\t", "|", ",")  # of tables; a name of a column holds none of them
 LOADERS = {
     ".jsonl": "json",
     ".ndjson": "json",
@@ -113,8 +115,12 @@ def places(found: list[str], most: int = 8) -> str:
     return ", ".join(found[:most]) + (f" and {more} more" if more > 0 else "")
 
 
-def read_data_file(path: str | Path) -> DataFile:
+def read_data_file(path: str | Path, delimiter: str | None = None) -> DataFile:
     """Read a local data file whole.
+
+    Args:
+        path: of the file.
+        delimiter: of a table; None for a comma, in a .tsv a tab.
 
     Raises:
         DataFileError: it is missing, of an unknown kind, malformed (with the line) or empty.
@@ -131,7 +137,7 @@ def read_data_file(path: str | Path) -> DataFile:
         if not text.strip():
             raise DataFileError(f"{file} is empty. Expected one document per row.")
         table = LOADERS[file.suffix.lower()] == "csv"
-        found = list(_csv(file, text) if table else _json(file, text))
+        found = list(_csv(file, text, delimiter) if table else _json(file, text))
     if not found:
         raise DataFileError(f"{file} holds no rows. Expected one document per row.")
     return DataFile(file, [row for _, row in found], [place for place, _ in found])
@@ -156,29 +162,31 @@ def _json(file: Path, text: str) -> Iterator[tuple[str, Row]]:
     """A list of objects (.json), or an object per line."""
     if text.lstrip().startswith("["):
         try:
-            items = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise DataFileError(
-                f"{file}, line {error.lineno}: not JSON: {error.msg} at character {error.colno}. "
-                "Correct it."
-            ) from error
+            items = parse_json(text)
+        except ValueError as error:
+            raise DataFileError(_not_json(file, error, getattr(error, "lineno", 0))) from None
         for number, item in enumerate(items, 1):
             yield f"item {number}", _object(file, f"item {number}", item)
         return
+    or_list = ", or a list of objects" * (file.suffix.lower() == ".json")
     # Split at "\n" only: str.splitlines would also cut at U+2028, which JSON texts may hold.
     for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
             continue
-        place = f"line {number}"
         try:
-            item = json.loads(line)
-        except json.JSONDecodeError as error:
+            item = parse_json(line)
+        except ValueError as error:
             raise DataFileError(
-                f"{file}, {place}: not JSON: {error.msg} at character {error.colno}. Expected one "
-                "JSON object per line"
-                f"{', or a list of objects' * (file.suffix.lower() == '.json')}."
-            ) from error
-        yield place, _object(file, place, item)
+                f"{_not_json(file, error, number)} Expected one JSON object per line{or_list}."
+            ) from None
+        yield f"line {number}", _object(file, f"line {number}", item)
+
+
+def _not_json(file: Path, error: ValueError, line: int) -> str:
+    where = f", line {line}" if line else ""
+    if hasattr(error, "msg"):
+        return f"{file}{where}: not JSON: {error.msg} at character {getattr(error, 'colno', 0)}."
+    return f"{file}{where}: {error}. Correct it."
 
 
 def _object(file: Path, place: str, item: object) -> Row:
@@ -190,8 +198,8 @@ def _object(file: Path, place: str, item: object) -> Row:
     )
 
 
-def _csv(file: Path, text: str) -> Iterator[tuple[str, Row]]:
-    delimiter = "\t" if file.suffix.lower() == ".tsv" else ","
+def _csv(file: Path, text: str, delimiter: str | None) -> Iterator[tuple[str, Row]]:
+    delimiter = delimiter or ("\t" if file.suffix.lower() == ".tsv" else ",")
     csv.field_size_limit(max(len(text), csv.field_size_limit()))  # 131,072 by default
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
 
@@ -217,17 +225,31 @@ def _csv(file: Path, text: str) -> Iterator[tuple[str, Row]]:
             yield f"line {reader.line_num}", dict(zip(header, cells, strict=True))
         else:
             header = cells
+            other = other_delimiter(header)
+            if other:
+                refuse(f"{delimiter_cure(header[0], delimiter, other)}")
             if not all(name.strip() for name in header) or len(set(header)) < len(header):
                 refuse(f"the header {header} has empty or repeated names. Name each column once.")
 
 
-def _parquet(file: Path) -> list[tuple[str, Row]]:
-    from datasets import Dataset
+def other_delimiter(columns: list[str]) -> str:
+    """What a table's columns are really divided by, where they were read as a single one."""
+    found = [sign for sign in _DELIMITERS if sign in columns[0]] if len(columns) == 1 else []
+    return max(found, key=columns[0].count) if found else ""
 
+
+def delimiter_cure(column: str, delimiter: str, other: str) -> str:
+    """That a table has another delimiter than it is read with, and what to do."""
+    return (
+        f"the only column is {column[:80]!r}: the file is read with {delimiter!r} between its "
+        f"columns, and has {other!r}. Save it with {delimiter!r}, or as JSON lines; or, in a task "
+        f"YAML of your own, tell lm-eval: dataset_kwargs: {{..., sep: {other!r}}}."
+    )
+
+
+def _parquet(file: Path) -> list[tuple[str, Row]]:
     try:
-        table = Dataset.from_parquet(str(file))
-    except Exception as error:  # pyarrow's and datasets' own errors have no common class
-        raise DataFileError(
-            f"{file} is not a readable parquet file: {first_line(error)}"
-        ) from error
-    return [(f"row {number}", dict(row)) for number, row in enumerate(table, 1)]
+        rows: list[Row] = ParquetFile(file, *AS_ROWS).table().to_pylist()
+    except (OSError, ValueError) as error:
+        raise DataFileError(f"{file} is not a readable parquet file: {first_line(error)}") from None
+    return [(f"row {number}", row) for number, row in enumerate(rows, 1)]

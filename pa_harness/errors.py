@@ -18,14 +18,18 @@ A message says what is wrong, with names and values; what was expected; what to 
 
 from __future__ import annotations
 
+import difflib
 import sys
 from typing import TYPE_CHECKING
+
+from pa_harness.foreign.showing import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from types import TracebackType
 
 EXIT_CODE = 2
+_NAME = 200  # characters of a name that are compared with others
 _LISTED = 100  # names spelled out in one message before "and N more"
 
 
@@ -85,6 +89,13 @@ def listed(items: Iterable[object], indent: str = "  ") -> str:
     return "\n".join(lines)
 
 
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """``Did you mean X?`` with the known name that is most like this one; empty where none is."""
+    near = {each.lower(): each for each in known}  # pretrained for Pretrained
+    close = difflib.get_close_matches(name[:_NAME].lower(), near, 1, cutoff=0.7)
+    return f"Did you mean {near[close[0]]}?" if close else ""
+
+
 def first_line(error: BaseException) -> str:
     """The first line of another library's error, cut to a length fit for a message."""
     return str(error).strip().split("\n", 1)[0][:300] or type(error).__name__
@@ -106,7 +117,7 @@ def missing_extra(extra: str, what: str, error: ImportError) -> ExtraError:
 
 def tell(error: PAHarnessError) -> int:
     """Write the error to standard error as one message and return the exit code (2)."""
-    sys.stderr.write(f"\n{type(error).__name__}: {error}\n")
+    sys.stderr.write(f"\n{type(error).__name__}: {printable(str(error))}\n")
     return EXIT_CODE
 
 

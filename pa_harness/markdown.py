@@ -1,27 +1,46 @@
-"""Numbers and tables as text: Markdown, padded so that it reads in a terminal too."""
+"""Numbers, tables and cards as text: Markdown, padded so that it reads in a terminal too."""
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from pa_harness.foreign.showing import one_line
+from pa_harness.storage import as_yaml
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A Markdown table; first column to the left, the others to the right, padded."""
-    columns = list(zip(header, *rows, strict=True))
+    first, *others = [[_in_cell(cell) for cell in cells] for cells in (header, *rows)]
+    columns = list(zip(first, *others, strict=True))
     widths = [max(3, *map(len, column)) for column in columns]
 
     def line(cells: Sequence[str]) -> str:
-        first = f"{cells[0]:<{widths[0]}}"
+        left = f"{cells[0]:<{widths[0]}}"
         pairs = zip(cells[1:], widths[1:], strict=True)
         rest = [f"{cell:>{width}}" for cell, width in pairs]
-        return f"| {' | '.join([first, *rest])} |"
+        return f"| {' | '.join([left, *rest])} |"
 
     rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
-    return "\n".join([line(header), line(rule), *map(line, rows)])
+    return "\n".join([line(first), line(rule), *map(line, others)])
+
+
+def _in_cell(text: str) -> str:
+    """One line, without what would end the cell."""
+    return one_line(text).replace("|", "\\|")
+
+
+def card(metadata: Mapping[str, Any], parts: Sequence[str]) -> str:
+    """A README.md as the Hub reads it: metadata in front, then the parts.
+
+    Args:
+        metadata: by name.
+        parts: Markdown; what others wrote has passed `pa_harness.foreign.showing`.
+    """
+    return "\n\n".join([f"---\n{as_yaml(dict(metadata))}---", *parts]) + "\n"
 
 
 def number(value: float, digits: int = 4) -> str:

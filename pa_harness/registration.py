@@ -3,7 +3,8 @@
 lm-eval 0.4.13 reads no entry points, so a wheel must bring its own way in: `pa_harness.pth` in
 site-packages calls `install()` at interpreter start. That only puts a finder on `sys.meta_path`;
 the work is done when, and if, lm-eval itself is imported. Set ``PA_HARNESS_HOOK=0`` to switch it
-off; ``pa-harness run ...`` is the same command without the hook.
+off, ``=debug`` to see why it fails; ``pa-harness run ...`` is the same command without
+the hook.
 
 Standard library only, and nothing heavy: every Python start of the environment pays for it.
 """

@@ -12,9 +12,11 @@ import math
 import os
 import shutil
 import socket
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING, Any
+
+import yaml
 
 from pa_harness.errors import ExportError, RunError
 
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
+_FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # of a file system that has none
 
 
@@ -34,7 +37,7 @@ def write_with(path: Path, write: Callable[[Path], object]) -> None:
         write: given the temporary path, writes the whole content to it.
 
     Raises:
-        RunError: the disk is full.
+        RunError: the disk is full, or nothing can be written there.
     """
     temporary = path.with_name(f".{path.name}.tmp")
     try:
@@ -43,8 +46,15 @@ def write_with(path: Path, write: Callable[[Path], object]) -> None:
         with temporary.open("rb") as file:
             os.fsync(file.fileno())  # the content is on the disk before the name is
         temporary.replace(path)
+        _sync_folder(path.parent)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        if error.errno in _FORBIDDEN:
+            raise RunError(
+                f"{path} cannot be written: {error.strerror}. Make it possible, or work on a copy "
+                "of the folder."
+            ) from None
         if error.errno not in _FULL:
             raise
         raise RunError(
@@ -53,14 +63,71 @@ def write_with(path: Path, write: Callable[[Path], object]) -> None:
         ) from None
 
 
+def _sync_folder(folder: Path) -> None:
+    """Bring a folder's names to the disk, where the system has a way to."""
+    with suppress(OSError):  # some file systems sync no folders, Windows opens none
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
 def write_text(path: Path, text: str) -> None:
-    """Write a text file atomically, UTF-8, with the line ends as given."""
-    write_with(path, lambda temporary: temporary.write_bytes(text.encode("utf-8")))
+    r"""Write a text file atomically, UTF-8, with the line ends as given.
+
+    Half of a character, which UTF-8 has not, is written as JSON escapes it: ``\ud800``.
+    """
+    content = text.encode("utf-8", "backslashreplace")
+    write_with(path, lambda temporary: temporary.write_bytes(content))
 
 
 def write_json(path: Path, value: Any) -> None:
     """Write JSON atomically: indented, keys in their order, NaN as lm-eval writes it (``NaN``)."""
     write_text(path, f"{json.dumps(value, indent=2, ensure_ascii=False)}\n")
+
+
+def as_yaml(value: Any) -> str:
+    """The value as YAML, from which `yaml.safe_load` makes it again."""
+    text: str = yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
+    return text
+
+
+def in_yaml(value: Any) -> str:
+    """The value as YAML on one line, to stand behind a key; texts but names are quoted."""
+    text: str = yaml.dump(
+        value,
+        Dumper=_OnOneLine,
+        default_flow_style=True,
+        width=math.inf,
+        sort_keys=False,
+        allow_unicode=True,
+    )
+    return text.removesuffix("...\n").rstrip("\n")
+
+
+class _Dumper(yaml.SafeDumper):
+    """PyYAML's, but no text is spread over lines, nor loses signs that YAML takes for line ends."""
+
+    def quoted(self, text: str) -> bool:
+        """Whether double quotes are needed; PyYAML finds out whether any are."""
+        return not text.isprintable()
+
+    def text(self, text: str) -> yaml.ScalarNode:
+        """How a text is written."""
+        style = '"' if self.quoted(text) else None
+        return self.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+class _OnOneLine(_Dumper):
+    def quoted(self, text: str) -> bool:
+        return not text.isidentifier()
+
+    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002 -- PyYAML's signature
+        return True
+
+
+_Dumper.add_representer(str, _Dumper.text)
 
 
 def plain(value: Any) -> Any:
@@ -89,7 +156,7 @@ def new_folder(folder: Path) -> Iterator[Path]:
     folder = folder.resolve()  # "new/.." is a name, too
     try:
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise ExportError(f"{folder} is there already. Choose a new folder as --output_dir.")
+            raise ExportError(f"{folder} is there already. Choose a new folder as --output_path.")
         working = folder.with_name(f".{folder.name}.partial")
         working.mkdir(parents=True, exist_ok=True)
         with sole_writer(working, "an export"):
@@ -100,6 +167,7 @@ def new_folder(folder: Path) -> Iterator[Path]:
                 if folder.exists():
                     folder.rmdir()
                 working.replace(folder)
+                _sync_folder(folder.parent)
             except BaseException:
                 shutil.rmtree(working, ignore_errors=True)
                 raise
@@ -111,7 +179,7 @@ def new_folder(folder: Path) -> Iterator[Path]:
             ) from None
         raise ExportError(
             f"{folder} could not be written, and nothing was kept of it: {error}. Choose another "
-            "folder as --output_dir, or make that one possible."
+            "folder as --output_path, or make that one possible."
         ) from None
 
 
@@ -123,12 +191,13 @@ def _clear(folder: Path, only: str = "") -> None:
 
 
 @contextmanager
-def sole_writer(folder: Path, what: str) -> Iterator[None]:
+def sole_writer(folder: Path, what: str, name: str = ".lock") -> Iterator[None]:
     """Hold the folder's lock; the operating system frees it when the process dies.
 
     Args:
-        folder: made where it does not exist; the lock is its file ``.lock``.
+        folder: made where it does not exist.
         what: is under way, for the other's message.
+        name: of the lock's file in it.
 
     Raises:
         RunError: another process holds the lock, the file system has no locks, or nothing can be
@@ -136,7 +205,7 @@ def sole_writer(folder: Path, what: str) -> Iterator[None]:
     """
     from filelock import FileLock, Timeout
 
-    file = folder / ".lock"
+    file = folder / name
     held: list[int] = []
 
     def sign(descriptor: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -76,6 +77,17 @@ def test_a_half_removed_package_does_not_disturb_a_python_start(left: str, tmp_p
         [sys.executable, "-I", "-S", "-c", code], capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "started\n", "")
+    # With -I the environment's variables count for nothing but what the code itself reads.
+    environment = {**os.environ, "PA_HARNESS_HOOK": "debug"}
+    told = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", code],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment,
+    )
+    assert (told.returncode, told.stdout) == (0, "started\n")
+    assert "Error: " in told.stderr.splitlines()[-1]
 
 
 def test_steps_aside_when_the_host_registers_the_entry_point_itself() -> None:
@@ -181,4 +193,10 @@ def test_the_wheel_carries_hook_and_tasks(tmp_path: Path) -> None:
     (wheel,) = (source / "dist").glob("*.whl")
     names = set(zipfile.ZipFile(wheel).namelist())
     assert {"pa_harness.pth", "pa_harness/task_configs/sst2/sst2_cf.yaml"} <= names
-    assert "pa_harness/models/hf.py" in names
+    assert {"pa_harness/models/hf.py", "pa_harness/py.typed"} <= names
+    data = zipfile.ZipFile(wheel)
+    (about,) = [name for name in names if name.endswith(".dist-info/METADATA")]
+    page = data.read(about).decode("utf-8").partition("\n\n")[2]
+    links = re.findall(r"\]\(([^)]*)\)", page)
+    assert links
+    assert all(link.startswith("https://") for link in links), "no folders are there"

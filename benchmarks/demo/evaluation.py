@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from pa_harness.registration import install
 from pa_harness.report.publish import publish
-from pa_harness.runs.folder import RunFolder, read_json
+from pa_harness.runs.folder import RunFolder
+from pa_harness.runs.seal import read_sealed
 from pa_harness.runs.settings import resolve
 from pa_harness.sweep.progress import Progress
-from pa_harness.sweep.sweep import sweep
+from pa_harness.sweep.sweep import Terms, sweep
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -59,7 +60,7 @@ def evaluate_lams(
     )
     lams = ",".join(f"{lam:g}" for lam in settings.lam)
     run = arguments.output_path / f"limit={arguments.limit},lam={lams}"
-    sweep(settings, run, Progress(sys.stderr), shlex.join(sys.argv))
+    sweep(settings, run, Progress(sys.stderr), Terms(shlex.join(sys.argv)))
     publish(run)
     folder = RunFolder(run)
     return {lam: _results(folder, lam) for lam in settings.lam}, run
@@ -79,4 +80,4 @@ def _quiet() -> None:
 def _results(folder: RunFolder, lam: float) -> Results:
     lines = folder.samples(lam, _LOSSES).read_text(encoding="utf-8").splitlines()
     samples = {_LOSSES: [json.loads(line) for line in lines]}
-    return {**read_json(folder.results(lam)), "samples": samples}
+    return {**read_sealed(folder.results(lam)), "samples": samples}

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from benchmarks.demo.instructions import INSTRUCTIONS, split_turns
 from benchmarks.demo.packages import fetch
-from benchmarks.demo.recipe import RECIPE, kept
+from benchmarks.demo.recipe import RECIPE, cache_folder, kept
 
 _HUB_BASE = "HuggingFaceTB/SmolLM2-135M"
 _HUB_INSTRUCT = "HuggingFaceTB/SmolLM2-135M-Instruct"
@@ -86,4 +86,4 @@ def _make_tuned(base: Path, folder: Path) -> None:
     with tempfile.TemporaryDirectory(dir=folder) as downloads:
         [path] = fetch([INSTRUCTIONS], Path(downloads), "download instructions")
         turns, _ = split_turns(path, chat_tokenizer(base))
-    tune(base, turns, folder)
+    tune(base, turns, folder, cache_folder() / "tuning.pt")

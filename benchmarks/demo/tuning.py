@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _END = "<end_of_turn>"
+_EVERY = 3  # batches between two of the states that are kept
 _LINEAR = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 
 
@@ -28,15 +29,17 @@ def chat_tokenizer(base: Path) -> Any:
     return tokenizer
 
 
-def tune(base: Path, turns: list[Turn], folder: Path) -> None:
+def tune(base: Path, turns: list[Turn], folder: Path, kept: Path) -> None:
     """Fine-tune and write ``adapter`` (the LoRA) and ``instruct`` (the merged model).
 
-    Deterministic for one machine and number of threads: fixed seed, no dropout.
+    Deterministic for one machine and number of threads: fixed seed, no dropout. A tuning that was
+    stopped goes on after its last kept batch, and ends with the same weights.
 
     Args:
         base: folder of the base model, in its final place (the adapter names it).
         turns: what to tune on, once.
         folder: an existing folder to write the two into.
+        kept: the file that the tuning's state is kept in; removed at the end.
     """
     from peft import LoraConfig, get_peft_model
     from transformers import AutoModelForCausalLM
@@ -51,12 +54,13 @@ def tune(base: Path, turns: list[Turn], folder: Path) -> None:
         task_type="CAUSAL_LM",
     )
     lora: Any = get_peft_model(model, config)
-    _train(lora, [_encode(turn, tokenizer) for turn in turns])
+    _train(lora, [_encode(turn, tokenizer) for turn in turns], kept)
     lora.save_pretrained(folder / "adapter")
     merged = lora.merge_and_unload()
     merged.generation_config.eos_token_id = [EOS, tokenizer.convert_tokens_to_ids(_END)]
     merged.save_pretrained(folder / "instruct")
     tokenizer.save_pretrained(folder / "instruct")
+    kept.unlink(missing_ok=True)
 
 
 def _encode(turn: Turn, tokenizer: Any) -> tuple[list[int], int]:
@@ -75,24 +79,50 @@ def _batches(examples: list[tuple[list[int], int]]) -> list[list[tuple[list[int]
     return batches
 
 
-def _train(lora: Any, examples: list[tuple[list[int], int]]) -> None:
+def _train(lora: Any, examples: list[tuple[list[int], int]], kept: Path) -> None:
     """One pass over the examples: AdamW, learning rate falling linearly, loss on the response."""
     weights = [weight for weight in lora.parameters() if weight.requires_grad]
     optimizer = torch.optim.AdamW(weights, lr=RECIPE.learning_rate, weight_decay=0.0)
     batches = _batches(examples)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 - step / len(batches))
     lora.train()
-    total = sum(len(ids) for ids, _ in examples)
-    with tqdm(total=total, desc="tune (once; then cached)", unit="token") as bar:
-        for batch in batches:
+    parts = (optimizer, schedule)
+    done = _restore(kept, weights, parts)
+    sizes = [sum(len(ids) for ids, _ in batch) for batch in batches]
+    begin = sum(sizes[:done])
+    with tqdm(total=sum(sizes), initial=begin, desc="tune (once; kept)", unit="token") as bar:
+        for number, batch in enumerate(batches[done:], done + 1):
             loss = _loss(lora, batch)
             loss.backward()
             optimizer.step()
             optimizer.zero_grad()
             schedule.step()
             bar.set_postfix(loss=f"{loss.item():.2f}", refresh=False)
-            bar.update(sum(len(ids) for ids, _ in batch))
+            bar.update(sizes[number - 1])
+            if number % _EVERY == 0:
+                _keep(kept, number, weights, parts)
     lora.eval()
+
+
+def _keep(file: Path, done: int, weights: list[Any], parts: tuple[Any, ...]) -> None:
+    """Write what the next batch needs, whole or not at all."""
+    state = {"done": done, "weights": weights, "parts": [part.state_dict() for part in parts]}
+    working = file.with_suffix(".writing")
+    torch.save(state, working)
+    working.replace(file)
+
+
+def _restore(file: Path, weights: list[Any], parts: tuple[Any, ...]) -> int:
+    """Take up a tuning that was stopped; how many batches are done."""
+    if not file.is_file():
+        return 0
+    state = torch.load(file, weights_only=True)
+    with torch.no_grad():
+        for weight, kept in zip(weights, state["weights"], strict=True):
+            weight.copy_(kept)
+    for part, kept in zip(parts, state["parts"], strict=True):
+        part.load_state_dict(kept)
+    return int(state["done"])
 
 
 def _loss(lora: Any, batch: list[tuple[list[int], int]]) -> Any:

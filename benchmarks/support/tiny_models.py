@@ -60,7 +60,7 @@ def saved_class(model_type: str, config: Any) -> type[Any]:
 
 
 def tiny_model(cls: type[Any], config: Any, *, seed: int) -> Any:
-    """A random model whose every tensor has a say: transformers' own initialisation is nearly flat."""
+    """A random model whose every tensor has a say; transformers' own is nearly flat."""
     torch.manual_seed(seed)
     model = cls(copy.deepcopy(config)).float().eval()
     generator = torch.Generator().manual_seed(seed)
@@ -135,7 +135,7 @@ def _kind_of(cls: Any, name: str, sub: Any) -> Any:
     """Class of a sub-configuration: the one of the default configuration, else the declared one."""
     try:
         kind = type(getattr(cls(), name, None))
-    except Exception:  # some have no default
+    except Exception:  # noqa: BLE001 -- some have no default, each in its own way
         kind = type(None)
     if kind in (type(None), dict):
         return sub if isinstance(sub, type) and sub.__name__ != "AutoConfig" else None

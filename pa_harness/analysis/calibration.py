@@ -1,16 +1,20 @@
 """Does a model know when it is right? From the option log-likelihoods of multiple-choice samples.
 
-The probability of an option is the softmax of the options' summed log-likelihoods.
+The probability of an option is the softmax of the options' summed log-likelihoods. Documents are
+put in bins by the probability of the likeliest option; what is reported is
 
-The error as measured is above the true one where documents are few: chance alone makes gaps. A
-resample repeats that, so that percentiles of resamples miss the truth. With g the gaps, g* those
-of a resample and ECE = Σ|g|, the interval here is
+    √( Σ_bins n_bin/n · gap_bin² ),   gap_bin = share that is right − mean probability,
 
-    low = ECE − q₉₇.₅(Σ|g* − g|), or 0,     high = 2 ECE − q₂.₅(Σ|g*|)
+the root-mean-square calibration error, which is never below the expected calibration error
+(ECE = Σ n_bin/n |gap_bin|) of the same bins. Chance alone makes gaps, so that the plain sum is
+above the truth where documents are few: of a calibrated model with 200 documents the plain ECE is
+about 0.08. gap_bin² is therefore taken from pairs of documents of different clusters,
 
-since |ECE − truth| ≤ Σ|g − truth|, whatever the truth; `high` is the basic bootstrap's (Davison and
-Hinkley 1997, section 5.2). It may lie below the measured error. In simulations it held in 92 to
-99% of samples of 100 to 2,000 documents.
+    (A² − Σ_clusters a²) / (n_bin² − Σ_clusters n²),   A, a: sums of hit − probability,
+
+whose mean is right (Kumar, Liang and Ma 2019, "Verified uncertainty calibration"); it may be below
+0. Squares are averaged over tasks, their intervals are the jackknife's over clusters, and the root
+is taken last, of negative numbers as 0.
 """
 
 from __future__ import annotations
@@ -19,56 +23,77 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pa_harness.analysis.resampling import LEVEL, Aside, generator, replicate_means
+from pa_harness.analysis.intervals import Pointwise, critical
 
 if TYPE_CHECKING:
-    from pa_harness.analysis.resampling import Array
-    from pa_harness.analysis.trajectory import Suite, TaskCurve
+    from numpy.typing import NDArray
 
+    from pa_harness.analysis.frame import Frame, Groups
+    from pa_harness.analysis.intervals import Array
+    from pa_harness.analysis.trajectory import Suite, TaskCurve
 
 # Of equal width from 0 to 1 (Guo et al. 2017, "On Calibration of Modern Neural Networks").
 BINS = 15
 
 
-def calibration_gaps(confidence: Array, hit: Array) -> Array:
-    """What each document adds to the gap of each bin; the bins' gaps are means over documents.
-
-    ECE = Σ_bins (n_bin / n) · |mean hit − mean confidence| = Σ_bins |mean over all documents|.
+def calibration_error(frame: Frame, suite: Suite) -> Pointwise:
+    """The root-mean-square calibration error of an average, along λ.
 
     Args:
-        confidence: probability of the likeliest option, shape (λ, documents).
+        frame: of the average's tasks.
+        suite: whose tasks have options.
+    """
+    found = frame.combine(suite, _of_task)
+    half = critical(found.degrees) * np.sqrt(found.variance)
+    ends = (found.estimate, found.estimate - half, found.estimate + half)
+    estimate, low, high = (np.sqrt(np.maximum(each, 0)) for each in ends)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        error = np.where(estimate > 0, np.sqrt(found.variance) / (2 * estimate), np.nan)
+    return Pointwise(estimate, low, high, error)
+
+
+def _of_task(task: TaskCurve, groups: Groups) -> tuple[Array, Array]:
+    """Mean squared gap at each λ, and what leaving each cluster out changes."""
+    confidence, hit = task.more["confidence,options"], task.more["hit,options"]
+    found = [squared_gap(groups, *rows) for rows in zip(confidence, hit, strict=True)]
+    return np.array([each for each, _ in found]), np.array([change for _, change in found])
+
+
+def squared_gap(groups: Groups, confidence: Array, hit: Array) -> tuple[float, Array]:
+    """Σ_bins n_bin/n · gap_bin² at one λ, with a mean that is right.
+
+    Args:
+        groups: the documents by cluster.
+        confidence: probability of the likeliest option, shape (documents,).
         hit: 1 where that option is right, else 0, same shape.
 
     Returns:
-        Shape (λ, BINS, documents): hit − confidence in the document's bin, 0 in the others.
+        The number, and what leaving each cluster out changes, shape (clusters,); scaled so that
+        the sum of squares is the variance.
     """
     bins = np.minimum((confidence * BINS).astype(np.int64), BINS - 1)
-    inside = bins[:, None, :] == np.arange(BINS)[:, None]
-    return np.where(inside, (hit - confidence)[:, None, :], 0.0)
+    inside = (bins == np.arange(BINS)[:, None]).astype(np.float64)
+    sums, counts = groups.sums(inside * (hit - confidence)), groups.sums(inside)
+    parts = np.array([sums, sums**2, counts, counts**2])
+    whole = parts.sum(axis=2, keepdims=True)
+    estimate = _from_sums(whole, np.array([len(bins)]))
+    without = _from_sums(whole - parts, len(bins) - groups.documents)
+    size = len(groups.present)
+    if size < 2:
+        return float(estimate[0]), np.full(size, np.nan)
+    return float(estimate[0]), (without.mean() - without) * np.sqrt((size - 1) / size)
 
 
-def calibration_error(suite: Suite, replicates: int, seed: int) -> Aside:
-    """The expected calibration error of an average, with the interval above.
+def _from_sums(sums: Array, documents: NDArray[np.int64]) -> Array:
+    """The sum over bins.
 
     Args:
-        suite: whose tasks have options.
-        replicates: bootstrap resamples.
-        seed: same seed, same numbers.
+        sums: over clusters of gaps, their squares, counts and their squares, shape (4, bins, n).
+        documents: in all bins, shape (n,).
     """
-
-    def of_task(task: TaskCurve) -> Array:
-        """Shape (1 + replicates, 2, λ): ECE and Σ|g* − g|, first as measured, then resampled."""
-        gaps = calibration_gaps(task.more["confidence,options"], task.more["hit,options"])
-        lams, bins, documents = gaps.shape
-        random = generator(seed, task.name)
-        drawn = replicate_means(gaps.reshape(lams * bins, documents), replicates, random)
-        mean = gaps.mean(axis=2)
-        every = np.concatenate([mean[None], drawn.reshape(replicates, lams, bins)])
-        return np.stack([np.abs(every).sum(axis=2), np.abs(every - mean).sum(axis=2)], axis=1)
-
-    found = suite.combine(of_task)
-    estimate = found[0, 0]
-    tail = (1 - LEVEL) / 2
-    low = estimate - np.quantile(found[1:, 1], 1 - tail, axis=0)
-    high = 2 * estimate - np.quantile(found[1:, 0], tail, axis=0)
-    return Aside(estimate, np.maximum(low, 0.0), np.maximum(high, 0.0))
+    gap, gap_2, count, count_2 = sums
+    pairs = count**2 - count_2
+    with np.errstate(divide="ignore", invalid="ignore"):
+        each = count / documents * (gap**2 - gap_2) / pairs
+    total: Array = np.where(pairs > 0.5, each, 0.0).sum(axis=0)
+    return total

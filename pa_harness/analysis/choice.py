@@ -1,85 +1,46 @@
-"""Which λ? The best of several noisy points flatters itself, so its gain is measured elsewhere.
+"""Which λ? A candidate from a smoothed curve, a verdict from the band, and what choosing gains.
 
-Cross-fitting: the documents of every task are split at random into halves; λ* is chosen on one half
-and its gain over λ = 1 measured on the other, both ways round, over many splits. With d_i the
-difference of document i at the λ chosen without it, the gain of a split is the mean of the d_i, and
-
-    gain = mean over splits,   se² = mean over splits of the variance of one split's gain,
-
-with λ* taken as given within a split. Simulations with known truth (benchmarks/coverage.py) show
-that this interval holds or is too wide, and that of the splits' mean alone (which would take out
-the variance that splits share) is too narrow.
+The *candidate* of a rule is the λ with the highest smoothed objective (`analysis.smoothing`) among
+those that may be chosen (`analysis.constraints`). It is *better* than λ = 1 only where the band for
+all λ at once says so there; the rule then names it, and λ = 1 otherwise. If the band says so of
+several λ, the candidate is one of those. What choosing so gains is measured apart, on documents
+that had no say (`analysis.crossfit`). From fewer than `FEWEST` clusters nothing is concluded.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pa_harness.analysis.resampling import generator, halves
-from pa_harness.analysis.summary import against_instruct
+from pa_harness.analysis.constraints import CONFIDENCE, Constraint, Promise, admitted
+from pa_harness.analysis.crossfit import FOLDS, CrossFit, Gain
+from pa_harness.analysis.frame import Frame
+from pa_harness.analysis.measure import differences
+from pa_harness.analysis.smoothing import posterior
 from pa_harness.analysis.trajectory import ICL, IF, weighted_suite
+from pa_harness.analysis.verdict import Choice, Choices, verdict_of
+from pa_harness.analysis.words import sentence
 from pa_harness.errors import RunError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
-    from pa_harness.analysis.resampling import Array
-    from pa_harness.analysis.trajectory import Suite, TaskCurve, Trajectory
+    from pa_harness.analysis.intervals import Array
+    from pa_harness.analysis.trajectory import Suite, Trajectory
 
-    Pick = Callable[[Array, Array], NDArray[np.int64]]
-
-SPLITS = 200
-_Z = 1.959963984540054  # of the normal distribution, 95% two-sided
-
-
-@dataclass(frozen=True)
-class Gain:
-    """Value at the chosen λ minus that at λ = 1, cross-fitted, with its 95% interval."""
-
-    estimate: float
-    low: float
-    high: float
-
-
-@dataclass(frozen=True)
-class Choice:
-    """One way of choosing and what it chose."""
-
-    rule: str  # best, constrained or weighted
-    meaning: str  # the rule in words
-    objective: str  # the average that is maximised
-    lam: float  # chosen on all documents
-    value: float  # of the objective there
-    instruct_value: float  # of the objective at λ = 1
-    naive_gain: float  # their difference: flatters
-    gain: Gain
-    often: tuple[float, ...]  # share of halves that chose each λ
-    instruction_change: float  # IF(λ) − IF(1), NaN without instruction tasks
-    verdict: str  # better, indistinguishable, kept (λ = 1, in every half) or unclear
-    sentence: str
-
-
-@dataclass(frozen=True)
-class Choices:
-    """Every choice that the sweep allows, and the Pareto front of (ICL, IF)."""
-
-    label: str
-    lams: tuple[float, ...]
-    choices: tuple[Choice, ...]
-    pareto: tuple[float, ...]  # λ that no other λ beats in both; empty without IF
-    splits: int
-    instruction: str  # what IF is the mean of
+_POWER = 0.8416212335729143  # of the normal distribution: found in 80% of such sweeps
+_FRONTS = 2000  # draws of both averages
 
 
 def choose(
     trajectory: Trajectory,
     tolerance: float = 0.02,
     weights: Mapping[str, float] | None = None,
+    confidence: float = CONFIDENCE,
     seed: int = 0,
 ) -> Choices:
     """Choose λ by every rule that the sweep allows.
@@ -88,10 +49,12 @@ def choose(
         trajectory: the sweep.
         tolerance: ε of the constraint IF(λ) ≥ (1 − ε) IF(1), a fraction.
         weights: of a weighted average, by task, category, ICL or IF.
-        seed: of the splits.
+        confidence: with which the constraint is to be kept for documents of the sweep's kind.
+        seed: of the folds.
 
     Raises:
-        RunError: the sweep has no λ = 1, no ICL task, or not the tasks that weights name.
+        RunError: the sweep has no λ = 1, no ICL task, or not the tasks that weights name; a
+            tolerance or confidence that is none.
     """
     if trajectory.at(1.0) is None:
         raise RunError(
@@ -104,155 +67,165 @@ def choose(
             "The sweep has no task for ICL: all are of the category instruction. Sweep few-shot "
             "tasks too."
         )
-    judge = _Judge(trajectory, followed, seed)
-    found = [judge.by("best", "best ICL", icl, None)]
+    _check_shares(tolerance, confidence)
+    chooser = _Chooser(trajectory, followed, confidence, seed)
+    found = [chooser.by("best", "best ICL", icl)]
     if followed is not None:
-        meaning = f"best ICL with IF ≥ {100 * (1 - tolerance):g}% of IF(1)"
+        kept = Constraint(IF, 1 - tolerance)
+        meaning = f"best ICL with {kept.text}"
         if followed.mean()[trajectory.at(1.0)] < 0:  # a log-likelihood
             meaning = f"best ICL with IF at most {100 * tolerance:g}% of |IF(1)| below IF(1)"
-        found.append(judge.by("constrained", meaning, icl, 1 - tolerance))
+        found.append(chooser.by("constrained", meaning, icl, [(kept, followed)]))
     if weights:
         meaning = "best " + " + ".join(f"{weight:g}·{name}" for name, weight in weights.items())
-        found.append(judge.by("weighted", meaning, weighted_suite(trajectory, weights), None))
-    front = _pareto(trajectory.lams, icl.mean(), followed.mean()) if followed else ()
+        found.append(chooser.by("weighted", meaning, weighted_suite(trajectory, weights)))
+    front = chooser.front(icl) if followed else ((), ())
     lams = tuple(float(lam) for lam in trajectory.lams)
-    return Choices(trajectory.label, lams, tuple(found), front, SPLITS, trajectory.instruction)
+    return Choices(trajectory.label, lams, tuple(found), *front, trajectory.instruction)
 
 
-def _pareto(lams: Array, first: Array, second: Array) -> tuple[float, ...]:
-    """The λ for which no other is at least as good in both and better in one."""
-    return tuple(
-        float(lam)
-        for lam, x, y in zip(lams, first, second, strict=True)
-        if not ((first >= x) & (second >= y) & ((first > x) | (second > y))).any()
-    )
+def _check_shares(tolerance: float, confidence: float) -> None:
+    if not 0 <= tolerance < 1:
+        raise RunError(
+            f"--tolerance {tolerance:g}: expected a share of IF(1) that may be lost, from 0 to 1, "
+            "as 0.02 for 2%."
+        )
+    if not 0.5 <= confidence < 1:
+        raise RunError(
+            f"--confidence {confidence:g}: expected how sure a constraint is to be kept, from 0.5 "
+            "(as likely as not) to below 1, as 0.9."
+        )
 
 
-class _Judge:
-    """One sweep's splits, the same for every rule."""
+class _Chooser:
+    """One sweep's units and folds, the same for every rule."""
 
-    def __init__(self, trajectory: Trajectory, followed: Suite | None, seed: int) -> None:
-        self._trajectory, self._followed, self._seed = trajectory, followed, seed
-        self._lams = trajectory.lams
+    def __init__(
+        self, trajectory: Trajectory, followed: Suite | None, confidence: float, seed: int
+    ) -> None:
+        self._lams, self._followed, self._confidence = trajectory.lams, followed, confidence
         self._one = int(np.searchsorted(trajectory.lams, 1.0))
-        self._first = {
-            task.name: halves(task.values.shape[1], SPLITS, generator(seed, f"split {task.name}"))
-            for task in trajectory.tasks
-        }
+        self._frame = Frame(trajectory.tasks)
+        self._folds = CrossFit(self._frame, trajectory.tasks, seed)
+        self._nearest = np.argsort(np.abs(self._lams - 1.0), kind="stable")
 
-    def by(self, rule: str, meaning: str, objective: Suite, floor: float | None) -> Choice:
-        """Choose by one rule: the best objective, where IF is at least `floor` of its IF(1)."""
-        whole = objective.mean()[None]
-        limit = None if floor is None else self._followed
-        chosen = self._pick(whole, limit.mean()[None] if limit else whole, floor)[0]
-        picked = [
-            self._pick(
-                self._half_means(objective, side),
-                self._half_means(limit, side) if limit else np.empty(0),
-                floor,
-            )
-            for side in (True, False)
-        ]
-        gain = self._gain(objective, picked[0], picked[1])
-        counts = np.bincount(np.concatenate(picked), minlength=len(self._lams))
-        followed = self._followed.mean() if self._followed else np.full(len(self._lams), np.nan)
-        values = whole[0]
-        verdict = self._verdict(objective, gain)
-        if verdict == "unclear" and counts[self._one] == counts.sum():
-            verdict = "kept"
+    def by(
+        self,
+        rule: str,
+        meaning: str,
+        objective: Suite,
+        constraints: Sequence[tuple[Constraint, Suite]] = (),
+    ) -> Choice:
+        """Choose by one rule.
+
+        Args:
+            rule: its name.
+            meaning: what it is, in words.
+            objective: what is to be as high as possible.
+            constraints: what is to be kept of which averages.
+        """
+        promises = [Promise(each, self._frame, of, self._lams) for each, of in constraints]
+        whole = self._frame.measure(objective)
+        apart = self._frame.against(objective, self._one)
+        band = differences(apart)
+        smooth = self._smoothed(objective, whole.covariance, whole.estimate[None])
+        means = [each.suite.mean()[None] for each in promises]
+        free = self._free(promises, means, 1.0)
+        better = free & (band.band_low > 0)
+        place = int(self._highest(smooth, better if better.any() else free)[0])
+        picked = self._in_folds(objective, whole.covariance, promises)
+        nothing = Gain(float("nan"), float("nan"), float("nan"))
+        followed = self._followed
+        clusters = self._frame.clusters(objective)
+        verdict = verdict_of(band, free[0], place, self._one, clusters)
+        noise = float(np.median(np.delete(apart.variance, self._one))) if place == self._one else 0
         choice = Choice(
-            *(rule, meaning, objective.name, float(self._lams[chosen]), float(values[chosen])),
-            instruct_value=float(values[self._one]),
-            naive_gain=float(values[chosen] - values[self._one]),
-            gain=gain,
-            often=tuple(float(share) for share in counts / counts.sum()),
-            instruction_change=float(followed[chosen] - followed[self._one]),
+            *(rule, meaning, objective.name),
+            lam=float(self._lams[place if verdict == "better" else self._one]),
+            candidate=float(self._lams[place]),
+            value=float(whole.estimate[place]),
+            instruct_value=float(whole.estimate[self._one]),
+            difference=float(band.estimate[place]),
+            low=float(band.band_low[place]),
+            high=float(band.band_high[place]),
+            detectable=(band.factor + _POWER) * max(float(band.error[place]), noise**0.5),
+            gain=self._folds.gain(objective, self._one, picked),
+            often=tuple((np.bincount(picked, minlength=len(self._lams)) / len(picked)).tolist()),
+            instruction_change=self._folds.gain(followed, self._one, picked)
+            if followed
+            else nothing,
+            kept=tuple(each.kept(self._confidence) for each in promises),
+            confidence=self._confidence,
+            admitted=tuple(free[0].tolist()),
+            documents=sum(task.values.shape[1] for task in objective.tasks),
+            clusters=clusters,
             verdict=verdict,
             sentence="",
         )
-        return _with_sentence(choice, len(self._lams), len(objective.counted))
+        return replace(choice, sentence=sentence(choice, self._lams))
 
-    def _pick(self, objective: Array, limit: Array, floor: float | None) -> NDArray[np.int64]:
-        """The row of the best λ in each split, shape (splits,); of equals the one nearest 1."""
-        allowed = objective.copy()
-        if floor is not None:
-            one = limit[:, [self._one]]
-            kept = limit >= one - (1 - floor) * np.abs(one)  # also where IF is negative
-            allowed[~kept] = -np.inf
-        nearest = np.argsort(np.abs(self._lams - 1.0), kind="stable")
-        best: NDArray[np.int64] = nearest[allowed[:, nearest].argmax(axis=1)]
+    def _in_folds(
+        self, objective: Suite, covariance: Array, promises: Sequence[Promise]
+    ) -> NDArray[np.int64]:
+        """The row that the rule chooses without each fold."""
+        inflation = FOLDS / (FOLDS - 1)
+        smooth = self._smoothed(objective, inflation * covariance, self._folds.without(objective))
+        means = [self._folds.without(each.suite) for each in promises]
+        return self._highest(smooth, self._free(promises, means, inflation))
+
+    def _smoothed(self, objective: Suite, covariance: Array, means: Array) -> Array:
+        """The objective's smoothed curves, in units of what 1 is of a fraction."""
+        unit = _unit(objective)
+        if np.isnan(covariance).any() or np.isnan(means).any():
+            return means / unit
+        places = np.arange(len(self._lams))
+        return posterior(self._lams, places, means, covariance, unit).mean / unit
+
+    def _free(
+        self, promises: Sequence[Promise], means: Sequence[Array], inflation: float
+    ) -> NDArray[np.bool_]:
+        """Which λ may be chosen, shape (curves, λ); λ = 1 where none may."""
+        pairs = zip(promises, means, strict=True)
+        sure = [each.probability(mean, inflation) for each, mean in pairs]
+        free = admitted(promises, sure, self._lams, self._confidence)
+        free[~free.any(axis=1), self._one] = True
+        return free
+
+    def _highest(self, smooth: Array, free: NDArray[np.bool_]) -> NDArray[np.int64]:
+        """The row of the highest in each curve; of equals the λ nearest 1."""
+        found = np.where(free, np.round(smooth, 9), -np.inf)
+        best: NDArray[np.int64] = self._nearest[found[:, self._nearest].argmax(axis=1)]
         return best
 
-    def _half_means(self, suite: Suite, side: bool) -> Array:
-        """Means at each λ over one half of each split's documents, shape (splits, λ)."""
+    def front(self, icl: Suite) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """The λ that no other beats in both averages, and how often each is one of them.
 
-        def of_task(task: TaskCurve) -> Array:
-            inside = self._first[task.name] == side
-            means: Array = inside @ task.values.T / np.maximum(inside.sum(axis=1), 1)[:, None]
-            return means
-
-        return suite.combine(of_task)
-
-    def _gain(self, suite: Suite, first: NDArray[np.int64], second: NDArray[np.int64]) -> Gain:
-        """Each half judges the λ that the other chose.
-
-        Args:
-            suite: whose value gains.
-            first: chosen on the first halves, shape (splits,).
-            second: on the second.
+        The shares are over draws of both averages with their errors, as documents give them.
         """
-        gain, variance = 0.0, 0.0
-        for task, weight in zip(suite.tasks, suite.weights, strict=True):
-            count = task.values.shape[1]
-            if count < 2:
-                return Gain(float("nan"), float("nan"), float("nan"))
-            differences = task.values - task.values[self._one]
-            inside = self._first[task.name]
-            for split in range(SPLITS):
-                seen = np.where(
-                    inside[split], differences[second[split]], differences[first[split]]
-                )
-                gain += weight * seen.mean() / SPLITS
-                variance += weight**2 * seen.var(ddof=1) / count / SPLITS
-        half = _Z * float(np.sqrt(variance))
-        return Gain(gain, gain - half, gain + half)
-
-    def _verdict(self, objective: Suite, gain: Gain) -> str:
-        """better: the cross-fitted gain is above 0; indistinguishable: no λ leaves the band."""
-        if gain.low > 0:
-            return "better"
-        band = against_instruct(self._trajectory, objective, seed=self._seed)
-        apart = (band.band_low > 0) | (band.band_high < 0)
-        return "unclear" if apart.any() else "indistinguishable"
+        first = self._frame.measure(icl)
+        second = self._frame.measure(self._followed or icl)
+        both = first.covariance_with(second)
+        covariance = np.block([[first.covariance, both], [both.T, second.covariance]])
+        centre = np.concatenate([first.estimate, second.estimate])
+        shares: tuple[float, ...] = ()
+        if not np.isnan(covariance).any():
+            random = np.random.default_rng(0)
+            drawn = random.multivariate_normal(centre, covariance, _FRONTS, method="eigh")
+            shares = tuple(_unbeaten(*np.split(drawn, 2, axis=1)).mean(axis=0).tolist())
+        best = _unbeaten(first.estimate[None], second.estimate[None])[0]
+        return tuple(float(lam) for lam in self._lams[best]), shares
 
 
-def _with_sentence(choice: Choice, lams: int, counted: int) -> Choice:
-    gain = choice.gain
-    if (
-        0
-        <= min(choice.value, choice.instruct_value)
-        <= max(choice.value, choice.instruct_value)
-        <= 1
-    ):
-        unit, factor, digits = " points", 100, 2
-    else:  # log-likelihoods, or weights beyond 1: the objective's own unit
-        unit, factor, digits = "", 1, 4
-    estimate, low, high = (
-        f"{factor * number:+.{digits}f}" for number in (gain.estimate, gain.low, gain.high)
-    )
-    numbers = (
-        f"{estimate}{unit} (95% interval {low} to {high}; cross-fitted over {SPLITS} random "
-        f"halvings of the documents, {counted} task{'s' * (counted != 1)})"
-    )
-    chosen = (
-        f"by the rule '{choice.meaning}' λ = {choice.lam:g} is chosen out of {lams} values of λ"
-    )
-    if choice.verdict == "better":
-        text = f"{chosen}; choosing so gains {numbers} over λ = 1."
-    elif choice.verdict == "indistinguishable":
-        text = f"No λ is distinguishable from 1: {chosen}, and choosing so gains {numbers}."
-    elif choice.verdict == "kept":
-        text = f"{chosen}, and in every one of {2 * SPLITS} random halves of the documents."
-    else:
-        text = f"No λ is distinguishably better than 1: {chosen}, and choosing so gains {numbers}."
-    return replace(choice, sentence=text[0].upper() + text[1:])
+def _unbeaten(first: Array, second: Array) -> NDArray[np.bool_]:
+    """Which λ none is better than in one and as good in the other, shape (draws, λ)."""
+    as_good = (first[:, None] >= first[..., None]) & (second[:, None] >= second[..., None])
+    better = (first[:, None] > first[..., None]) | (second[:, None] > second[..., None])
+    found: NDArray[np.bool_] = np.logical_not((as_good & better).any(axis=2))
+    return found
+
+
+def _unit(objective: Suite) -> float:
+    """What 1 is of a fraction: 1, or for other numbers ten times their range along λ."""
+    means = objective.mean()
+    low, high = float(means.min()), float(means.max())
+    return 1.0 if 0 <= low <= high <= 1 else 10 * (high - low) or 1.0

@@ -8,20 +8,25 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pa_harness.analysis.draws import joined
 from pa_harness.analysis.trajectory import TaskCurve, Trajectory
 from pa_harness.errors import RunError, listed
 from pa_harness.runs.folder import RunFolder
-from pa_harness.runs.judgements import ALL, WIN
+from pa_harness.runs.judgements import WIN
 from pa_harness.tasks.shipped import INSTRUCTION
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from pa_harness.analysis.resampling import Array
-    from pa_harness.runs.documents import Documents
+    from numpy.typing import NDArray
+
+    from pa_harness.analysis.intervals import Array
+    from pa_harness.runs.documents import Documents, Paired
     from pa_harness.runs.judgements import JudgeFolder
     from pa_harness.runs.scores import Score
+
+_ROUNDING = 1e-6  # of a reported mean
 
 
 def read_trajectory(path: Path, instruction: Sequence[str] = ()) -> Trajectory:
@@ -37,25 +42,34 @@ def read_trajectory(path: Path, instruction: Sequence[str] = ()) -> Trajectory:
         RunError: it is not one, no task can be paired by document, or what IF is cannot be told.
     """
     run = RunFolder(path)
-    scores, documents = run.scores(), run.documents()
-    lams = np.unique([score.lam for score in scores])
+    scores, unchecked = run.scores(), run.check_own()
+    documents = run.documents()
+    lams, clusters = np.unique([score.lam for score in scores]), _Clusters(documents)
     tasks: list[TaskCurve] = []
     notes, waiting = _knob_note(run), []
+    for name in sorted({score.task for score in scores} - {*documents.tasks}):
+        notes.append(f"{name} is left out: it has no numbers by document.")
     for name in documents.tasks:
         of_task = [score for score in scores if score.task == name]
         main = next((score for score in of_task if score.main), None)
         if main is None and of_task:
             waiting.append(name)
             continue
-        found = _curve(documents, name, scores, main)
+        paired = documents.paired(name)
+        found = _curve(paired, name, main, [score.value for score in _same(of_task, main)])
         if isinstance(found, str):
             notes.append(f"{name} is left out: {found}.")
             continue
+        lost = paired[found.metric].lost
+        if lost:
+            notes.append(
+                f"{name} is without {lost} document{'s' * (lost > 1)} that had no number at some λ."
+            )
         if not found.averaged:
             notes.append(f"{name} is in no average: of {found.metric}, less is better.")
         tasks.append(found)
     for judge in run.judgements():
-        judged = _judged(judge, documents, lams)
+        judged = judge.judged_others(run.answers(judge.task)) or _judged(judge, clusters, lams)
         if isinstance(judged, str):
             notes.append(f"The judge {judge.path.name} is left out: {judged}.")
         else:
@@ -66,52 +80,87 @@ def read_trajectory(path: Path, instruction: Sequence[str] = ()) -> Trajectory:
         for name in waiting
         if name not in seen
     ]
+    notes += unchecked
     if not tasks:
         raise RunError(f"{path}: no task can be compared document by document.\n{listed(notes)}")
-    chosen = _chosen(tasks, instruction, path)
-    return Trajectory(_label(scores[0]), lams, tuple(chosen), tuple(scores), tuple(notes))
+    chosen = _chosen(joined(tasks), instruction, path)
+    known = [replace(t, clusters=clusters.of(t.answers or t.name, t.ids)) for t in chosen]
+    return Trajectory(_label(scores[0]), lams, tuple(known), tuple(scores), tuple(notes))
+
+
+class _Clusters:
+    """The clusters of a run's documents as numbers: one of a name is one in every task."""
+
+    def __init__(self, documents: Documents) -> None:
+        self._documents, self._numbers = documents, dict[str, int]()
+
+    def ids(self, task: str) -> NDArray[np.int64]:
+        """All documents of a task, in their order."""
+        return np.fromiter(self._documents.clusters(task), dtype=np.int64)
+
+    def of(self, task: str, ids: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Of these documents of a task."""
+        names = self._documents.clusters(task)
+        known = [names[document] for document in ids.tolist()]
+        numbers = [self._numbers.setdefault(name, len(self._numbers)) for name in known]
+        return np.array(numbers, dtype=np.int64)
 
 
 def _curve(
-    documents: Documents, name: str, scores: Sequence[Score], main: Score | None
+    paired: dict[str, Paired], name: str, main: Score | None, reported: Sequence[float]
 ) -> TaskCurve | str:
-    """A task along λ, or why there is no such curve."""
-    found = documents.paired(name)
-    if main is None or main.key not in found:
-        return f"{main.key if main else 'no metric'} has no number for every document and λ"
-    values = found[main.key].values
-    if abs(values[-1].mean() - _last(scores, main)) > 1e-6:
+    """A task along λ, or why there is no such curve.
+
+    Args:
+        paired: its documents.
+        name: of the task.
+        main: its main metric, at any λ.
+        reported: value of that at each λ, ascending.
+    """
+    found = paired.get(main.key) if main else None
+    if main is None or found is None or not len(found.ids):
+        return f"{main.key if main else 'no metric'} has no document with a number at every λ"
+    apart = np.abs(found.means - reported) if len(found.means) == len(reported) else np.array([])
+    if not len(apart) or np.isnan(apart).all():
+        return f"{main.key} has no λ with a number for every document, and so cannot be checked"
+    if np.nanmax(apart) > _ROUNDING:
         return f"{main.key} is no mean over documents"
-    more = {key: each.values for key, each in found.items() if key != main.key}
     return TaskCurve(
-        *(name, main.counts_as, main.category, main.key, values, found[main.key].ids, more),
+        *(name, main.counts_as, main.category, main.key, found.values, found.ids),
+        more=_beside(paired, main.key),
         averaged=main.higher_is_better,
         baseline=main.random_baseline,
     )
 
 
-def _judged(judge: JudgeFolder, documents: Documents, lams: Array) -> TaskCurve | str:
+def _beside(paired: dict[str, Paired], key: str) -> dict[str, Array]:
+    """The other metrics that have a number wherever the main one has, on its documents."""
+    ids, found = paired[key].ids, {}
+    for name, each in paired.items():
+        places = np.minimum(np.searchsorted(each.ids, ids), len(each.ids) - 1)
+        if name != key and len(each.ids) and np.array_equal(each.ids[places], ids):
+            found[name] = each.values[:, places] if len(each.ids) > len(ids) else each.values
+    return found
+
+
+def _judged(judge: JudgeFolder, clusters: _Clusters, lams: Array) -> TaskCurve | str:
     """A judge's win rate along λ, on the documents with a verdict at every λ; or why there is none.
 
     Verdicts are numbered as the task's documents are, in their order.
     """
     name, verdicts = judge.path.name, judge.documents()
     answers = next(iter(verdicts.tasks), "")
-    found = verdicts.paired(answers, drop=True).get(WIN)
+    paired = verdicts.paired(answers)
+    found = paired.get(WIN)
     if found is None or not len(found.ids):
         return "no document has a verdict at every λ"
     if not np.array_equal(found.lams, lams):
         return f"it judged λ = {', '.join(f'{lam:g}' for lam in found.lams)}"
-    numbers = next(iter(documents.paired(answers).values())).ids
-    curve = TaskCurve(
-        *(name, name, INSTRUCTION, WIN, found.values, numbers[found.ids]),
+    ids = clusters.ids(answers)[found.ids]
+    return TaskCurve(
+        *(name, name, INSTRUCTION, WIN, found.values, ids, _beside(paired, WIN)),
         answers=answers,
     )
-    rows = {row.lam: row for row in judge.judgements() if row.subset == ALL}
-    rates = np.array([rows[float(lam)].length_controlled_winrate for lam in lams])
-    if not np.isnan(rates).all():
-        curve.rates["length_controlled_winrate"] = rates
-    return curve
 
 
 def _chosen(tasks: Sequence[TaskCurve], instruction: Sequence[str], path: Path) -> list[TaskCurve]:
@@ -156,10 +205,10 @@ def _knob_note(run: RunFolder) -> list[str]:
     ]
 
 
-def _last(scores: Sequence[Score], main: Score) -> float:
-    """The reported value at the largest λ of the same task and metric."""
-    same = [score for score in scores if (score.task, score.key) == (main.task, main.key)]
-    return max(same, key=lambda score: score.lam).value
+def _same(scores: Sequence[Score], main: Score | None) -> list[Score]:
+    """Those of the same metric, by λ."""
+    found = [score for score in scores if main and score.key == main.key]
+    return sorted(found, key=lambda score: score.lam)
 
 
 def _label(score: Score) -> str:

@@ -1,36 +1,32 @@
 """What a sweep shows, with its uncertainty: differences along λ, paired by document.
 
-Two sources of chance are kept apart. Intervals and bands are over *documents* within the tasks of
-the sweep; `over_tasks` is over *tasks*: what other tasks of the kind might have shown.
+Sources of chance are kept apart. Intervals and bands are over *documents* (in clusters:
+`analysis.frame`) within the tasks of the sweep, and over *draws of the demonstrations* where there
+are several; with one draw they hold for these demonstrations. `over_tasks` is over *tasks*: what
+other tasks of the kind might have shown; the documents' noise is in the tasks' spread, too.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from pa_harness.analysis.calibration import calibration_error
-from pa_harness.analysis.resampling import (
-    Aside,
-    Intervals,
-    differences,
-    generator,
-    intervals,
-    replicate_means,
-)
+from pa_harness.analysis.frame import Frame, jackknife
+from pa_harness.analysis.intervals import Intervals, Pointwise, critical
+from pa_harness.analysis.measure import clear_of, differences, percent, values
 from pa_harness.analysis.trajectory import ICL, even_suite
+from pa_harness.runs.judgements import LENGTH_CONTROLLED
 from pa_harness.tasks.shipped import INSTRUCTION
 
 if TYPE_CHECKING:
-    from pa_harness.analysis.resampling import Array
+    from pa_harness.analysis.intervals import Array
     from pa_harness.analysis.trajectory import Suite, TaskCurve, Trajectory
 
 
-REPLICATES = 2000
 _FEWEST = 3  # counted tasks from which an interval over tasks is given
 
 
@@ -46,12 +42,15 @@ class Curve:
     kind: str  # suite; task (a counted one); or part, of a counted task that has several
     category: str
     documents: int
+    clusters: int  # that these documents are of
+    draws: int  # of the demonstrations, the fewest of its tasks
     counted: int  # counted tasks in it
-    value: Intervals
+    value: Pointwise
     to_instruct: Intervals | None  # v(λ) − v(1)
     to_base: Intervals | None  # v(λ) − v(0)
     fractional: Intervals | None
-    over_tasks: Intervals | None  # v(λ) − v(1) again, tasks resampled
+    over_tasks: Pointwise | None  # v(λ) − v(1) again, tasks as drawn
+    outside: tuple[bool, ...] = ()  # by λ: v(λ) = v(1) is outside, corrected for all tasks and λ
 
     @property
     def few_shot(self) -> bool:
@@ -66,47 +65,48 @@ class Summary:
     label: str
     lams: Array
     curves: tuple[Curve, ...]  # ICL, IF, categories, ICL normalised; counted tasks; their parts
-    aside: dict[str, Aside]  # ece, brier, answer_length, answers_ended
+    aside: dict[str, Pointwise]  # by what it is: `ASIDE`, and a judge's rate by the judge's name
     notes: tuple[str, ...]
-    replicates: int
+    cells: int  # differences of tasks and parts that `outside` is corrected for
     instruction: str = ""  # what IF is the mean of
+
+    @property
+    def draws(self) -> int:
+        """Of the demonstrations, the most of a curve."""
+        return max(curve.draws for curve in self.curves)
 
     def curve(self, name: str) -> Curve | None:
         """The curve of that name."""
         return next((curve for curve in self.curves if curve.name == name), None)
 
 
-def summarise(trajectory: Trajectory, replicates: int = REPLICATES, seed: int = 0) -> Summary:
-    """Every difference with its intervals.
+ASIDE = {  # of `Summary.aside`, and the metric by document that each is the mean of
+    "calibration": "hit,options",
+    "brier": "brier,options",
+    "answer_length": "length,answer",
+    "answers_ended": "ended,answer",
+}
 
-    Args:
-        trajectory: the sweep.
-        replicates: bootstrap resamples.
-        seed: same seed, same numbers.
-    """
-    resampled = {
-        task.name: replicate_means(task.values, replicates, generator(seed, task.name))
-        for task in trajectory.tasks
-    }
-    curves = []
-    for suite in trajectory.suites():
-        over = _over_tasks(trajectory, suite, replicates, generator(seed, suite.name))
-        curves.append(_curve(trajectory, suite, "suite", resampled, over))
+
+def summarise(trajectory: Trajectory) -> Summary:
+    """Every difference with its intervals."""
+    frame = Frame(trajectory.tasks)
     normalised = trajectory.normalised()
-    if normalised is not None:
-        over = _over_tasks(trajectory, normalised, replicates, generator(seed, normalised.name))
-        scaled = {task.name: task.normalised(resampled[task.name]) for task in normalised.tasks}
-        curves.append(_curve(trajectory, normalised, "suite", scaled, over))
-    parts = []
+    suites = [*trajectory.suites(), *([normalised] if normalised else [])]
+    tasks, parts = [], []
     for name in dict.fromkeys(task.counted for task in trajectory.tasks):
         members = [task for task in trajectory.tasks if task.counted == name]
-        curves.append(_curve(trajectory, even_suite(name, members), "task", resampled))
-        if len(members) > 1:
-            parts += [even_suite(task.name, [task]) for task in members]
-    curves += [_curve(trajectory, part, "part", resampled) for part in parts]
+        tasks.append(even_suite(name, members))
+        parts += [even_suite(task.name, [task]) for task in members if len(members) > 1]
+    cells = (len(tasks) + len(parts)) * (len(trajectory.lams) - 1)
+    curves = [
+        _curve(frame, trajectory, suite, kind, cells)
+        for kind, group in (("suite", suites), ("task", tasks), ("part", parts))
+        for suite in group
+    ]
     return Summary(
-        *(trajectory.label, trajectory.lams, tuple(curves), _aside(trajectory, replicates, seed)),
-        *((*trajectory.notes, *_unscaled(trajectory)), replicates, trajectory.instruction),
+        *(trajectory.label, trajectory.lams, tuple(curves), _aside(frame, trajectory)),
+        *((*trajectory.notes, *_unscaled(trajectory)), cells, trajectory.instruction),
     )
 
 
@@ -119,87 +119,70 @@ def _unscaled(trajectory: Trajectory) -> tuple[str, ...]:
     return (f"No normalised average: {', '.join(names)} have no random_baseline.",)
 
 
-def against_instruct(
-    trajectory: Trajectory, suite: Suite, replicates: int = REPLICATES, seed: int = 0
-) -> Intervals:
-    """v(λ) − v(1) of any average; the sweep must have λ = 1."""
-    one = int(np.searchsorted(trajectory.lams, 1.0))
-    drawn = suite.combine(
-        lambda task: replicate_means(task.values, replicates, generator(seed, task.name))
-    )
-    return differences(suite.mean(), drawn, one)
+def _curve(frame: Frame, trajectory: Trajectory, suite: Suite, kind: str, cells: int) -> Curve:
+    """One curve.
 
-
-def _curve(
-    trajectory: Trajectory,
-    suite: Suite,
-    kind: str,
-    resampled: dict[str, Array],
-    over: Intervals | None = None,
-) -> Curve:
-    value = suite.mean()
-    drawn = suite.combine(lambda task: resampled[task.name])
+    Args:
+        frame: of all tasks.
+        trajectory: theirs.
+        suite: what the curve is the mean of.
+        kind: of the curve.
+        cells: differences of tasks that are looked at.
+    """
     one, zero = trajectory.at(1.0), trajectory.at(0.0)
-    fractional = None
-    if one is not None and value[one] > 0 and (drawn[:, one] > 0).all():
-        fractional = intervals(100 * (value / value[one] - 1), 100 * (drawn / drawn[:, [one]] - 1))
+    found = frame.measure(suite)
+    apart = None if one is None else frame.against(suite, one)
+    to_instruct = differences(apart) if apart else None
+    draws = [1 if task.by_draw is None else len(task.by_draw) for task in suite.tasks]
     return Curve(
         name=suite.name,
         kind=kind,
         category="" if kind == "suite" else suite.tasks[0].category,
         documents=sum(task.values.shape[1] for task in suite.tasks),
+        clusters=frame.clusters(suite),
+        draws=min(draws),
         counted=len(suite.counted),
-        value=intervals(value, drawn),
-        to_instruct=None if one is None else differences(value, drawn, one),
-        to_base=None if zero is None else differences(value, drawn, zero),
-        fractional=fractional,
-        over_tasks=over,
+        value=values(found, fraction=all(map(_is_fraction, suite.tasks))),
+        to_instruct=to_instruct,
+        to_base=None if zero is None else differences(frame.against(suite, zero)),
+        fractional=None if one is None or not to_instruct else percent(found, one, to_instruct),
+        over_tasks=None if one is None or kind != "suite" else _over_tasks(suite, one),
+        outside=() if kind == "suite" or not apart else clear_of(apart, cells),
     )
 
 
-def _over_tasks(
-    trajectory: Trajectory, suite: Suite, replicates: int, random: np.random.Generator
-) -> Intervals | None:
-    """Counted tasks resampled, their documents left as they are."""
-    one = trajectory.at(1.0)
-    if one is None or len(suite.counted) < _FEWEST:
+def _is_fraction(task: TaskCurve) -> bool:
+    return bool(task.values.min() >= 0 and task.values.max() <= 1)
+
+
+def _over_tasks(suite: Suite, one: int) -> Pointwise | None:
+    """Counted tasks as drawn from many of their kind: Student's t with tasks − 1 degrees."""
+    if len(suite.counted) < _FEWEST:
         return None
     rows = []
     for name in suite.counted:
         mean = even_suite(name, [task for task in suite.tasks if task.counted == name]).mean()
         rows.append(mean - mean[one])
-    values = np.array(rows).T
-    return intervals(values.mean(axis=1), replicate_means(values, replicates, random))
+    apart = np.array(rows).T
+    estimate, error = apart.mean(axis=1), np.sqrt((jackknife(apart) ** 2).sum(axis=1))
+    half = critical(len(rows) - 1) * error
+    return Pointwise(estimate, estimate - half, estimate + half, error)
 
 
-def _aside(trajectory: Trajectory, replicates: int, seed: int) -> dict[str, Aside]:
-    """Calibration, answer length (tokens), share of ended answers; rates, without intervals."""
-    wanted = {
-        "ece": "hit,options",
-        "brier": "brier,options",
-        "answer_length": "length,answer",
-        "answers_ended": "ended,answer",
-    }
+def _aside(frame: Frame, trajectory: Trajectory) -> dict[str, Pointwise]:
+    """Calibration, answer length (tokens), share of ended answers; each judge's own rates."""
     found = {}
-    for name, key in wanted.items():
+    for name, key in ASIDE.items():
         tasks = [task for task in trajectory.tasks if key in task.more]
         if tasks:
             suite = even_suite(name, tasks)
-            make = calibration_error if name == "ece" else partial(_mean_aside, key)
-            found[name] = make(suite, replicates, seed)
-    unknown = np.full(len(trajectory.lams), math.nan)
+            found[name] = (
+                calibration_error(frame, suite)
+                if name == "calibration"
+                else values(frame.measure(suite, key), fraction=name == "answers_ended")
+            )
     for task in trajectory.tasks:
-        if task.averaged:
-            found |= {name: Aside(rate, unknown, unknown) for name, rate in task.rates.items()}
+        if LENGTH_CONTROLLED in task.more:
+            each = frame.measure(even_suite(task.name, [task]), LENGTH_CONTROLLED)
+            found[f"{LENGTH_CONTROLLED} {task.name}"] = values(each, fraction=False)
     return found
-
-
-def _mean_aside(key: str, suite: Suite, replicates: int, seed: int) -> Aside:
-    """The mean of a number by document."""
-
-    def drawn(task: TaskCurve) -> Array:
-        return replicate_means(task.more[key], replicates, generator(seed, task.name))
-
-    estimate = suite.combine(lambda task: task.more[key].mean(axis=1))
-    each = intervals(estimate, suite.combine(drawn))
-    return Aside(estimate, each.low, each.high)

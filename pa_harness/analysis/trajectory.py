@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from pa_harness.analysis.resampling import Array
+    from pa_harness.analysis.intervals import Array
     from pa_harness.runs.scores import Score
 
 
@@ -36,13 +36,14 @@ class TaskCurve:
     counted: str
     category: str
     metric: str  # metric,filter
-    values: Array  # shape (λ, documents)
+    values: Array  # shape (λ, documents); means over the draws
     ids: NDArray[np.int64]
     more: dict[str, Array] = field(default_factory=dict)  # other metrics, same shape
     averaged: bool = True  # whether it enters ICL or IF
     baseline: float = math.nan  # what guessing scores, below 1; NaN where it is not known
     answers: str = ""  # the task whose answers were judged, if a judge gave the values
-    rates: dict[str, Array] = field(default_factory=dict)  # means over no documents, shape (λ,)
+    clusters: NDArray[np.int64] | None = None  # of each document; None: it is alone
+    by_draw: Array | None = None  # shape (draws, λ, documents); None: one draw of the shots
 
     def normalised(self, values: Array) -> Array:
         """Means of the main metric between guessing (0) and perfect (1): (x − b) / (1 − b)."""

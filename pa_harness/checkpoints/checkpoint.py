@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -11,10 +10,13 @@ from typing import TYPE_CHECKING, Any
 from zipfile import is_zipfile
 
 import torch
+import xxhash
 from safetensors import SafetensorError, safe_open
 
 from pa_harness.checkpoints.slices import FileSlice, TensorSlice
+from pa_harness.checkpoints.stamps import Stamps, stamps
 from pa_harness.errors import CheckpointError, first_line, listed
+from pa_harness.foreign.reading import parse_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,9 +31,6 @@ LAYOUTS = (  # in transformers' order of preference; never a glob (repositories 
 )
 
 
-_BLOCK = 509  # words, about 4 KB; prime, so that no row length falls on the blocks
-
-
 @dataclass(frozen=True)
 class Checkpoint:
     """One checkpoint folder.
@@ -43,6 +42,7 @@ class Checkpoint:
         revision: the revision asked for, None for the default or a local folder.
         commit: the resolved commit hash; None for a local folder.
         subfolder: the part of `folder` below the repository or folder that `name` names.
+        stamps: of its files of weights (see `stamps`), before anything of them is read.
     """
 
     name: str
@@ -51,7 +51,11 @@ class Checkpoint:
     revision: str | None = None
     commit: str | None = None
     subfolder: str = ""
+    stamps: Stamps = field(init=False, repr=False, compare=False)
     _files: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "stamps", stamps(self.folder))
 
     def __str__(self) -> str:
         """The role and name, as messages give them."""
@@ -103,8 +107,8 @@ class Checkpoint:
         try:
             if not path.is_file():
                 return {}
-            content = json.loads(path.read_text(encoding="utf-8"))
-        except (ValueError, OSError, RecursionError) as error:
+            content = parse_json(path.read_bytes())
+        except (ValueError, OSError) as error:
             raise CheckpointError(
                 f"{self}: {path} cannot be read as JSON: {error}. It is broken, or not what its "
                 "name "
@@ -164,37 +168,26 @@ class Checkpoint:
                 "permissions."
             ) from error
 
-    def fingerprint(self, checksums: Mapping[str, int], slices: Mapping[str, Slice]) -> str:
-        """The commit hash, or for a local folder a digest of its content as a model has it.
+    def content(self, checksums: Mapping[str, int], slices: Mapping[str, Slice]) -> str:
+        """A digest of the weights as a model has them: names, dtypes, shapes and values.
 
         Args:
             checksums: per parameter, `checksum` of its values.
             slices: per parameter, these.
         """
-        if self.commit:
-            return self.commit
         lines = [
             f"{name} {slices[name].dtype} {slices[name].get_shape()} {checksums[name]}"
             for name in sorted(checksums)
         ]
-        return "content-" + hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
+        return "content-" + hashlib.sha256("\n".join(lines).encode()).hexdigest()[:32]
 
 
 def checksum(tensor: torch.Tensor) -> int:
-    """A digest of the sums of the tensor's 64-bit words (else bytes), block by block.
+    """XXH3-128 of the tensor's bytes, whatever moved within it; memory speed (0.1 s per GB).
 
-    Not cryptographic: it tells checkpoints apart, permuted rows included, at memory speed (a tenth
-    of a second per GB).
+    Not cryptographic: it tells what happened by accident, not what was forged.
     """
-    flat = tensor.contiguous().view(-1)
-    if flat.numel() * flat.element_size() % 8:
-        words = flat.view(torch.uint8)
-    else:  # aligned: the sums must depend on the content, not on where the file has it
-        words = (flat.clone() if flat.data_ptr() % 8 else flat).view(torch.int64)
-    whole = words.numel() // _BLOCK * _BLOCK
-    sums = words[:whole].view(-1, _BLOCK).sum(1, dtype=torch.int64)
-    content = sums.numpy().tobytes() + words[whole:].numpy().tobytes()
-    return int.from_bytes(hashlib.sha256(content).digest()[:8], "big")
+    return xxhash.xxh3_128_intdigest(tensor.contiguous().view(-1).view(torch.uint8).numpy().data)
 
 
 def is_finite(tensor: torch.Tensor) -> bool:

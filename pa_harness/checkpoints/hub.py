@@ -2,16 +2,9 @@
 
 from __future__ import annotations
 
-import re
-from pathlib import Path
-
 from pa_harness.checkpoints.checkpoint import LAYOUTS, Checkpoint
-from pa_harness.errors import CheckpointError, first_line
-
-_METADATA = [
-    *("*.json", "*.jinja", "*.model", "*.txt", "*.py", "*.tiktoken"),
-    *("README.md", "LICENSE*", "LICENCE*", "NOTICE*", "USE_POLICY*", "COPYING*"),  # for exports
-]
+from pa_harness.checkpoints.location import find_root, from_hub, local_folder
+from pa_harness.errors import CheckpointError
 
 
 def open_checkpoint(
@@ -34,39 +27,15 @@ def open_checkpoint(
     Raises:
         CheckpointError: no such folder or repository, or the hub cannot be reached.
     """
-    local = _folder(name, f"{role} {name!r:.200}")
-    if local is not None:
-        root, commit = local, None
-    elif not re.fullmatch(r"[\w.-]{1,96}(/[\w.-]{1,96})?", name) or Path(name).exists():
-        raise CheckpointError(
-            f"{role} {name!r:.200} is neither a folder nor a hub id. Expected a checkpoint folder "
-            "with config.json and safetensors files, or an id like 'owner/name'."
-        )
-    else:
-        root = _from_hub(name, role, revision, _METADATA)
-        commit = root.name
-        if weights:
-            _fetch_weights(Checkpoint(name, role, root / subfolder, None, commit, subfolder))
-    folder = _folder(str(root / subfolder), f"{role} {name!r}: subfolder {subfolder!r:.200}")
+    root, commit = find_root(name, role, revision)
+    if commit is not None and weights:
+        _fetch_weights(Checkpoint(name, role, root / subfolder, None, commit, subfolder))
+    folder = local_folder(str(root / subfolder), f"{role} {name!r}: subfolder {subfolder!r:.200}")
     if folder is None:
         raise CheckpointError(
             f"{role} {name!r} has no subfolder {subfolder!r:.200} (in {root}). Check its name."
         )
     return Checkpoint(name, role, folder, revision if commit else None, commit, subfolder)
-
-
-def _folder(name: str, what: str) -> Path | None:
-    """The local folder of that name, None where there is none; `what` is for messages."""
-    try:
-        path = Path(name).expanduser()
-        if not path.is_dir():
-            return None
-        any(file.is_file() for file in path.iterdir())  # both fail without permission
-    except (OSError, RuntimeError, ValueError) as error:  # too long, forbidden, no such user
-        raise CheckpointError(
-            f"{what} cannot be looked up: {first_line(error)}. Check the name and its permissions."
-        ) from error
-    return path
 
 
 def _fetch_weights(metadata: Checkpoint) -> None:
@@ -83,28 +52,4 @@ def _fetch_weights(metadata: Checkpoint) -> None:
                 return
             if not attempt:
                 files = [prefix + each for each in (single, *shards)]
-                _from_hub(metadata.name, metadata.role, metadata.commit, files)
-
-
-def _from_hub(name: str, role: str, revision: str | None, files: list[str]) -> Path:
-    from huggingface_hub import constants, snapshot_download
-    from huggingface_hub import errors as hub
-
-    cause: Exception
-    try:
-        offline = constants.HF_HUB_OFFLINE
-        return Path(
-            snapshot_download(
-                name, revision=revision, allow_patterns=files, local_files_only=offline
-            )
-        )
-    except hub.GatedRepoError as error:
-        cause, why = error, "is gated. Accept its terms on the hub and log in (HF_TOKEN)."
-    except hub.RevisionNotFoundError as error:
-        cause, why = error, f"has no revision {revision!r} on the hub. Pass one that it has."
-    except (hub.RepositoryNotFoundError, hub.HFValidationError) as error:
-        cause, why = error, "is neither a folder here nor a model on the hub (or set HF_TOKEN)."
-    except (hub.LocalEntryNotFoundError, hub.OfflineModeIsEnabled, OSError) as error:
-        cause, why = error, "is not a folder here, not in the local cache, and the hub cannot be "
-        why += f"reached ({first_line(error)}).\nPass a folder, or run once with network."
-    raise CheckpointError(f"{role} {name!r} {why}") from cause
+                from_hub(metadata.name, metadata.role, metadata.commit, files)

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from pa_harness.checkpoints.adapter import read_adapter
+from pa_harness.checkpoints.adapters.adapter import read_adapter
+from pa_harness.checkpoints.adapters.lora import adapted_sources
 from pa_harness.checkpoints.architecture import Architecture, text_model
 from pa_harness.checkpoints.configuration import read_config
 from pa_harness.checkpoints.dtypes import common_dtype, rounded
-from pa_harness.checkpoints.lora import adapted_sources
 from pa_harness.checkpoints.meeting import as_model, interchangeable, meet, read_text
 from pa_harness.checkpoints.parameters import Source
 from pa_harness.checkpoints.slices import LongerSlice
@@ -97,6 +97,8 @@ class Pair:
 
 def full_pair(base: Checkpoint, instruct: Checkpoint, rules: Rules) -> Pair:
     """Check two full checkpoints: configuration, parameters, vocabulary.
+
+    A LoRA pair does not come here: `weights.opening` checks the adapter against its base.
 
     Args:
         base: the checkpoint at λ = 0.

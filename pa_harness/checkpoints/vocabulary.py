@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pa_harness.errors import CheckpointError, PairError, first_line, listed
@@ -21,6 +22,14 @@ _TOKENIZER_FILES = (
     "vocab.txt",
     "tokenizer_config.json",
 )
+_TOKENIZER_SETTINGS = (
+    *("add_bos_token", "add_eos_token", "padding_side", "truncation_side", "model_max_length"),
+    *("clean_up_tokenization_spaces", "split_special_tokens", "add_prefix_space"),
+)
+_ELSEWHERE = {  # places, the vocabulary's own, the template
+    *("name_or_path", "is_local", "local_files_only", "added_tokens_decoder", "chat_template"),
+    *("vocab", "merges", "tokenizer_object"),
+}
 
 
 def has_tokenizer(checkpoint: Checkpoint) -> bool:
@@ -190,10 +199,24 @@ def tokenizer_digest(tokenizer: Any) -> str:
     """A digest of what the tokenizer does: vocabulary, merges, automatic special tokens."""
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is not None:
-        content = backend.to_str()
-    else:
-        content = json.dumps(sorted(tokenizer.get_vocab().items()), ensure_ascii=False)
-    return hashlib.sha256(content.encode()).hexdigest()[:16]
+        content = backend.to_str().encode()
+    else:  # its merges are in a file of its own
+        file = getattr(tokenizer, "vocab_file", None)
+        content = json.dumps(sorted(tokenizer.get_vocab().items()), ensure_ascii=False).encode()
+        content += Path(file).read_bytes() if file and Path(file).is_file() else b""
+    return hashlib.sha256(content).hexdigest()[:16]
+
+
+def tokenizer_settings(tokenizer: Any) -> dict[str, str]:
+    """What its files say beside the vocabulary, by name: special tokens, sides, limits."""
+    given = dict(tokenizer.init_kwargs)
+    given |= {name: getattr(tokenizer, name, None) for name in _TOKENIZER_SETTINGS}
+    given |= tokenizer.special_tokens_map
+    return {
+        name: str(value)
+        for name, value in sorted(given.items())
+        if name not in _ELSEWHERE and not name.endswith("_file")
+    }
 
 
 def _same_files(base: Checkpoint, instruct: Checkpoint) -> bool:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from pa_harness.cli.verb import Verbs, add_instruction, add_run_folder, add_seed, add_verb
-from pa_harness.storage import plain, write_json
+from pa_harness.cli.verb import Verbs, add_instruction, add_run_folder, add_verb, keep, say
 
 
 def add(verbs: Verbs) -> None:
@@ -26,13 +25,19 @@ def add(verbs: Verbs) -> None:
         help="share of IF(1) that may be lost in the constrained choice (default: 0.02)",
     )
     parser.add_argument(
+        "--confidence",
+        type=float,
+        default=0.9,
+        metavar="P",
+        help="with which no more is lost, for documents of this kind (default: %(default)g)",
+    )
+    parser.add_argument(
         "--weights",
         nargs="+",
         type=_weight,
         metavar="NAME=WEIGHT",
         help="of an average of your own, over tasks, categories, ICL and IF",
     )
-    add_seed(parser)
     add_instruction(parser)
 
 
@@ -55,8 +60,9 @@ def choose(options: argparse.Namespace) -> int:
         trajectory,
         tolerance=options.tolerance,
         weights=dict(options.weights or ()),
-        seed=options.seed,
+        confidence=options.confidence,
     )
-    write_json(options.run_folder / "choice.json", plain(found))
+    say(trajectory.notes)
     print(choices_text(found))
+    keep(options.run_folder / "choice.json", found)
     return 0

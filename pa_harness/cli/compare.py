@@ -5,12 +5,20 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from pa_harness.cli.verb import Verbs, add_verb, unwritable
+from pa_harness.cli.verb import (
+    Verbs,
+    add_output,
+    add_verb,
+    say,
+    unwritable,
+)
 from pa_harness.leaderboards.boards import NAMES
 from pa_harness.leaderboards.comparison import Names
+from pa_harness.leaderboards.findings import MARGIN
 from pa_harness.leaderboards.reading import read_results
 from pa_harness.leaderboards.sections import named_references, sections
 from pa_harness.leaderboards.text import FORMATS, as_text
+from pa_harness.runs.folder import RunFolder
 from pa_harness.storage import write_text
 
 
@@ -39,22 +47,31 @@ def add(verbs: Verbs) -> None:
     )
     for end in ("base", "instruct", "model"):
         parser.add_argument(f"--{end}", default="", metavar="NAME", help="its published name")
+    parser.add_argument(
+        "--margin",
+        type=float,
+        default=MARGIN,
+        metavar="δ",
+        help="a number is reproduced within this fraction (default: %(default)g, one point)",
+    )
     parser.add_argument("--format", choices=FORMATS, default="text", help="default: text")
-    parser.add_argument("--output", type=Path, metavar="FILE", help="write it there instead")
+    add_output(parser, "write it there (default: print it)", "--output", metavar="FILE")
 
 
 def compare(options: argparse.Namespace) -> int:
     """Print the comparison, or write it."""
     boards, references = named_references(options.to)
     names = Names(options.base, options.instruct, options.model)
-    found = sections(read_results(options.results), boards, references, names)
+    for path in options.results:
+        say(RunFolder(path).check())
+    found = sections(read_results(options.results), boards, references, names, options.margin)
     text = as_text(found, options.format)
-    if options.output:
+    if options.output_path:
         try:
-            write_text(options.output, f"{text}\n")
+            write_text(options.output_path, f"{text}\n")
         except OSError as error:
-            raise unwritable(options.output, error) from None
-        print(options.output)
+            raise unwritable(options.output_path, error) from None
+        print(options.output_path)
     else:
         print(text)
     return 0

@@ -9,7 +9,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pa_harness.cli.verb import Verbs, add_model_args, add_verb, stopped
+from pa_harness.cli.verb import (
+    Verbs,
+    add_model_args,
+    add_output,
+    add_verb,
+    say,
+    stopped,
+)
 from pa_harness.errors import ExportError
 from pa_harness.runs.settings import read_mapping
 
@@ -21,14 +28,14 @@ if TYPE_CHECKING:
 def add(verbs: Verbs) -> None:
     """Add the verb to the command's parser."""
     about = "write θ_λ as a Hugging Face checkpoint (or its recipe), verified against the run"
-    example = "export runs/first --lam 0.6 --output_dir models/mine"
+    example = "export runs/first --lam 0.6 --output_path models/mine"
     parser = add_verb(verbs, "export", export, about, example)
     parser.add_argument(
         "run_folder", type=Path, nargs="?", metavar="RUN", help="of a sweep; or give --model_args"
     )
-    add_model_args(parser, required=False)
+    add_model_args(parser)
     parser.add_argument("--lam", metavar="λ", help="a number; of a sweep over a knob, the knob's")
-    parser.add_argument("--output_dir", "-o", type=Path, required=True, metavar="DIR")
+    add_output(parser, "a new one", "--output_dir", required=True)
     parser.add_argument(
         "--format",
         choices=("hf", "mergekit", "adapter"),
@@ -46,6 +53,11 @@ def add(verbs: Verbs) -> None:
         "--max_shard_size", type=_size, default="5GB", metavar="SIZE", help="default: 5GB"
     )
     parser.add_argument(
+        "--trust_remote_code",
+        action="store_true",
+        help="run the checkpoints' own code; what a RUN says of it does not count",
+    )
+    parser.add_argument(
         "--push_to_hub", metavar="OWNER/NAME", help="upload it when it is done, to a private one"
     )
 
@@ -59,43 +71,56 @@ def _size(text: str) -> int:
 
 def export(options: argparse.Namespace) -> int:
     """Write the model, say what was checked, and upload it if asked."""
-    from pa_harness.export.evaluated import Evaluated, model_args_of, read_evaluated
+    from pa_harness.export.evaluated import (
+        Evaluated,
+        check_same_model,
+        model_args_of,
+        read_evaluated,
+    )
     from pa_harness.export.model import export_model
     from pa_harness.export.recipes import write_adapter, write_mergekit
     from pa_harness.lam.grid import parse_lams
     from pa_harness.weights.opening import open_weights
 
     run: Path | None = options.run_folder
-    if (run is None) == (options.model_args is None):
-        raise ExportError("export needs either RUN, the folder of a sweep, or --model_args.")
+    named = [each for each in (run, options.model_args) if each is not None]
+    if len(named) == 2 or not (named or options.lam):
+        raise ExportError(
+            "export needs either RUN, the folder of a sweep, or --model_args; with --lam alone it "
+            "exports the small pair."
+        )
     evaluated = Evaluated()
     if run is not None:
         if options.lam is None or len(lams := parse_lams(options.lam)) != 1:
             raise ExportError(f"--lam {options.lam}: of a run, one λ is exported, as in --lam 0.6.")
-        arguments = model_args_of(run, lams[0])
+        arguments = model_args_of(run, lams[0], trust_remote_code=options.trust_remote_code)
         evaluated = read_evaluated(run, lams[0])
     else:
-        arguments = read_mapping("model_args", options.model_args)
+        arguments = read_mapping("model_args", options.model_args or {})
         if options.lam is not None:
             number = re.fullmatch(r"[-+.\deE]+", options.lam)
             arguments["lam"] = parse_lams(options.lam)[0] if number else options.lam
+        if options.trust_remote_code:
+            arguments["trust_remote_code"] = True
     if options.dtype:
         arguments["dtype"] = options.dtype
     opened = open_weights(arguments)
+    check_same_model(opened, evaluated, as_evaluated=not options.dtype)
+    say(evaluated.notes)
     if options.format == "hf":
         try:
             with _ctrl_c():
                 size, like = options.max_shard_size, options.like
-                done = export_model(opened, options.output_dir, size, evaluated, like)
+                done = export_model(opened, options.output_path, size, evaluated, like)
         except KeyboardInterrupt:
-            return stopped(f"Nothing was kept of {options.output_dir}.")
+            return stopped(f"Nothing was kept of {options.output_path}.")
         print(f"{done.checked}\nWeights: {done.fingerprint}")
     else:
         write = write_mergekit if options.format == "mergekit" else write_adapter
-        print(write(opened, options.output_dir))
+        print(write(opened, options.output_path))
     if options.push_to_hub:
-        print(f"Uploaded: {_push(options.output_dir, options.push_to_hub)}")
-    print(f"Written: {options.output_dir}")
+        print(f"Uploaded: {_push(options.output_path, options.push_to_hub)}")
+    print(f"Written: {options.output_path}")
     return 0
 
 

@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import argparse
 import math
-import os
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pa_harness.cli.verb import INTERRUPTED, Options, Verbs, add_seed, add_verb, stopped
+from pa_harness.cli.verb import INTERRUPTED, Options, Verbs, add_output, add_verb, stopped
 from pa_harness.errors import JudgeError
+from pa_harness.foreign.showing import bare
 from pa_harness.judging.annotator import OFFICIAL, OPENAI_URL
+from pa_harness.judging.asking.key import KEY, find_key
 from pa_harness.judging.outputs import TASK
 from pa_harness.judging.reference import GPT4
 
 if TYPE_CHECKING:
     from pa_harness.judging.asking.session import Tally
-    from pa_harness.judging.judge import Plan
+    from pa_harness.judging.plan import Plan
 
 INCOMPLETE = 3  # the table is there, but not every verdict
-_KEY = "OPENAI_API_KEY"
 
 
 def add(verbs: Verbs) -> None:
@@ -39,7 +40,7 @@ def add(verbs: Verbs) -> None:
         "AlpacaEval's model_outputs.json or annotations.json",
     )
     parser.add_argument("--task", default=TASK, help=f"whose sample logs (default: {TASK})")
-    parser.add_argument("--output_path", "-o", type=Path, help="default: RUN/judgements")
+    add_output(parser, "default: RUN/judgements")
     _add_judge_options(parser.add_argument_group("the judge"))
     _add_asking_options(parser.add_argument_group("how it is asked"))
 
@@ -60,7 +61,6 @@ def _add_judge_options(group: Options) -> None:
         help="compare with gpt4_1106_preview, with a λ of the run, or with a file",
     )
     group.add_argument("--df_gamed", type=Path, metavar="FILE", help="for length control")
-    add_seed(group)
 
 
 def _add_asking_options(group: Options) -> None:
@@ -72,7 +72,7 @@ def _add_asking_options(group: Options) -> None:
     group.add_argument(
         "--api_key_env",
         metavar="NAME",
-        help=f"environment variable with the key (default: {_KEY}, for OpenAI's server only)",
+        help=f"environment variable with the key (default: {KEY}, for OpenAI's server only)",
     )
     group.add_argument("--concurrency", type=int, default=16, metavar="N", help="at once")
     group.add_argument("--timeout", type=float, default=120, metavar="SECONDS", help="of a try")
@@ -83,20 +83,20 @@ def _add_asking_options(group: Options) -> None:
 def judge(options: argparse.Namespace) -> int:
     """Print the price, ask, and print the table; exit code 3 if verdicts are lacking."""
     from pa_harness.judging.asking.session import AskingProgress
-    from pa_harness.judging.judge import ask, judge, plan
+    from pa_harness.judging.judge import ask, judge
+    from pa_harness.judging.plan import plan
     from pa_harness.judging.text import judgements_text
 
-    made = plan(_settings(options))
-    _announce(made)
-    if made.missing and not options.yes:
-        _confirm()
-    key = _key(options.api_key_env, made)
-    try:
-        tally = ask(made, key, AskingProgress(sys.stderr))
-    except KeyboardInterrupt:
-        return stopped("Verdicts that came are kept; the same command goes on.")
-    folder, rows = judge(made)
-    made.close()
+    with closing(plan(_settings(options))) as made:
+        _announce(made)
+        if made.missing and not options.yes:
+            _confirm()
+        key = find_key(options.api_key_env, made.annotator, made.missing)
+        try:
+            tally = ask(made, key, AskingProgress(bare(sys.stderr)))
+        except KeyboardInterrupt:
+            return stopped("Answers that came are kept; the same command goes on.")
+        folder, rows = judge(made)
     print(judgements_text(rows))
     print(f"Judgements: {folder}")
     _tell_what_lacks(tally)
@@ -105,20 +105,18 @@ def judge(options: argparse.Namespace) -> int:
 
 def _settings(options: argparse.Namespace) -> Any:
     from pa_harness.judging.asking.server import Patience
-    from pa_harness.judging.judge import JudgeSettings
+    from pa_harness.judging.plan import JudgeSettings
 
     if options.concurrency < 1 or options.attempts < 1 or not 0 < options.timeout < math.inf:
         raise JudgeError(
             f"--concurrency {options.concurrency} --attempts {options.attempts} --timeout "
             f"{options.timeout:g}: expected numbers above 0."
         )
-    if options.seed < 0:
-        raise JudgeError(f"--seed {options.seed}: expected a whole number from 0.")
     if options.max_cost is not None and not options.max_cost >= 0:  # nan would be no limit
         raise JudgeError(f"--max_cost {options.max_cost:g}: expected dollars, 0 or more.")
     same = (
         *("annotator", "base_url", "judge_model", "reference", "task", "output_path", "cache"),
-        *("df_gamed", "price", "max_cost", "concurrency", "seed"),
+        *("df_gamed", "price", "max_cost", "concurrency"),
     )
     return JudgeSettings(
         run=options.run_folder,
@@ -158,31 +156,6 @@ def _confirm() -> None:
     if reply.strip().lower() not in ("y", "yes"):
         print("Nothing was asked.")
         raise SystemExit(INTERRUPTED)
-
-
-def _key(name: str | None, made: Plan) -> str | None:
-    """The key: of the variable that was named; OpenAI's own goes to OpenAI only.
-
-    Raises:
-        JudgeError: there is none where one is needed.
-    """
-    if made.annotator is None or not made.missing:
-        return None
-    at_openai = made.annotator.base_url == OPENAI_URL
-    wanted = name or (_KEY if at_openai else None)
-    key = os.environ.get(wanted, "").strip() if wanted else None
-    if wanted and not key:
-        raise JudgeError(
-            f"The environment variable {wanted} is not set: it must hold the key for "
-            f"{made.annotator.base_url}. For a server of your own give --base_url and "
-            "--judge_model."
-        )
-    if key and not (key.isascii() and key.isprintable() and " " not in key):
-        raise JudgeError(  # sent as it is, it would come back in an error message
-            f"The environment variable {wanted} holds no key: there is a blank, a line break or "
-            "a letter that is not ASCII in it. Set it to the key alone."
-        )
-    return key
 
 
 def _tell_what_lacks(tally: Tally) -> None:

@@ -5,7 +5,6 @@ A verb is a module of its name here, but for `run`, which is lm-eval's whole.
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 from importlib.metadata import version
@@ -27,7 +26,9 @@ from pa_harness.cli import (
     sweep,
     tasks,
 )
+from pa_harness.cli.verb import Parser
 from pa_harness.errors import PAHarnessError, install_excepthook, tell
+from pa_harness.foreign.showing import harmless_output
 from pa_harness.registration import install
 
 if TYPE_CHECKING:
@@ -47,7 +48,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return run(arguments)
     options = parser().parse_args(arguments)
     try:
-        code = int(options.act(options))
+        with harmless_output():
+            code = int(options.act(options))
         sys.stdout.flush()
     except PAHarnessError as error:
         return tell(error)
@@ -71,12 +73,12 @@ def run(arguments: Sequence[str]) -> int:
     return 0
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> Parser:
     """The command's parser, with every verb in it."""
-    made = argparse.ArgumentParser(
+    made = Parser(
         prog="pa-harness",
+        usage="pa-harness VERB ...",
         description=(about or "").split("\n\n", 1)[0],
-        formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog=(
             "example:\n  pa-harness run --model partially_adapted \\\n"
             "    --model_args pretrained=BASE,instruct=INSTRUCT,lam=0.5 --tasks arc_easy"

@@ -7,17 +7,16 @@ import sys
 from dataclasses import fields
 from shlex import quote
 
-from pa_harness.cli.verb import INTERRUPTED, Verbs
+from pa_harness.cli.verb import INTERRUPTED, Verbs, add_output, add_verb
 from pa_harness.tasks.authoring.answer_column import KINDS
 from pa_harness.tasks.authoring.prompts import CATEGORIES, OWN, SCORINGS, NewTask
 
 
 def add(verbs: Verbs) -> None:
     """Add the verb to the command's parser."""
-    parser = verbs.add_parser(
-        "new-task", help="write a task YAML for a JSONL, JSON, CSV or TSV file"
-    )
-    parser.set_defaults(act=new_task)
+    about = "write a task YAML for a JSONL, JSON, CSV or TSV file; asks for what it cannot tell"
+    example = "new-task quiz.csv --scoring cf --choices a,b --answer key --fewshot shots.csv"
+    parser = add_verb(verbs, "new-task", new_task, about, example)
     parser.add_argument("data", metavar="DATA", help="one document per row or line")
     parser.add_argument(
         "--scoring",
@@ -36,7 +35,12 @@ def add(verbs: Verbs) -> None:
     parser.add_argument("--fewshot", metavar="FILE", help="shots; default: DATA's first rows")
     parser.add_argument("--num_fewshot", metavar="N", type=int, help="default: at most 5")
     parser.add_argument("--category", choices=CATEGORIES, default=OWN, help="default: own")
-    parser.add_argument("--output", metavar="FILE.yaml", help="default: NAME.yaml")
+    parser.add_argument(
+        "--cluster",
+        metavar="COLUMN",
+        help="the same in rows that stand together, as of one story; default: told from the texts",
+    )
+    add_output(parser, "default: NAME.yaml", "--output", metavar="FILE.yaml")
     parser.add_argument("--force", action="store_true", help="overwrite it")
 
 
@@ -46,7 +50,7 @@ def new_task(options: argparse.Namespace) -> int:
 
     asked = {field.name: getattr(options, field.name) for field in fields(NewTask)}
     ask = _ask if sys.stdin.isatty() else None
-    file = write_task(NewTask(**asked), options.output, force=options.force, ask=ask)
+    file = write_task(NewTask(**asked), options.output_path, force=options.force, ask=ask)
     print(f"Wrote {file}; its first line runs it.")
     print(f"Check it: pa-harness check-task {quote(str(file))}")
     return 0

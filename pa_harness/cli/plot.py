@@ -7,7 +7,13 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from pa_harness.cli.verb import Verbs, add_instruction, add_verb
+from pa_harness.cli.verb import (
+    Verbs,
+    add_instruction,
+    add_output,
+    add_verb,
+    say,
+)
 
 
 def add(verbs: Verbs) -> None:
@@ -20,7 +26,7 @@ def add(verbs: Verbs) -> None:
         "plot runs/first runs/second --output_path figures",
     )
     parser.add_argument("run_folders", type=Path, nargs="+", metavar="RUN")
-    parser.add_argument("--output_path", "-o", type=Path, help="default: RUN/figures of one run")
+    add_output(parser, "default: RUN/figures of one run, figures of several")
     add_instruction(parser)
 
 
@@ -32,7 +38,9 @@ def plot(options: argparse.Namespace) -> int:
 
     runs: list[Path] = options.run_folders
     folder = options.output_path or (runs[0] / "figures" if len(runs) == 1 else Path("figures"))
-    summaries = [summarise(read_trajectory(run, options.instruction)) for run in runs]
+    trajectories = [read_trajectory(run, options.instruction) for run in runs]
+    say(note for each in trajectories for note in each.notes)
+    summaries = [summarise(each) for each in trajectories]
     if len({summary.label for summary in summaries}) < len(runs):  # pairs of the same names
         pairs = zip(summaries, runs, strict=True)
         summaries = [replace(each, label=f"{run}: {each.label}") for each, run in pairs]

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import argparse
 
-from pa_harness.cli.verb import Verbs, add_instruction, add_run_folder, add_seed, add_verb
+from pa_harness.cli.verb import Verbs, add_instruction, add_run_folder, add_verb, keep
 from pa_harness.runs.folder import RunFolder
 from pa_harness.runs.tables import FORMATS
-from pa_harness.storage import plain, write_json
 
 
 def add(verbs: Verbs) -> None:
@@ -20,7 +19,6 @@ def add(verbs: Verbs) -> None:
         "summary runs/first",
     )
     add_run_folder(parser)
-    add_seed(parser)
     parser.add_argument(
         "--format", choices=FORMATS, help="write the table of scores in this form, too"
     )
@@ -34,9 +32,9 @@ def summary(options: argparse.Namespace) -> int:
     from pa_harness.report.text import summary_text
 
     trajectory = read_trajectory(options.run_folder, options.instruction)
-    found = summarise(trajectory, seed=options.seed)
-    write_json(options.run_folder / "summary.json", plain(found))
+    found = summarise(trajectory)
+    print(summary_text(found))
+    keep(options.run_folder / "summary.json", found)
     if options.format:
         RunFolder(options.run_folder).write_scores(trajectory.scores, options.format)
-    print(summary_text(found))
     return 0

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pa_harness.cli.report import published
-from pa_harness.cli.verb import Options, Verbs, add_verb, stopped
+from pa_harness.cli.verb import Options, Verbs, add_output, add_verb, stopped
 from pa_harness.errors import RunError, SweepError
 from pa_harness.registration import install
 from pa_harness.runs.folder import RunFolder
@@ -21,7 +21,11 @@ if TYPE_CHECKING:
 
 _OF_RAY = ("address", "gpus_per_lam", "workers")
 # By their names in a namespace; all others are settings, which can change a number.
-_OURS = ("verb", "act", "no_report", "format", "budget", "executor", *_OF_RAY)
+_OURS = ("verb", "act", "no_report", "format", "budget", "redo", "executor", *_OF_RAY)
+_PAIR = "the pair, how it is loaded; default: a small one"
+_MORE = """--model --device --system_instruction --use_cache --seed --samples --gen_kwargs
+  --metadata --max_batch_size --bootstrap_iters (default: 1000) --fewshot_as_multiturn
+  --trust_remote_code --confirm_run_unsafe_code (lm-eval run --help)"""
 _LEFT = "Finished units are kept; the same command goes on from there."
 
 
@@ -38,29 +42,49 @@ def add(verbs: Verbs) -> None:
     new = parser.add_argument_group("the sweep")
     new.add_argument(
         "--lam",
-        metavar="λ,λ,…|start:stop:step|auto",
-        help="values, both ends included; auto (or auto:start:stop:step): search the best for ICL",
+        metavar="λ,…|0:1:0.1|auto",
+        help="auto (or auto:0:1:0.1) searches the best for ICL",
     )
     new.add_argument("--budget", type=float, metavar="SHARE", help="of auto (default: 0.4)")
     new.add_argument("--knob", metavar="NAME", help="λ is this knob of the schedule lam=")
-    new.add_argument("--output_path", "-o", type=Path, required=True, metavar="RUN")
+    add_output(
+        new, "the run; of one that was stopped, the rest is done", metavar="RUN", required=True
+    )
     new.add_argument("--config", "-C", type=Path, metavar="YAML", help="settings, by these names")
     new.add_argument(
         "--categories",
         nargs="+",
-        metavar="TASK=CATEGORY",
-        help="of tasks that carry none (instruction: asked in chat format, counted in IF)",
+        metavar="TASK=NAME",
+        help="instruction: in chat format, in IF; default: the task's",
     )
     new.add_argument(
         "--metrics",
         nargs="+",
-        metavar="TASK=METRIC,FILTER",
-        help="that stand for tasks in averages (default: the task's own, else its first)",
+        metavar="TASK=KEY",
+        help="METRIC,FILTER in averages; default: the task's, else its first",
     )
-    new.add_argument("--format", choices=FORMATS, help="write the table of scores so, too")
+    new.add_argument(
+        "--format",
+        choices=FORMATS,
+        metavar="FORMAT",
+        help=f"the scores as {', '.join(FORMATS)}, too",
+    )
+    new.add_argument(
+        "--redo",
+        nargs="*",
+        metavar="TASK|λ",
+        help="do again what changed since, or all of these",
+    )
+    new.add_argument(
+        "--fewshot_draws",
+        type=int,
+        metavar="K",
+        help="draws of the shots, in intervals; K times the work",
+    )
     new.add_argument("--no_report", action="store_true", help="no figures and page at the end")
     _add_cluster_options(parser.add_argument_group("where (docs/which-way.md)"))
-    _add_lm_eval_options(parser.add_argument_group("as in lm-eval run"))
+    _add_usual_options(parser.add_argument_group("as in lm-eval run"))
+    _add_lm_eval_options(parser.add_argument_group("and", _MORE))
 
 
 def _add_cluster_options(group: Options) -> None:
@@ -68,7 +92,7 @@ def _add_cluster_options(group: Options) -> None:
         "--executor",
         choices=("local", "ray"),
         default="local",
-        help="this process, or the workers of a Ray cluster, several λ at a time",
+        help="ray: the workers of a cluster, several λ at a time",
     )
     group.add_argument("--address", metavar="HOST:PORT", help="of a running Ray cluster")
     group.add_argument("--gpus_per_lam", type=float, metavar="N", help="of one Ray worker")
@@ -79,34 +103,41 @@ def _add_lm_eval_options(group: Options) -> None:
     """lm-eval's run options by their own names; what is not given stays None."""
     for flags, metavar in (
         (("--model", "-M"), "NAME"),
-        (("--batch_size", "-b"), "N|auto"),
         (("--device",), "DEVICE"),
         (("--system_instruction",), "TEXT"),
-        (("--include_path",), "FOLDER"),
         (("--use_cache", "-c"), "FILE"),
         (("--seed",), "N|N,N,N,N"),
         (("--samples", "-E"), "JSON"),
     ):
-        group.add_argument(*flags, metavar=metavar)
-    for flags in (("--model_args", "-a"), ("--gen_kwargs",), ("--metadata",)):
-        group.add_argument(*flags, nargs="+", metavar="KEY=VALUE,…")
-    group.add_argument("--tasks", "-t", nargs="+", metavar="TASK,…")
-    group.add_argument("--num_fewshot", "-f", type=int, metavar="N")
-    group.add_argument("--max_batch_size", type=int, metavar="N")
-    group.add_argument("--bootstrap_iters", type=int, metavar="N", help="for metrics like f1")
+        group.add_argument(*flags, metavar=metavar, help=argparse.SUPPRESS)
+    for flags in (("--gen_kwargs",), ("--metadata",)):
+        group.add_argument(*flags, nargs="+", metavar="KEY=VALUE,…", help=argparse.SUPPRESS)
+    for flag in ("--max_batch_size", "--bootstrap_iters"):
+        group.add_argument(flag, type=int, metavar="N", help=argparse.SUPPRESS)
+    group.add_argument(
+        "--fewshot_as_multiturn", nargs="?", const=True, type=_yes, help=argparse.SUPPRESS
+    )
+    for flag in ("--trust_remote_code", "--confirm_run_unsafe_code"):
+        group.add_argument(flag, action="store_true", default=None, help=argparse.SUPPRESS)
+    group.add_argument("--log_samples", "-s", action="store_true", help=argparse.SUPPRESS)
+
+
+def _add_usual_options(group: Options) -> None:
+    """lm-eval's options that most sweeps are given."""
+    group.add_argument("--model_args", "-a", nargs="+", metavar="KEY=VALUE", help=_PAIR)
+    group.add_argument("--tasks", "-t", nargs="+", metavar="TASK", help="names, tags, patterns")
+    group.add_argument("--num_fewshot", "-f", type=int, metavar="N", help="default: the task's own")
     group.add_argument("--limit", "-L", type=float, metavar="N", help="documents per task")
+    group.add_argument("--batch_size", "-b", metavar="N|auto", help="default: 1")
+    group.add_argument("--include_path", metavar="FOLDER", help="with your own tasks' YAMLs")
     group.add_argument(
         "--apply_chat_template",
         nargs="?",
         const=True,
         type=_template,
-        metavar="true|false|NAME",
-        help="for all tasks or none; default: for tasks of the category instruction",
+        metavar="BOOL|NAME",
+        help="for all tasks or none; default: of category instruction",
     )
-    group.add_argument("--fewshot_as_multiturn", nargs="?", const=True, type=_yes, metavar="BOOL")
-    for flag in ("--trust_remote_code", "--confirm_run_unsafe_code"):
-        group.add_argument(flag, action="store_true", default=None)
-    group.add_argument("--log_samples", "-s", action="store_true", help="always so in a sweep")
 
 
 def _yes(text: str) -> bool:
@@ -122,6 +153,7 @@ def sweep(options: argparse.Namespace) -> int:
     install(switchable=False)
     from pa_harness.runs.settings import resolve
     from pa_harness.sweep.progress import Progress
+    from pa_harness.sweep.sweep import Terms
     from pa_harness.sweep.sweep import sweep as run_sweep
 
     given = {name: value for name, value in vars(options).items() if name not in _OURS}
@@ -129,18 +161,18 @@ def sweep(options: argparse.Namespace) -> int:
         return _search(given, options)
     if options.budget is not None:
         raise SweepError("--budget belongs to --lam auto. Leave it out, or give that.")
+    from pa_harness.report.table import scores_table
+
     settings = resolve(given, options.config)
     try:
         command = shlex.join(["pa-harness", *sys.argv[1:]])
-        cluster = wanted_cluster(settings, options)
-        scores = run_sweep(settings, options.output_path, Progress(sys.stderr), command, cluster)
+        terms = Terms(command, wanted_cluster(settings, options), options.redo)
+        scores = run_sweep(settings, options.output_path, Progress(sys.stderr), terms)
     except KeyboardInterrupt:
         return stopped(_LEFT)
     if not scores:  # a process beside the first
         return 0
-    for score in scores:
-        if score.main:
-            print(f"λ = {score.lam:<5g} {score.task}  {score.key}  {score.value:.4f}")
+    print(f"\n{scores_table(scores)}")
     if options.format:
         RunFolder(options.output_path).write_scores(scores, options.format)
     if len(settings.lam) > 1 and not options.no_report:
@@ -181,11 +213,15 @@ def _search(given: dict[str, Any], options: argparse.Namespace) -> int:
     from pa_harness.runs.settings import resolve
     from pa_harness.sweep.auto import BUDGET, GRID, auto_sweep
     from pa_harness.sweep.progress import Progress
+    from pa_harness.sweep.sweep import Terms
 
+    if options.redo:
+        raise SweepError("--lam auto chooses the λ itself: give --redo without names.")
     settings = resolve({**given, "lam": options.lam.partition(":")[2] or GRID}, options.config)
     budget = BUDGET if options.budget is None else options.budget
+    terms = Terms(shlex.join(["pa-harness", *sys.argv[1:]]), redo=options.redo)
     try:
-        found = auto_sweep(settings, options.output_path, budget, Progress(sys.stderr))
+        found = auto_sweep(settings, options.output_path, budget, Progress(sys.stderr), terms)
     except KeyboardInterrupt:
         return stopped(_LEFT)
     for lam, share, mean in zip(found.lams, found.best, found.mean, strict=True):

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import argparse
 
-from pa_harness.cli.verb import Verbs
+from pa_harness.cli.verb import Verbs, add_verb
 from pa_harness.tasks.shipped import task_table, tasks_folder
 
 
 def add(verbs: Verbs) -> None:
     """Add both to the command's parser."""
-    table = verbs.add_parser("tasks", help="print the table of the shipped tasks (Markdown)")
-    table.set_defaults(act=tasks)
-    folder = verbs.add_parser("tasks-dir", help="print the folder of the shipped task YAMLs")
-    folder.set_defaults(act=tasks_dir)
+    add_verb(verbs, "tasks", tasks, "print the table of the shipped tasks (Markdown)", "tasks")
+    about = "print the folder of the shipped task YAMLs"
+    add_verb(verbs, "tasks-dir", tasks_dir, about, "tasks-dir")
 
 
 def tasks(_options: argparse.Namespace) -> int:

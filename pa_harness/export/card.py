@@ -6,7 +6,11 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pa_harness.errors import first_line
+from pa_harness.foreign.naming import belongs
+from pa_harness.foreign.reading import parse_yaml
+from pa_harness.foreign.showing import as_code, in_markdown, one_line
+from pa_harness.markdown import card as as_card
+from pa_harness.markdown import table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,7 +19,8 @@ if TYPE_CHECKING:
     from pa_harness.runs.scores import Score
 
 _TERMS = ("license", "license_name", "license_link")
-_ORDER = ["library_name", "pipeline_tag", "tags", "base_model", "base_model_relation", *_TERMS]
+_MOST_READ = 1 << 20  # bytes of a card
+_MOST_NAMES, _MOST_SHOWN = 8, 200  # of licences; characters of their names
 LICENCE_FILES = ("LICENSE*", "LICENCE*", "NOTICE*", "USE_POLICY*", "COPYING*")
 
 
@@ -56,25 +61,39 @@ class Facts:
 
 
 def read_terms(folder: Path) -> dict[str, str]:
-    """What the model card in a checkpoint folder says of its licence; {} where it says nothing."""
-    import yaml
-    from huggingface_hub import metadata_load
+    """What the model card in a checkpoint folder says of its licence; {} where it says nothing.
 
-    try:
-        content = metadata_load(folder / "README.md") or {}
-    except yaml.YAMLError as error:
-        return {"license": f"unreadable ({first_line(error)})"}
-    except (OSError, ValueError):  # no file, no text, or a list
+    Whoever made the checkpoint wrote the card: it is read in bounded time, and says a few words.
+    """
+    file = folder / "README.md"
+    if not belongs(file, folder):
         return {}
-    return {name: str(content[name]) for name in _TERMS if content.get(name)}
+    try:
+        with file.open("rb") as readable:
+            text = readable.read(_MOST_READ).decode("utf-8", "replace").replace("\r\n", "\n")
+        begin, _, rest = text.lstrip("\ufeff").lstrip().partition("\n")
+        content = parse_yaml(rest.partition("\n---")[0]) if begin.rstrip() == "---" else {}
+    except OSError:
+        return {}
+    except ValueError as error:
+        return {"license": f"unreadable ({error})"}
+    said = content if isinstance(content, dict) else {}
+    return {name: _words(said[name]) for name in _TERMS if said.get(name)}
+
+
+def _words(value: Any) -> str:
+    """A text, or a few of them, cut to what a licence may be called."""
+    several = value[:_MOST_NAMES] if isinstance(value, list) else [value]
+    texts = [str(each)[:_MOST_SHOWN] for each in several if isinstance(each, (str, int, float))]
+    return one_line(", ".join(texts)[:_MOST_SHOWN]) or "unreadable"
 
 
 def card(facts: Facts) -> str:
     """The text of README.md."""
     title = _lam_text(facts.lam)
+    base, other = (in_markdown(_short(facts.parents[side])) for side in (0, -1))
     parts = [
-        _front_matter(facts.parents),
-        f"# {_short(facts.parents[0])} → {_short(facts.parents[-1])}, {title}",
+        f"# {base} → {other}, {title}",
         "A partially adapted model (İrsoy et al. 2025, "
         "[arXiv 2504.11626](https://arxiv.org/abs/2504.11626)), exported by pa-harness:",
         f"    θ_λ = θ_base + λ (θ_instruct − θ_base),   {title}",
@@ -86,10 +105,12 @@ def card(facts: Facts) -> str:
     if facts.scores:
         parts.append(_score_table(facts))
     elif facts.run:
-        parts.append(f"The run {facts.run} did not evaluate this λ: there are no scores of it.")
+        parts.append(
+            f"The run {as_code(facts.run)} did not evaluate this λ: there are no scores of it."
+        )
     parts += [f"![{name}]({name})" for name in facts.figures]
     parts.append(_licences(facts.parents))
-    return "\n\n".join(parts) + "\n"
+    return as_card(_metadata(facts.parents), parts)
 
 
 def _lam_text(lam: float | dict[str, Any]) -> str:
@@ -100,34 +121,28 @@ def _short(parent: Parent) -> str:
     return parent.name.rstrip("/").split("/")[-1]
 
 
-def _front_matter(parents: Sequence[Parent]) -> str:
-    from huggingface_hub import ModelCardData
-
+def _metadata(parents: Sequence[Parent]) -> dict[str, Any]:
+    """What the Hub reads of a card."""
     ids = [parent.name for parent in parents if parent.on_hub]
     terms = parents[0].terms
     if not terms or any(parent.terms != terms for parent in parents):
         terms = {"license": "other", "license_name": "terms-of-both-parents"}
-    data = ModelCardData(
-        library_name="transformers",
-        pipeline_tag="text-generation",
-        tags=["merge", "partial-adaptation", "pa-harness"],
-        base_model=ids or None,
-        base_model_relation="merge" if ids else None,
-        license=terms.get("license"),
-        license_name=terms.get("license_name"),
-        license_link=terms.get("license_link"),
-    )
-    return f"---\n{data.to_yaml(original_order=_ORDER)}\n---"
+    return {
+        "library_name": "transformers",
+        "pipeline_tag": "text-generation",
+        "tags": ["merge", "partial-adaptation", "pa-harness"],
+        **({"base_model": ids, "base_model_relation": "merge"} if ids else {}),
+        **{name: terms[name] for name in _TERMS if name in terms},
+    }
 
 
 def _parents_table(parents: Sequence[Parent]) -> str:
-    rows = [f"| {p.role} | `{p.name}` | `{p.sha}` | {_term(p)} |" for p in parents]
-    head = "| side | checkpoint | commit or fingerprint | licence |\n|---|---|---|---|"
-    return "\n".join([head, *rows])
+    rows = [[p.role, as_code(p.name), as_code(p.sha), _term(p)] for p in parents]
+    return table(["side", "checkpoint", "commit or fingerprint", "licence"], rows)
 
 
 def _term(parent: Parent) -> str:
-    values = [parent.terms[name] for name in _TERMS if name in parent.terms]
+    values = [in_markdown(parent.terms[name]) for name in _TERMS if name in parent.terms]
     return ", ".join(values) or "its card names none"
 
 
@@ -135,12 +150,12 @@ def _score_table(facts: Facts) -> str:
     lams = sorted({score.lam for score in facts.scores})
     tasks = dict.fromkeys((score.task, score.key, score.n) for score in facts.scores)
     found = {(score.task, score.key, score.lam): score for score in facts.scores}
-    head = f"| task | metric | n | {' | '.join(f'λ = {lam:g}' for lam in lams)} |"
-    lines = [head, "|---|---|--:|" + "--:|" * len(lams)]
-    for task, key, n in tasks:
-        cells = [_cell(found.get((task, key, lam))) for lam in lams]
-        lines.append(f"| {task} | {key} | {n} | {' | '.join(cells)} |")
-    return f"Scores in the run `{facts.run}`, ± standard error:\n\n" + "\n".join(lines)
+    head = ["task", "metric", "n", *(f"λ = {lam:g}" for lam in lams)]
+    rows = [
+        [as_code(task), as_code(key), str(n)] + [_cell(found.get((task, key, lam))) for lam in lams]
+        for task, key, n in tasks
+    ]
+    return f"Scores in the run {as_code(facts.run)}, ± standard error:\n\n{table(head, rows)}"
 
 
 def _cell(score: Score | None) -> str:
@@ -151,7 +166,7 @@ def _cell(score: Score | None) -> str:
 
 
 def _licences(parents: Sequence[Parent]) -> str:
-    lines = [f"- {p.role} `{p.name}`: {_term(p)}" for p in parents]
+    lines = [f"- {p.role} {as_code(p.name)}: {_term(p)}" for p in parents]
     return (
         "## Licence\n\nThis model is derived from both parents, and the terms of both hold for "
         "it:\n\n" + "\n".join(lines) + "\n\nLicence files that came with them are in `licences/`, "

@@ -20,8 +20,10 @@ from pa_harness.export.card import LICENCE_FILES, Facts, Parent, card, read_term
 from pa_harness.export.contents import Contents
 from pa_harness.export.settings import check_opens, write_settings
 from pa_harness.export.shards import Spec, write_checkpoint
+from pa_harness.foreign.naming import belongs
 from pa_harness.lam.schedule import Schedule
 from pa_harness.storage import new_folder
+from pa_harness.weights.identity import sides
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -190,18 +192,32 @@ def arithmetic(opened: Opened) -> str:
 
 def parents_of(opened: Opened) -> tuple[Parent, ...]:
     """Both ends of the pair, for the card."""
-    pair, shas = opened.weights.pair, opened.weights.findings.fingerprints()
+    pair = opened.weights.pair
+    ends = sides(pair, opened.weights.findings.contents())
     return tuple(
-        Parent(end.role, end.name, shas[end.role], bool(end.commit), read_terms(end.folder))
+        Parent(end.role, end.name, ends[end.role]["sha"], bool(end.commit), read_terms(end.folder))
         for end in (pair.base, pair.instruct)
     )
 
 
 def copy_files(source: Path, target: Path, patterns: tuple[str, ...]) -> None:
-    """Copy the files (and folders) of these names, those that are there."""
-    for path in sorted({path for pattern in patterns for path in source.glob(pattern)}):
-        target.mkdir(parents=True, exist_ok=True)
-        if path.is_dir():
-            shutil.copytree(path, target / path.name)
-        else:
-            shutil.copyfile(path, target / path.name)
+    """Copy the files (and folders) of these names, those that are there and are the source's own.
+
+    A link that leads out of the source is not followed, and said: what it leads to would be
+    shipped, and nobody asked for that.
+    """
+    found = {path for pattern in patterns for path in source.glob(pattern)}
+    linked = {path for path in found if path.is_symlink() and path.is_dir()}
+    files = {
+        file
+        for path in found - linked
+        for file in (path.rglob("*") if path.is_dir() else (path,))
+        if not file.is_dir() or file.is_symlink()
+    }
+    for file in sorted(files | linked):
+        if not belongs(file, source):
+            _log.warning("%s is not copied: it is no file of %s itself.", file, source)
+            continue
+        place = target / file.relative_to(source)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, place)

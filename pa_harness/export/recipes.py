@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from pa_harness.checkpoints.adapter import read_adapter
-from pa_harness.checkpoints.lora import places
+from pa_harness.checkpoints.adapters.adapter import read_adapter
+from pa_harness.checkpoints.adapters.lora import places
 from pa_harness.checkpoints.parameters import AssembledSlice
 from pa_harness.errors import ExportError, listed
 from pa_harness.export.model import copy_files

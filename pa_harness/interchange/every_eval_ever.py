@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from pa_harness.errors import RunError, first_line
+from pa_harness.foreign.reading import MALFORMED
 from pa_harness.interchange.names import between
 from pa_harness.interchange.reported import Reported
 
@@ -47,7 +48,7 @@ def read_record(content: Mapping[str, Any], path: Path) -> list[Reported]:
     """
     try:
         found = [_read(result, content, path) for result in content["evaluation_results"]]
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except MALFORMED as error:
         raise RunError(
             f"{path} is no whole Every Eval Ever record ({type(error).__name__}: "
             f"{first_line(error)}). Expected its schema {SCHEMA_VERSION}."

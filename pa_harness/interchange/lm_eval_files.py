@@ -9,6 +9,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from pa_harness.errors import RunError, first_line
+from pa_harness.foreign.reading import MALFORMED, parse_json
 from pa_harness.interchange.names import between
 from pa_harness.interchange.reported import NO, UNKNOWN, YES, Reported
 from pa_harness.runs.scores import from_lm_eval
@@ -31,14 +32,14 @@ def read_json_file(path: Path) -> Any:
         RunError: it is missing, not text, or not whole JSON.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return parse_json(path.read_bytes())
     except FileNotFoundError:
         raise RunError(
             f"There is no file {path}. Name a results file, or a folder of them."
         ) from None
     except UnicodeDecodeError:
         raise RunError(f"{path} is not a text file. Name a results file (JSON).") from None
-    except (OSError, RecursionError) as error:
+    except OSError as error:
         raise RunError(f"{path} cannot be read: {first_line(error)}") from None
     except ValueError as error:
         size = path.stat().st_size
@@ -66,7 +67,7 @@ def from_results(content: Mapping[str, Any], path: Path) -> list[Reported]:
     try:
         scores = from_lm_eval(content)
         found = [_reported(score, content, path) for score in scores]
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except MALFORMED as error:
         raise RunError(
             f"{path} is damaged: lm-eval's results do not look so ({type(error).__name__}: "
             f"{first_line(error)}). Run the evaluation again."

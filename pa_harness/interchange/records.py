@@ -17,17 +17,19 @@ from datetime import datetime, timezone
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from pa_harness.errors import RunError
+from pa_harness.foreign.naming import file_name
+from pa_harness.foreign.reading import MALFORMED
+from pa_harness.foreign.showing import in_markdown
 from pa_harness.interchange.every_eval_ever import record, source_data
 from pa_harness.interchange.lm_eval_files import from_results, is_lm_eval, read_json_file
 from pa_harness.interchange.names import short
+from pa_harness.markdown import card
 from pa_harness.runs.folder import RunFolder
-from pa_harness.storage import write_json, write_text
+from pa_harness.storage import as_yaml, write_json, write_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from pa_harness.interchange.reported import Reported
@@ -52,8 +54,8 @@ class Measurements:
 
     @property
     def folder(self) -> str:
-        """Where its records go."""
-        return self.first.place if self.adapted else short(self.first.model)
+        """Where its records go: one part of a path, whatever the results say."""
+        return file_name(self.first.place if self.adapted else short(self.first.model))
 
     def identifier(self, name: str) -> str:
         """The model's name: both parents and λ, or the given name and λ."""
@@ -87,9 +89,9 @@ def export_results(path: Path, kind: str, output: Path, name: str = "") -> list[
         "model_index": _model_index,
         "eval_results": _eval_results,
     }[kind]
-    files = [
-        write(each, output / each.folder, each.identifier(name)) for each in read_measurements(path)
-    ]
+    models = read_measurements(path)
+    _check_folders(models, path)
+    files = [write(each, output / each.folder, each.identifier(name)) for each in models]
     written = [file for file in files if file is not None]
     if not written:
         raise RunError(
@@ -97,6 +99,19 @@ def export_results(path: Path, kind: str, output: Path, name: str = "") -> list[
             "Use --format every_eval_ever or model_index."
         )
     return written
+
+
+def _check_folders(models: Sequence[Measurements], path: Path) -> None:
+    """Two models in one folder would overwrite each other's records."""
+    first: dict[str, Measurements] = {}
+    for model in models:
+        other = first.setdefault(model.folder, model)
+        if other is not model:
+            names = " and ".join(each.identifier("") for each in (other, model))
+            raise RunError(
+                f"{path} holds results of {names}, whose records would both be written to "
+                f"{model.folder}. Export them one by one, to folders of their own (-o)."
+            )
 
 
 def read_measurements(path: Path) -> list[Measurements]:
@@ -126,12 +141,14 @@ def read_measurements(path: Path) -> list[Measurements]:
 
 def _seconds(date: Any, file: Path) -> float:
     try:
-        return float(date or 0)
-    except (TypeError, ValueError):
+        seconds = float(date or 0)
+        datetime.fromtimestamp(seconds, timezone.utc)
+    except (OSError, *MALFORMED):
         raise RunError(
             f"{file} is damaged: its date is {date!r}. Expected seconds since 1970, as lm-eval "
             "writes them. Run the evaluation again."
         ) from None
+    return seconds
 
 
 def _every_eval_ever(model: Measurements, folder: Path, identifier: str) -> Path:
@@ -179,15 +196,15 @@ def _model_index(model: Measurements, folder: Path, identifier: str) -> Path:
             )
         )
     parents = [short(each) for each in model.parents]
-    data_of_card = ModelCardData(
+    data_of_card: Any = ModelCardData(
         model_name=identifier,
         base_model=parents or None,
         tags=["pa-harness", *([model.first.place] if model.adapted else [])],
         eval_results=results,
     )
     file = folder / "README.md"
-    text = f"---\n{data_of_card.to_yaml()}\n---\n\n# {identifier}\n\n{_sentence(model)}\n"
-    write_text(file, text)
+    parts = [f"# {in_markdown(identifier)}", in_markdown(_sentence(model))]
+    write_text(file, card(data_of_card.to_dict(), parts))
     return file
 
 
@@ -223,7 +240,7 @@ def _eval_results(model: Measurements, folder: Path, _identifier: str) -> Path |
         return None
     file = folder / ".eval_results" / "pa_harness.yaml"
     rows = eval_result_entries_to_yaml(entries)
-    write_text(file, yaml.safe_dump(rows, sort_keys=False, allow_unicode=True))
+    write_text(file, as_yaml(rows))
     return file
 
 

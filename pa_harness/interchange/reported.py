@@ -10,6 +10,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from pa_harness.foreign.naming import file_name
+
 YES, NO, UNKNOWN = "yes", "no", ""  # whether a chat template was applied
 
 
@@ -85,5 +87,6 @@ class Reported:
 
     @property
     def place(self) -> str:
-        """The same as part of a name: ``lam=0.5``, ``knob_mlp_lam=0.5``."""
-        return self.strength.replace("λ = ", "lam=").replace(", ", "_").replace(" ", "_")
+        """The same as part of a name, and of a path: ``lam=0.5``, ``knob_mlp_lam=0.5``."""
+        text = self.strength.replace("λ = ", "lam=").replace(", ", "_").replace(" ", "_")
+        return file_name(text) if text else ""

@@ -32,12 +32,18 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from pa_harness.errors import missing_extra
+from pa_harness.judging.asking.reply import are_probabilities
 from pa_harness.judging.asking.request import make_request, marked, unmarked, verdict_of
+from pa_harness.judging.length_control import contributions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
+
+    from numpy.typing import NDArray
 
     from pa_harness.judging.annotator import Annotator
     from pa_harness.judging.asking.request import Request
@@ -125,16 +131,23 @@ class AlpacaEval:
         def is_verdict(request: Request, completion: Mapping[str, Any]) -> bool:
             single = pool.annotators[request.annotator]
             whole = single.completion_key == "completions_all"
-            with _quiet():
-                found = single.preferences(completion if whole else completion["text"])
-            return all(verdict_of(each) is not None for each in found)
+            if whole and not are_probabilities(completion):
+                return False
+            try:
+                with _quiet():
+                    found = single.preferences(completion if whole else completion["text"])
+            except Exception:  # noqa: BLE001 -- upstream's parsers trust what a judge says
+                return False
+            return bool(found) and all(verdict_of(each) is not None for each in found)
 
         return is_verdict
 
     def length_controlled(
         self, preferences: Sequence[float], pairs: Sequence[Compared], gamed: Path
-    ) -> tuple[float, float]:
-        """The length-controlled win rate and its standard error, percent, by upstream's own code.
+    ) -> NDArray[np.float64]:
+        """Each pair's part in the length-controlled win rate, percent: their mean is the rate.
+
+        The rate is of upstream's own fit; `length_control` has what each pair adds to it.
 
         Args:
             preferences: of all 805 pairs, in the published order.
@@ -154,15 +167,32 @@ class AlpacaEval:
             }
         )
         glm = self._package.metrics.glm_winrate
-        download = glm.hf_hub_download
-        glm.hf_hub_download = lambda **_: str(gamed)
+        download, fit = glm.hf_hub_download, glm.fit_LogisticRegressionCV
+        seen: list[tuple[Any, Any, Any]] = []
+
+        def fitting(data: Any, target: str, **how: Any) -> Any:
+            model = fit(data, target, **how)
+            seen.append((data, how["sample_weight"], model))
+            return model
+
+        glm.hf_hub_download, glm.fit_LogisticRegressionCV = lambda **_: str(gamed), fitting
         try:
-            with _quiet(), warnings.catch_warnings(), sklearn.config_context():
-                warnings.simplefilter("ignore")
-                found = glm.get_length_controlled_winrate(frame, save_weights_dir=None)
+            with _quiet(), sklearn.config_context():
+                glm.get_length_controlled_winrate(frame, save_weights_dir=None)
         finally:
-            glm.hf_hub_download = download
-        return float(found["length_controlled_winrate"]), float(found["lc_standard_error"])
+            glm.hf_hub_download, glm.fit_LogisticRegressionCV = download, fit
+        ((data, weights, model),) = seen
+        features = data.drop(columns=["preference"])
+        gaming = features["not_gamed_baseline.astype(float)"].to_numpy() == 0
+        numbers = pd.read_csv(gamed)["index"].to_numpy()  # gamed rows: by their place in the file
+        places = data.index.to_numpy()
+        testing = features[~gaming].assign(**{"np.tanh(std_delta_len)": 0.0})
+        return contributions(
+            features.to_numpy(dtype=np.float64),
+            np.where(gaming, numbers[np.where(gaming, places, 0)], places),
+            (data["preference"].to_numpy(), weights.to_numpy(dtype=np.float64), model.coef_[0]),
+            testing.to_numpy(dtype=np.float64),
+        )
 
     def _pool(self, annotator: Annotator, completions: Callable[..., Any]) -> Any:
         """Upstream's annotator, asking through a function of ours."""
@@ -231,7 +261,9 @@ def _quiet() -> Iterator[None]:
     level = root.level
     root.setLevel(logging.CRITICAL + 1)
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # numpy's, of what a judge says
+            yield
     finally:
         root.setLevel(level)
 
@@ -247,8 +279,7 @@ def _imported() -> Any:
     if missing:
         sys.modules["pkg_resources"] = _pkg_resources()
     try:
-        with _quiet(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with _quiet():
             import alpaca_eval
             import alpaca_eval.annotators.pairwise_evaluator
             import alpaca_eval.metrics.glm_winrate

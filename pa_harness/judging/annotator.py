@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from pa_harness.errors import JudgeError, first_line, listed
+from pa_harness.foreign.naming import belongs
+from pa_harness.foreign.reading import parse_yaml
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,6 +32,7 @@ _CLIENT = {
 }
 _MAY_HOLD_KEYS = {"client_config_path", "extra_headers", "extra_query"}
 _DEFAULTS = {"max_tokens": 2048, "temperature": 0.7, "top_p": 1.0}  # upstream's, where not given
+_INSTEAD = "max_completion_tokens"  # models that take this take none of the three
 
 
 @dataclass(frozen=True)
@@ -106,17 +109,15 @@ def _models(configs: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def _read(file: Path, asked: str, shipped: Path) -> dict[str, dict[str, Any]]:
-    import yaml
-
     try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+        content = parse_yaml(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
         names = sorted(each.parent.name for each in shipped.glob("*/configs.yaml"))
         raise JudgeError(
             f"--annotator {asked}: no such file or configuration. Expected a YAML file, or one of "
             f"alpaca-eval's:\n{listed(names)}"
         ) from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, ValueError) as error:
         raise JudgeError(f"--annotator {file} cannot be read: {first_line(error)}") from None
     if (
         not isinstance(content, dict)
@@ -159,7 +160,8 @@ def _usable(
                 f"The annotator {name} uses {key}, which needs the judge's tokenizer. Write the "
                 "token ids as logit_bias in a YAML file of your own."
             )
-    kwargs = {**_DEFAULTS, **{key: kwargs[key] for key in kwargs if key not in _CLIENT}}
+    defaults = {} if kwargs.get(_INSTEAD) else _DEFAULTS
+    kwargs = {**defaults, **{key: kwargs[key] for key in kwargs if key not in _CLIENT}}
     kwargs["model_name"] = model or kwargs.get("model_name")
     if not kwargs["model_name"]:
         raise JudgeError(f"The annotator {name} names no model: give --judge_model.")
@@ -173,7 +175,7 @@ def _template(written: str, file: Path, shipped: Path) -> str:
     if "{instruction}" in written:
         return written
     for folder in (file.parent, shipped):
-        if (folder / written).is_file():
+        if belongs(folder / written, folder):  # or anybody's file would be sent to a judge
             return (folder / written).read_text(encoding="utf-8")
     raise JudgeError(
         f"The prompt template {written} of {file} is neither beside it nor in {shipped}. Expected "

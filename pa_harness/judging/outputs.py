@@ -7,12 +7,13 @@ it, or an ``annotations.json`` whose verdicts are taken as they are.
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from pa_harness.errors import RunError, first_line, listed
+from pa_harness.foreign.naming import file_name
+from pa_harness.foreign.reading import MALFORMED, parse_json
 from pa_harness.judging.asking.request import verdict_of
 from pa_harness.lam.grid import lam_name
 from pa_harness.runs.folder import RunFolder
@@ -55,7 +56,7 @@ class Outputs:
         """Fit for a file: ``lam=0.5``, or the model's name where λ is not known."""
         if not math.isnan(self.lam):
             return lam_name(self.lam)
-        return "".join(each if each.isalnum() or each in "-_.=" else "_" for each in self.generator)
+        return file_name(self.generator)
 
 
 def read_outputs(run: Path, task: str = TASK) -> list[Outputs]:
@@ -103,9 +104,9 @@ def read_reference(path: Path) -> Outputs:
 
 def _from_log(log: Path, results_file: Path, task: str) -> Outputs:
     try:
-        results = json.loads(results_file.read_text(encoding="utf-8"))
+        results = parse_json(results_file.read_bytes())
         with log.open(encoding="utf-8") as file:
-            samples = [json.loads(line) for line in file]
+            samples = [parse_json(line) for line in file]
         by_document = {int(each["doc_id"]): each for each in reversed(samples)}  # first filter's
         answers = [_answer(by_document[number]) for number in sorted(by_document)]
         first = samples[0]
@@ -115,7 +116,7 @@ def _from_log(log: Path, results_file: Path, task: str) -> Outputs:
             f"{log} stands without its {results_file.name}, which says at which λ it was made. "
             "Keep the files of a run together."
         ) from None
-    except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
+    except (OSError, *MALFORMED) as error:
         raise RunError(
             f"{log} cannot be read as a sample log of {task} ({type(error).__name__}: "
             f"{first_line(error)}). Its documents must have an instruction, and each sample its "
@@ -154,7 +155,7 @@ def _decoding(sample: Mapping[str, Any]) -> dict[str, Any] | None:
 
 def _from_json(path: Path) -> Outputs:
     try:
-        rows = json.loads(path.read_text(encoding="utf-8"))
+        rows = parse_json(path.read_bytes())
         judged = "preference" in rows[0] and "output_2" in rows[0]
         answers = tuple((_judged_answer if judged else _plain_answer)(row) for row in rows)
         key = "generator_2" if judged else "generator"
@@ -162,7 +163,7 @@ def _from_json(path: Path) -> Outputs:
         annotators = sorted({str(row.get("annotator") or "unknown") for row in rows})
     except FileNotFoundError:
         raise RunError(f"{path} does not exist.") from None
-    except (OSError, ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
+    except (OSError, *MALFORMED) as error:
         raise RunError(
             f"{path} is no file of model outputs ({type(error).__name__}: {first_line(error)}). "
             'Expected a JSON list of {"instruction": …, "output": …, "generator": …, "dataset": '

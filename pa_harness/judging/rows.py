@@ -12,7 +12,7 @@ from pa_harness.judging.alpaca import AlpacaEval, Compared, length_control_refus
 from pa_harness.judging.comparable import comparable
 from pa_harness.judging.published import BASELINE, INSTRUCTIONS, find_gamed
 from pa_harness.judging.win_rate import against_instruct, win_rate
-from pa_harness.runs.judgements import ALL, COMPARABLE, NOT_COMPARABLE, Judgement
+from pa_harness.runs.judgements import ALL, COMPARABLE, NOT_COMPARABLE, Judged, Judgement
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from pa_harness.judging.published import Gamed
     from pa_harness.judging.reference import Reference
     from pa_harness.judging.win_rate import Differences
-    from pa_harness.runs.judgements import Judged
 
 
 @dataclass(frozen=True)
@@ -34,13 +33,12 @@ class Judge:
     reference: Reference
     answered_by: tuple[str, ...]
     df_gamed: Path | None
-    seed: int
 
 
 def judgement_rows(
     judge: Judge, outputs: Sequence[Outputs], judged: Sequence[Judged]
-) -> tuple[list[Judgement], dict[str, Any]]:
-    """All rows, and what length control was fitted with.
+) -> tuple[list[Judgement], list[Judged], dict[str, Any]]:
+    """All rows, the verdicts with their parts of the rates, what length control was fitted with.
 
     Args:
         judge: whose verdicts.
@@ -48,18 +46,20 @@ def judgement_rows(
         judged: their verdicts, in the same order.
     """
     gamed = find_gamed(judge.df_gamed) if judge.reference.official else None
-    rows = []
+    rows, known = [], list[Judged]()
     for each, found in zip(outputs, judged, strict=True):
         whole = _row(judge, each, found.annotations, ALL)
-        rows.append(_length_controlled(whole, judge, found.annotations, gamed))
+        row, parts = _length_controlled(whole, judge, found.annotations, gamed)
+        rows.append(row)
+        known.append(replace(found, length_controlled=parts))
         sets = sorted({str(a["dataset"]) for a in found.annotations} - {""})
         for name in sets if len(sets) > 1 else ():
             rows.append(_row(judge, each, found.annotations, name))
-    rows = _with_differences(rows, judged, judge.seed)
+    rows = _with_differences(rows, known)
     record: dict[str, Any] = {"df_gamed": None, "published": False}
     if gamed is not None and gamed.path is not None:
         record = {"df_gamed": str(gamed.path), "published": gamed.published}
-    return rows, record
+    return rows, known, record
 
 
 def _row(
@@ -98,24 +98,29 @@ def _length_controlled(
     judge: Judge,
     annotations: Sequence[Mapping[str, Any]],
     gamed: Gamed | None,
-) -> Judgement:
-    """The row with its length-controlled win rate, or why it has none."""
+) -> tuple[Judgement, list[float]]:
+    """The row with its length-controlled win rate, or why it has none; each instruction's part."""
     reason = _refusal(row, judge, gamed)
     if reason or gamed is None or gamed.path is None or judge.reference.positions is None:
-        return replace(row, lc_absent=reason)
+        return replace(row, lc_absent=reason), []
     positions = judge.reference.positions
     ordered = sorted(annotations, key=lambda each: positions[each["instruction"]])
     pairs = [Compared(each["instruction"], each["output_1"], each["output_2"]) for each in ordered]
     preferences = [float(each["preference"]) for each in ordered]
     if len({len(pair.output_1) - len(pair.output_2) for pair in pairs}) == 1:
-        return replace(row, lc_absent="all answers differ in length by the same")
-    rate, error = AlpacaEval().length_controlled(preferences, pairs, gamed.path)
-    row = replace(row, length_controlled_winrate=rate, lc_standard_error=error)
-    if gamed.published:
-        return row
-    note = f"length control by another df_gamed.csv ({gamed.path})"
-    start = NOT_COMPARABLE if row.comparable == COMPARABLE else f"{row.comparable}; "
-    return replace(row, comparable=start + note)
+        return replace(row, lc_absent="all answers differ in length by the same"), []
+    parts = AlpacaEval().length_controlled(preferences, pairs, gamed.path)
+    row = replace(
+        row,
+        length_controlled_winrate=float(parts.mean()),
+        lc_standard_error=float(parts.std(ddof=1) / math.sqrt(len(parts))),
+    )
+    if not gamed.published:
+        note = f"length control by another df_gamed.csv ({gamed.path})"
+        start = NOT_COMPARABLE if row.comparable == COMPARABLE else f"{row.comparable}; "
+        row = replace(row, comparable=start + note)
+    by_instruction = {pair.instruction: part for pair, part in zip(pairs, parts, strict=True)}
+    return row, [float(by_instruction[each["instruction"]]) for each in annotations]
 
 
 def _refusal(row: Judgement, judge: Judge, gamed: Gamed | None) -> str:
@@ -130,9 +135,7 @@ def _refusal(row: Judgement, judge: Judge, gamed: Gamed | None) -> str:
     return gamed.reason or length_control_refusal()
 
 
-def _with_differences(
-    rows: list[Judgement], judged: Sequence[Judged], seed: int
-) -> list[Judgement]:
+def _with_differences(rows: list[Judgement], judged: Sequence[Judged]) -> list[Judgement]:
     """Differences to λ = 1 for every subset, on the instructions that all λ have."""
     known = [each for each in judged if not math.isnan(each.lam)]
     texts = [{a["instruction"]: a for a in each.annotations} for each in known]
@@ -142,8 +145,18 @@ def _with_differences(
     for subset in {row.subset for row in rows}:
         chosen = [t for t in shared if subset in (ALL, texts[0][t]["dataset"])]
         values = [[each[text]["preference"] for text in chosen] for each in texts]
-        found[subset] = against_instruct(lams, np.array(values, dtype=np.float64), seed=seed)
-    return [_with_difference(row, found[row.subset], lams) for row in rows]
+        found[subset] = against_instruct(lams, np.array(values, dtype=np.float64))
+    rows = [_with_difference(row, found[row.subset], lams) for row in rows]
+    if not known or not all(each.length_controlled for each in known):
+        return rows
+    parts = [
+        dict(zip(of_lam, each.length_controlled, strict=True))
+        for of_lam, each in zip(texts, known, strict=True)
+    ]
+    # A part is in percent of a rate, where a verdict is 1 more than a win.
+    controlled = [[1 + each[text] / 100 for text in shared] for each in parts]
+    apart = against_instruct(lams, np.array(controlled))
+    return [_with_lc_difference(row, apart, lams) for row in rows]
 
 
 def _with_difference(row: Judgement, found: Differences | None, lams: Sequence[float]) -> Judgement:
@@ -158,6 +171,20 @@ def _with_difference(row: Judgement, found: Differences | None, lams: Sequence[f
         band_low=float(each.band_low[at]),
         band_high=float(each.band_high[at]),
         n_paired=found.n,
+    )
+
+
+def _with_lc_difference(
+    row: Judgement, found: Differences | None, lams: Sequence[float]
+) -> Judgement:
+    if found is None or row.lam not in lams or row.subset != ALL:
+        return row
+    at, each = lams.index(row.lam), found.to_instruct
+    return replace(
+        row,
+        lc_minus_instruct=float(each.estimate[at]),
+        lc_low=float(each.low[at]),
+        lc_high=float(each.high[at]),
     )
 
 

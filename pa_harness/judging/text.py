@@ -38,17 +38,19 @@ def judgements_text(rows: Sequence[Judgement]) -> str:
 
 
 def _main_table(rows: Sequence[Judgement]) -> str:
-    header = ["λ", "win rate", "± se", "LC win rate", "discrete", "λ − 1", "95%"]
-    header += ["verdicts", "characters", "tokens"]
+    header = ["λ", "win rate", "± se", "λ − 1", "95%", "LC win rate", "± se", "λ − 1", "95%"]
+    header += ["discrete", "verdicts", "characters", "tokens"]
     lines = []
     for row in rows:
-        ends = "–" if math.isnan(row.low) else interval(row.low, row.high, 2)
+        plain = "–" if math.isnan(row.low) else interval(row.low, row.high, 2)
+        controlled = "–" if math.isnan(row.lc_low) else interval(row.lc_low, row.lc_high, 2)
         lines.append(
             [
                 *(_name(row), number(row.win_rate, 2), number(row.standard_error, 2)),
-                *(number(row.length_controlled_winrate, 2), number(row.discrete_win_rate, 2)),
-                signed(row.minus_instruct, 2),
-                *(ends, f"{row.n_parsed}/{row.n}"),
+                *(signed(row.minus_instruct, 2), plain),
+                *(number(row.length_controlled_winrate, 2), number(row.lc_standard_error, 2)),
+                *(signed(row.lc_minus_instruct, 2), controlled),
+                *(number(row.discrete_win_rate, 2), f"{row.n_parsed}/{row.n}"),
                 *(number(row.average_characters, 0), number(row.average_tokens, 0)),
             ]
         )

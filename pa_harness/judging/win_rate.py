@@ -17,15 +17,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pa_harness.analysis.resampling import differences, generator, replicate_means
+from pa_harness.analysis.frame import Frame
+from pa_harness.analysis.measure import differences
+from pa_harness.analysis.trajectory import TaskCurve, even_suite
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pa_harness.analysis.resampling import Array, Intervals
-
-
-REPLICATES = 2000
+    from pa_harness.analysis.intervals import Array, Intervals
 
 
 @dataclass(frozen=True)
@@ -62,16 +61,12 @@ def win_rate(verdicts: Sequence[float | None] | Array) -> WinRate:
     return WinRate(100 * float(wins.mean()), float(error), 100 * float(discrete.mean()), count)
 
 
-def against_instruct(
-    lams: Sequence[float], verdicts: Array, replicates: int = REPLICATES, seed: int = 0
-) -> Differences | None:
-    """Differences to λ = 1, by bootstrap over instructions, the same ones at every λ.
+def against_instruct(lams: Sequence[float], verdicts: Array) -> Differences | None:
+    """Differences to λ = 1, paired by instruction: those that have a verdict at every λ.
 
     Args:
         lams: one for each row.
         verdicts: shape (λ, instructions), in [1, 2]; NaN where lost.
-        replicates: resamples.
-        seed: same seed, same numbers.
 
     Returns:
         None without λ = 1, without another λ, or with fewer than two instructions in common.
@@ -81,6 +76,6 @@ def against_instruct(
     common = 100 * (verdicts[:, ~np.isnan(verdicts).any(axis=0)] - 1)
     if common.shape[1] < 2:
         return None
-    one = list(lams).index(1.0)
-    drawn = replicate_means(common, replicates, generator(seed, "win rate"))
-    return Differences(differences(common.mean(axis=1), drawn, one), common.shape[1])
+    task = TaskCurve("judged", "judged", "", "", common, np.arange(common.shape[1]))
+    found = Frame([task]).against(even_suite("judged", [task]), list(lams).index(1.0))
+    return Differences(differences(found), common.shape[1])

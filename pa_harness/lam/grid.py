@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from decimal import Decimal, InvalidOperation
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from pa_harness.errors import SweepError
@@ -40,6 +41,35 @@ def parse_lams(given: object) -> tuple[float, ...]:
             f"--lam {given!r} names no λ. Give values (0,0.5,1) or start:stop:step (0:1:0.1)."
         )
     return tuple(sorted({float(value) or 0.0 for value in values}))  # −0 is 0
+
+
+def visiting_order(lams: Sequence[float]) -> tuple[float, ...]:
+    """The order in which a sweep visits its λ: the ends first, so that a part is a curve, too.
+
+    λ = 1 and 0 (where they are not swept, the largest and the least), the outermost beyond them,
+    and from then on the value nearest to the middle of the widest gap; of equals the lower one.
+
+    Args:
+        lams: ascending, each once.
+    """
+    left = list(lams)
+    ordered: list[float] = []
+    ends = [1.0 if 1.0 in left else left[-1], 0.0 if 0.0 in left else left[0], left[-1], left[0]]
+    for end in ends:
+        if end in left:
+            left.remove(end)
+            ordered.append(end)
+    while left:
+        done = sorted(ordered)
+        gaps = [
+            (low, high) for low, high in pairwise(done) if any(low < each < high for each in left)
+        ]
+        low, high = max(gaps, key=lambda gap: (round(gap[1] - gap[0], 9), -gap[0]))
+        inside = [each for each in left if low < each < high]
+        chosen = min(inside, key=lambda each: (round(abs(each - (low + high) / 2), 9), each))
+        left.remove(chosen)
+        ordered.append(chosen)
+    return tuple(ordered)
 
 
 def lam_name(lam: float) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pa_harness.errors import ModelArgsError, first_line
+from pa_harness.foreign.reading import parse_yaml
 from pa_harness.lam.modules import MODULES
 from pa_harness.lam.schedule import FORMS, ByLayer, Number, Rule, Schedule
 
@@ -107,8 +108,6 @@ def _numbers(lam: Number | ByLayer) -> tuple[Number, ...]:
 
 
 def _parsed(text: str) -> object:
-    import yaml
-
     if text.lstrip().startswith("{"):
         where = "lam"
     else:
@@ -121,8 +120,8 @@ def _parsed(text: str) -> object:
                 f"({first_line(error)}). Expected a number, JSON in braces, or a YAML file."
             ) from None
     try:
-        return yaml.safe_load(text)  # JSON is YAML
-    except yaml.YAMLError as error:
+        return parse_yaml(text)  # JSON is YAML
+    except ValueError as error:
         raise ModelArgsError(f"{where}: not YAML or JSON: {first_line(error)}") from None
 
 

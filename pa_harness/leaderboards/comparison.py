@@ -1,10 +1,15 @@
 """Our numbers beside published ones: difference, z, and whether they may be compared at all.
 
-    difference = ours − published,   z = difference / stderr of ours
+    difference = ours − published,   z = difference / (√2 · stderr of ours)
 
-The published number is taken as it stands: both runs asked the same documents, so most of the
-sampling error is common to both, and |z| is rather too small than too large. Without a standard
-error z is undefined, and a number counts as reproduced where it agrees as printed.
+√2 · stderr is the error of a difference between runs that share nothing. Two runs of one protocol
+share their documents, so it is an upper bound, and how far below it the true error is cannot be
+told from printed scores. So a large |z| contradicts, but a small one shows little. Beside it stands
+the difference that four of five such comparisons would have shown,
+
+    visible = (1.96 + 0.84) · √2 · stderr.
+
+Without a standard error both are undefined.
 """
 
 from __future__ import annotations
@@ -26,8 +31,7 @@ if TYPE_CHECKING:
 
 COMPARABLE = "comparable"
 TEMPLATE = "chat template"
-PRINTED = 5e-5  # half of the last digit: two decimals of a percentage
-_CRITICAL = 1.96  # of z, two-sided at 5%
+_SHOWN = 1.96 + 0.84  # of z: two-sided at 5%, with a power of 80%
 
 
 @dataclass(frozen=True)
@@ -70,13 +74,7 @@ class Row:
     reasons: tuple[str, ...]
     unknown: tuple[str, ...]
     source: str
-
-    @property
-    def reproduced(self) -> bool:
-        """Whether the difference is no more than chance (or printing) explains."""
-        if math.isnan(self.z):
-            return abs(self.difference) <= PRINTED
-        return abs(self.z) <= _CRITICAL
+    visible: float = math.nan  # the difference that 80% of such comparisons would have shown
 
 
 @dataclass(frozen=True)
@@ -224,6 +222,7 @@ def beside(
     published = row.value if row else math.nan
     difference = round(number.value - published, 12)
     certain = number.stderr > 0 and not math.isnan(difference)
+    error = math.sqrt(2) * number.stderr if certain else math.nan
     return Row(
         task=task,
         contender=contender.label,
@@ -233,11 +232,12 @@ def beside(
         model=row.model if row else "",
         published=published,
         difference=difference,
-        z=difference / number.stderr if certain else math.nan,
+        z=difference / error,
         verdict=_verdict(reasons, unknown, row is not None),
         reasons=tuple(reasons),
         unknown=tuple(unknown),
         source=row.source if row else "",
+        visible=_SHOWN * error,
     )
 
 
@@ -268,26 +268,3 @@ def _verdict(reasons: Sequence[str], unknown: Sequence[str], there: bool) -> str
     if unknown:
         return f"{COMPARABLE} as far as known (unknown: {', '.join(unknown)})"
     return COMPARABLE
-
-
-def endpoint_sentence(contender: Contender, rows: Sequence[Row]) -> str:
-    """``λ = 0 reproduces BASE on 5 of 6 tasks; GSM8K differs by …``; empty between the ends."""
-    beside = [row for row in rows if not math.isnan(row.published)]
-    if not contender.endpoint or not beside:
-        return ""
-    fair = [row for row in beside if not row.reasons]
-    good = [row for row in fair if row.reproduced]
-    if not fair:
-        return f"{contender.label}: no task is comparable with {beside[0].model}'s."
-    parts = [
-        f"{contender.label} reproduces {beside[0].model} on {len(good)} of {len(fair)} "
-        f"comparable task{'s' * (len(fair) != 1)}"
-    ]
-    for row in fair:
-        if not row.reproduced:
-            z = "undefined" if math.isnan(row.z) else f"{row.z:+.1f}"
-            parts.append(f"{row.task} differs by {row.difference:+.4f} (z = {z})")
-    unfair = [row.task for row in beside if row.reasons]
-    if unfair:
-        parts.append(f"not comparable: {', '.join(unfair)}")
-    return f"{'; '.join(parts)}."

@@ -5,6 +5,9 @@ excerpt in `pa_harness.leaderboards.published`, not all that was ever submitted.
 
     rank = 1 + number of published runs with a higher number
 
+The rank's range is that of our number ± 1.96 · √2 · stderr (`comparison` says why √2): the ranks
+that other documents of the kind, asked of both, might have given.
+
 Numbers are rounded as the leaderboard prints them; runs that are equal share a rank. A printed
 average was made of unrounded numbers and can differ by one in its last digit from the mean of the
 printed ones. So where all of ours are those of a published run, its average is ours, and a
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
 
 COMPUTED = "computed, not submitted"
 AVERAGE = "average"
+_CRITICAL = 1.96  # of z, two-sided at 5%
 _DECIMALS = 4  # of a fraction: two of the percentage that is printed
 
 
@@ -40,6 +44,8 @@ class Standing:
     Attributes:
         what: the task's title, or ``average``.
         rank: 0 where there is none.
+        best: the lowest rank of its range; 0 where our standard error is not known.
+        worst: the highest.
         of: published runs of the size class, ours not counted.
         note: `COMPUTED`, or why there is no rank.
     """
@@ -52,6 +58,8 @@ class Standing:
     of: int
     size_class: str
     note: str
+    best: int = 0
+    worst: int = 0
 
 
 def standings(
@@ -81,7 +89,8 @@ def standings(
         values = [row.value for row in score.task.rows(rows)]
         problem = "; ".join(score.reasons)
         what = score.task.title
-        found.append(_standing(contender, what, score.value, values, (size, problem)))
+        number = score.value, score.stderr
+        found.append(_standing(contender, what, number, values, (size, problem)))
     return found
 
 
@@ -106,7 +115,8 @@ def _average(
     problems += [f"not comparable: {', '.join(unfair)}"] if unfair else []
     values = [row.value for row in rows if (row.task, row.metric) == board.headline]
     value = _printed_average(board, scores, rows)
-    return _standing(contender, AVERAGE, value, values, (size, "; ".join(problems)))
+    stderr = math.hypot(*(score.stderr for score in scores)) / len(scores)
+    return _standing(contender, AVERAGE, (value, stderr), values, (size, "; ".join(problems)))
 
 
 def _printed_average(board: Board, scores: Sequence[BoardScore], rows: Sequence[Reported]) -> float:
@@ -124,20 +134,24 @@ def _printed_average(board: Board, scores: Sequence[BoardScore], rows: Sequence[
 def _standing(
     contender: Contender,
     what: str,
-    value: float,
+    value_and_error: tuple[float, float],
     values: Sequence[float],
     size_and_problem: tuple[str, str],
 ) -> Standing:
-    size, problem = size_and_problem
+    (value, stderr), (size, problem) = value_and_error, size_and_problem
     if not problem and not size:
         problem = "its size is not known"
     if not problem and not values:
         problem = f"no published number of a model {size}"
-    rank = 0
+    ranks = [0, 0, 0]  # of the number, of the upper end of its interval, of the lower
     if not problem:
-        ours = round(value, _DECIMALS)
-        rank = 1 + sum(round(other, _DECIMALS) > ours for other in values)
+        half = _CRITICAL * math.sqrt(2) * stderr
+        ends = [] if math.isnan(half) else [value + half, value - half]
+        for place, each in enumerate([value, *ends]):
+            ours = round(each, _DECIMALS)
+            ranks[place] = 1 + sum(round(other, _DECIMALS) > ours for other in values)
     note = problem or COMPUTED
+    rank, best, worst = ranks
     return Standing(
-        *(contender.label, contender.lam, what, value, rank, len(values), size, note),
+        *(contender.label, contender.lam, what, value, rank, len(values), size, note, best, worst),
     )

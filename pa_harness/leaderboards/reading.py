@@ -102,6 +102,11 @@ def _judged(run: RunFolder, numbers: Sequence[Reported]) -> list[Reported]:
     models = {number.lam: number for number in numbers if number.adapted}
     found: list[Reported] = []
     for judge in run.judgements() if numbers else ():
+        others = judge.judged_others(run.answers(judge.task))
+        if others:
+            raise RunError(
+                f"{judge.path}: {others}. Judge the run again, or take that folder out of it."
+            )
         for row in judge.judgements():
             if row.subset == ALL and row.lam not in models:
                 raise RunError(

@@ -19,9 +19,9 @@ from pa_harness.leaderboards.comparison import (
     compare,
     contenders,
     differing,
-    endpoint_sentence,
     missing,
 )
+from pa_harness.leaderboards.findings import MARGIN, endpoint_sentence
 from pa_harness.leaderboards.published import published
 from pa_harness.leaderboards.ranks import Standing, standings
 from pa_harness.leaderboards.reading import read_results
@@ -53,6 +53,7 @@ def sections(
     to: Sequence[str] = (),
     references: Sequence[Reported] = (),
     names: Names | None = None,
+    margin: float = MARGIN,
 ) -> list[Section]:
     """The comparison of results with leaderboards and with other numbers.
 
@@ -63,20 +64,23 @@ def sections(
         references: numbers that a user added. Those with a `leaderboard` join its published ones,
             the others are compared task by task.
         names: what our models are called.
+        margin: within which a number is reproduced; a fraction.
 
     Raises:
-        RunError: nothing can be compared; it says what would.
+        RunError: nothing can be compared, and it says what would; the margin is none.
     """
+    if not 0 < margin < 1:
+        raise RunError(f"--margin {margin:g}: expected a fraction above 0, such as {MARGIN:g}.")
     ours = contenders(numbers, names or Names())
     added = [row for row in references if row.leaderboard in NAMES]
     others = [row for row in references if row.leaderboard not in NAMES]
     wanted = set(to) or ({row.leaderboard for row in added} if references else set(NAMES))
     known = [*published(), *added]
     check_names(ours, names or Names(), [*known, *others])
-    found = [_board_section(board, ours, known) for board in BOARDS if board.name in wanted]
+    found = [_board_section(board, ours, known, margin) for board in BOARDS if board.name in wanted]
     found = [section for section in found if section.rows]
     if others:
-        found.append(_file_section(ours, others))
+        found.append(_file_section(ours, others, margin))
     if not found:
         raise RunError(_nothing(numbers, wanted))
     return found
@@ -104,7 +108,9 @@ def named_references(to: Sequence[str]) -> tuple[list[str], list[Reported]]:
     return boards, read_results(paths, published=True)
 
 
-def _board_section(board: Board, ours: Sequence[Contender], known: Sequence[Reported]) -> Section:
+def _board_section(
+    board: Board, ours: Sequence[Contender], known: Sequence[Reported], margin: float
+) -> Section:
     rows, sentences, ranks = [], [], []
     for contender in ours:
         scores = board_scores(board, contender.numbers)
@@ -113,7 +119,7 @@ def _board_section(board: Board, ours: Sequence[Contender], known: Sequence[Repo
         mine = compare(board, contender, scores, known)
         rows += mine
         ranks += standings(board, contender, scores, known)
-        sentence = missing(board, contender, known) or endpoint_sentence(contender, mine)
+        sentence = missing(board, contender, known) or endpoint_sentence(contender, mine, margin)
         sentences += [sentence] if sentence else []
     order = [task.title for task in board.tasks]
     rows.sort(key=lambda row: order.index(row.task))  # stable: the contenders keep their order
@@ -122,7 +128,7 @@ def _board_section(board: Board, ours: Sequence[Contender], known: Sequence[Repo
     )
 
 
-def _file_section(ours: Sequence[Contender], others: Sequence[Reported]) -> Section:
+def _file_section(ours: Sequence[Contender], others: Sequence[Reported], margin: float) -> Section:
     """Task by task, metric by metric; a file with one model stands beside all of ours.
 
     Between the ends another run's number at the same λ comes before the instruct model's.
@@ -141,7 +147,7 @@ def _file_section(ours: Sequence[Contender], others: Sequence[Reported]) -> Sect
             if row.model in names[:1] and _same_number(number, row)
         ]
         rows += mine
-        sentence = endpoint_sentence(contender, mine)
+        sentence = endpoint_sentence(contender, mine, margin)
         sentences += [sentence] if sentence else []
     sources = list(dict.fromkeys(row.source for row in others))
     source = places(sources, most=3)

@@ -8,6 +8,8 @@ import json
 from dataclasses import fields
 from typing import TYPE_CHECKING
 
+from pa_harness.foreign.showing import cell as as_cell
+from pa_harness.foreign.showing import one_line
 from pa_harness.leaderboards.comparison import Row
 from pa_harness.leaderboards.ranks import AVERAGE, COMPUTED
 from pa_harness.markdown import number, signed, table
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
     from pa_harness.leaderboards.sections import Section
 
 FORMATS = ("text", "markdown", "csv", "json")
-_HEADER = ("task", "model", "ours", "±", "published", "difference", "z", "verdict")
+_HEADER = ("task", "model", "ours", "±", "published", "difference", "z", "visible", "verdict")
 
 
 def as_text(found: Sequence[Section], kind: str) -> str:
@@ -52,7 +54,8 @@ def _cells(row: Row) -> list[str]:
     return [
         *(row.task, row.contender, number(row.value), number(row.stderr)),
         *(number(row.published), signed(row.difference), signed(row.z, 2)),
-        row.verdict.replace("|", "\\|"),
+        number(row.visible),
+        one_line(row.verdict).replace("|", "\\|"),
     ]
 
 
@@ -62,9 +65,12 @@ def _ranks(standings: Sequence[Standing], kind: str) -> str:
     ranked = [each for each in standings if each.rank]
     if ranked:
         title = f"Where it would stand ({COMPUTED}; among the published models of its size)"
-        header = ("model", "of", "value", "rank", "published runs", "their size")
+        header = ("model", "of", "value", "rank", "95%", "published runs", "their size")
         cells = [
-            (s.contender, s.what, number(s.value), str(s.rank), str(s.of), s.size_class)
+            (
+                *(s.contender, s.what, number(s.value), str(s.rank)),
+                *(f"{s.best} to {s.worst}" if s.best else "–", str(s.of), s.size_class),
+            )
             for s in ranked
         ]
         parts += [f"### {title}" if kind == "markdown" else title, table(header, cells)]
@@ -87,5 +93,6 @@ def _csv(found: Sequence[Section]) -> str:
             cells = [getattr(row, name) for name in names]
             texts = ["; ".join(cell) if isinstance(cell, tuple) else cell for cell in cells]
             kept = ["" if cell != cell else cell for cell in texts]
-            writer.writerow([section.leaderboard or section.title, section.snapshot, *kept])
+            named = [section.leaderboard or section.title, section.snapshot, *kept]
+            writer.writerow(as_cell(each) if isinstance(each, str) else each for each in named)
     return buffer.getvalue().rstrip("\n")

@@ -6,10 +6,9 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from pa_harness.data_file import read_data_file
 from pa_harness.errors import DataFileError, first_line
+from pa_harness.foreign.reading import parse_yaml
 from pa_harness.interchange.reported import NO, UNKNOWN, YES, Reported
 from pa_harness.leaderboards.boards import BOARDS, NAMES
 
@@ -60,10 +59,10 @@ def read_table(path: Path) -> list[Reported]:
 
 def _yaml_rows(path: Path) -> list[dict[str, Any]]:
     try:
-        rows = yaml.safe_load(path.read_text(encoding="utf-8"))
+        rows = parse_yaml(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise DataFileError(f"There is no file {path}.") from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, ValueError) as error:
         raise DataFileError(f"{path} cannot be read as YAML: {first_line(error)}") from None
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise DataFileError(

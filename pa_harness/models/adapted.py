@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
-from dataclasses import asdict
+from dataclasses import fields
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
@@ -17,13 +15,14 @@ from pa_harness.checkpoints.vocabulary import (
     check_vocabulary,
     ids_without_rows,
     read_tokenizer,
-    stop_ids,
     tokenizer_digest,
 )
-from pa_harness.errors import PAHarnessError
+from pa_harness.errors import CheckpointError, PAHarnessError
 from pa_harness.lam.reading import read_lam
 from pa_harness.lam.schedule import Schedule
-from pa_harness.weights.opening import adapted_weights, tokenizer_source
+from pa_harness.weights.arguments import ModelArgs
+from pa_harness.weights.identity import Known, digest, facts_from_files, fixed_facts, sides
+from pa_harness.weights.opening import adapted_weights, open_weights, tokenizer_source
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,9 +33,9 @@ if TYPE_CHECKING:
     from pa_harness.checkpoints.pair import Pair
     from pa_harness.lam.schedule import Lam
     from pa_harness.weights.adapted import AdaptedWeights
-    from pa_harness.weights.arguments import ModelArgs
 
 _log = logging.getLogger(f"lm_eval.{__name__}")  # so that lm-eval's settings apply
+_OF_FILES = {each.name for each in fields(ModelArgs)} | {"dtype", "tokenizer", "trust_remote_code"}
 
 
 class AdaptedModel(LM):
@@ -73,6 +72,30 @@ class AdaptedModel(LM):
         """The same for arguments in one ``key=value,...`` string."""
         return cls.create_from_arg_obj(simple_parse_args_string(arg_string), additional_config)
 
+    @classmethod
+    def describe_files(
+        cls, model_args: Mapping[str, Any], stamps: Mapping[str, Any], info: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """What a model with these arguments would say of itself that is the same at every λ.
+
+        From the files, without a model. Weights are not read where nobody has written to their
+        files since the model that said `info` was loaded.
+
+        Args:
+            model_args: as for the model; λ does not matter.
+            stamps: that model's `file_stamps`.
+            info: its `get_model_info`.
+        """
+        ends = {name: info[name] for name in stamps if name in info}
+        contents = {name: end["content"] for name, end in ends.items() if "content" in end}
+        ours = {name: value for name, value in model_args.items() if name in _OF_FILES}
+        opened = open_weights({**ours, "lam": 0.0})
+        return facts_from_files(opened, Known(stamps, contents))
+
+    def file_stamps(self) -> dict[str, Any]:
+        """By side, what the system said of its files of weights when they were opened."""
+        return {end.role: end.stamps for end in (self._pair.base, self._pair.instruct)}
+
     def set_cache_hook(self, cache_hook: Any) -> None:
         """Give every pair and λ a table of its own in a --use_cache file."""
         self._hook = cache_hook
@@ -87,11 +110,14 @@ class AdaptedModel(LM):
 
         Raises:
             ModelArgsError: not a finite number or schedule.
+            CheckpointError: a checkpoint was written to since it was opened.
             PAHarnessError: weights are off-loaded to disk, λ takes some out of the dtype's range,
                 or an engine did not take them.
         """
+        self._check_files()
         try:
             self._change(read_lam(lam))
+            self._check_files()
         finally:  # an interrupted change has a table of its own, which nothing is written to
             _separate_cache(self._hook, self.identity)
         self._warn_of_rounding()
@@ -124,7 +150,7 @@ class AdaptedModel(LM):
             `lam` (None under a schedule, which is then in `model_args`); `lam_eff`,
             `rounding_noise` and `relative_delta` (fractions, absent where undefined; per tensor too
             under ``lam_eff=tensors``); both sides with name, revision and commit or content
-            fingerprint; `weights`, a fingerprint of θ_λ; arithmetic, tokenizer, template, stop ids;
+            fingerprint; `weights`, a fingerprint of θ_λ; what `fixed_facts` says;
             versions; `notes` (what was warned of); `identity`.
         """
         info: dict[str, Any] = {
@@ -138,9 +164,9 @@ class AdaptedModel(LM):
             "weights": self._weights.fingerprint(),
             **self._weights.effective_lam().as_dict(),
             **self._sides,
-            **self._fixed_info(),
+            **self._facts,
             "identity": self.identity,
-            **self._cost_info(),
+            **self._own_info(),
             "notes": list(self._notes),
             "versions": {
                 "pa_harness": __version__,
@@ -161,8 +187,7 @@ class AdaptedModel(LM):
     def identity(self) -> str:
         """A digest of what can change an answer: pair, λ, arithmetic, configuration, arguments."""
         arguments = {name: value for name, value in self._given.items() if name != "lam"}
-        fixed = self._fixed_info()
-        return _digest([self._plain_lam(), arguments, self._sides, fixed, self.max_length])
+        return digest([self._plain_lam(), arguments, self._sides, self._facts, self.max_length])
 
     def _plain_lam(self) -> float | dict[str, Any] | None:
         return self.lam.as_dict() if isinstance(self.lam, Schedule) else self.lam
@@ -181,6 +206,14 @@ class AdaptedModel(LM):
         self._pair = self._weights.pair
         self._notes = list(self._pair.notes)
 
+    def _check_files(self) -> None:
+        """Have no λ where the originals are no longer what they were."""
+        try:
+            self._weights.findings.check_unchanged()
+        except CheckpointError:
+            self._weights.lam = None
+            raise
+
     def _change(self, lam: Lam) -> None:
         """Bring θ_λ into the model."""
         raise NotImplementedError
@@ -188,21 +221,21 @@ class AdaptedModel(LM):
     def _count_parameters(self) -> int:
         raise NotImplementedError
 
-    def _cost_info(self) -> dict[str, Any]:
-        """What the last evaluation took, for the results."""
+    def _own_info(self) -> dict[str, Any]:
+        """What this kind of model adds: its own arithmetic, what the last evaluation took."""
         return {}
 
     def _tokenizer_checkpoint(self, tokenizer: str | None) -> Checkpoint:
         """Where the tokenizer of every λ is, after its checks; the instruct side's by default."""
         pair = self._pair
         source = tokenizer_source(tokenizer, pair)
-        read_tokenizer(source, trust_remote_code=self._trust)  # for its clear error
+        read = read_tokenizer(source, trust_remote_code=self._trust)
         if source is not pair.base and (tokenizer or pair.is_lora):
             renamed = self._args.renamed_tokens
             self._notes += check_vocabulary(
                 pair.base, source, trust_remote_code=self._trust, renamed=renamed
             )
-        self._tokenizer_source = source.name
+        self._facts = fixed_facts(self._args, self._weights, read, source.name)
         return source
 
     def _describe(self, rows: int) -> None:
@@ -211,54 +244,19 @@ class AdaptedModel(LM):
         Args:
             rows: of the embedding.
         """
-        pair, shas = self._pair, self._weights.findings.fingerprints()
-        self._stops = stop_ids(pair.base, pair.instruct, self.tokenizer)
-        self._tokenizer_digest = tokenizer_digest(self.tokenizer)
-        settings = {k: v for k, v in pair.config.to_dict().items() if k != "_name_or_path"}
-        self._config_digest = _digest(settings)
+        self._tokenizer_digest = tokenizer_digest(self.tokenizer)  # of it as it is used
         self._notes += ids_without_rows(self.tokenizer, rows)
-        self._sides = {end.role: _side(end, shas[end.role]) for end in (pair.base, pair.instruct)}
+        self._sides = sides(self._pair, self._weights.findings.contents())
+        self._weights.findings.check_unchanged()
         for note in self._notes:
             _log.warning("%s", note)
         self._warn_of_rounding()
-
-    def _fixed_info(self) -> dict[str, Any]:
-        """The part of `get_model_info` that is the same at every λ."""
-        template, rounding = self.tokenizer.chat_template, self._args.rounding
-        seed = f" with seed {self._args.rounding_seed}" if rounding == "stochastic" else ""
-        return {
-            "arithmetic": f"fp32 lerp, rounded once to {self._weights.dtype}, {rounding}{seed}",
-            "tokenizer_source": self._tokenizer_source,
-            "tokenizer_digest": self._tokenizer_digest,
-            "config_digest": self._config_digest,
-            "chat_template_digest": _digest(template) if template else "",
-            "method": asdict(self._args.setting),
-            "config_from": self._args.config_from or "instruct",
-            "extra_rows": self._args.extra_rows,
-            "stop_token_ids": self._stops,
-        }
 
     def _warn_of_rounding(self) -> None:
         if self.lam is not None:
             asked = self._weights.asked_lam()
             for line in self._weights.effective_lam().doubts(asked, self._weights.dtype):
                 _log.warning("%s", line)
-
-
-def _side(checkpoint: Checkpoint, sha: str) -> dict[str, str]:
-    """One end of the pair, as results name it."""
-    return {
-        "name": checkpoint.name,
-        "revision": checkpoint.revision or "",
-        "subfolder": checkpoint.subfolder,
-        "sha": sha,
-    }
-
-
-def _digest(value: Any) -> str:
-    """Sixteen hex digits that change with the value (JSON, or what `str` tells apart)."""
-    content = json.dumps(value, sort_keys=True, default=str)
-    return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 
 def _separate_cache(hook: Any, identity: str) -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from lm_eval.models.huggingface import HFLM
 
 from pa_harness import processes
+from pa_harness.models.generated import AnswerLengths
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -71,9 +72,13 @@ class DataParallelLM(HFLM):
             return ask(requests, quiet)
         shares = divided(requests, processes.count())
         mine = shares[processes.number()]
-        gathered = processes.gather(ask(requests[mine], quiet) if requests[mine] else [])
-        for share, answers in zip(shares, gathered, strict=True):
+        here = ask(requests[mine], quiet) if requests[mine] else []
+        lengths = getattr(self, "answer_lengths", AnswerLengths())
+        both = processes.gather((here, lengths.found))
+        gathered = [answers for answers, _ in both]
+        for share, (answers, found) in zip(shares, both, strict=True):
             if share is not mine:
+                lengths.found |= found
                 for request, answer in zip(requests[share], answers, strict=True):
                     self.cache_hook.add_partial(kind, request.args, answer)  # counts it
         return [answer for answers in gathered for answer in answers]

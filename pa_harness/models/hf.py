@@ -14,6 +14,7 @@ from pa_harness.models.data_parallel import DataParallelLM
 from pa_harness.models.loading import LoadedWeights, fits_beside
 from pa_harness.models.prefix_sharing import PrefixSharingLM
 from pa_harness.weights.arguments import parse
+from pa_harness.weights.identity import fixed_facts
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -64,7 +65,7 @@ class PartiallyAdaptedLM(AdaptedModel, DataParallelLM, PrefixSharingLM):
         super().__init__(pretrained=args.pretrained, revision=args.revision or "main", **rest)
         self._describe(self.model.get_input_embeddings().weight.shape[0])
         self.model.generation_config = neutral_generation_config(
-            self._stops, self.tokenizer, self._pair.config
+            self._facts["stop_token_ids"], self.tokenizer, self._pair.config
         )
         self.model.name_or_path = args.pretrained
         self._keep = args.keep
@@ -84,7 +85,8 @@ class PartiallyAdaptedLM(AdaptedModel, DataParallelLM, PrefixSharingLM):
             tokenizer = str(source.folder)
             kwargs |= {"revision": None, "subfolder": ""}  # a resolved folder has neither
         else:
-            self._tokenizer_source = str(tokenizer.name_or_path)
+            source_name = str(tokenizer.name_or_path)
+            self._facts = fixed_facts(self._args, self._weights, tokenizer, source_name)
         super()._create_tokenizer(pretrained, tokenizer, **kwargs)
 
     def _create_model(self, pretrained: str, **kwargs: Any) -> None:
@@ -111,11 +113,9 @@ class PartiallyAdaptedLM(AdaptedModel, DataParallelLM, PrefixSharingLM):
     def _count_parameters(self) -> int:
         return int(self.model.num_parameters())
 
-    def _fixed_info(self) -> dict[str, Any]:
-        return {**super()._fixed_info(), "softmax_dtype": str(self.softmax_dtype)}
-
-    def _cost_info(self) -> dict[str, Any]:
-        return {"keep": self._keep, **self.sharing_info()}
+    def _own_info(self) -> dict[str, Any]:
+        own = {"softmax_dtype": str(self.softmax_dtype), "keep": self._keep}
+        return {**own, **self.sharing_info()}
 
     def _bytes_beside(self) -> int:
         on_device = (each for each in self.model.parameters() if each.device.type != "cpu")

@@ -144,9 +144,12 @@ class LoadedWeights(AdaptedWeights):
             if parameter.device == device and parameter.is_contiguous():
                 self.write_(parameter, name, lams[name])
             else:
-                scratch = torch.empty_like(parameter, device=device)
+                # Pinned, the next tensor is made while this one is copied; torch gives the memory
+                # to nobody else before that is done. Made on the CPU, for its bytes are digested.
+                pinned = parameter.is_cuda and device.type == "cpu"
+                scratch = torch.empty_like(parameter, device=device, pin_memory=pinned)
                 self.write_(scratch, name, lams[name])
-                parameter.copy_(scratch)
+                parameter.copy_(scratch, non_blocking=pinned)
 
 
 class _Lazy:

@@ -6,6 +6,7 @@ import logging
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
+from pa_harness.models.requests import check_answer
 from pa_harness.prefixes.compatibility import longest_possible
 from pa_harness.prefixes.scoring import Plan, Request
 
@@ -101,6 +102,8 @@ class Planner:
             encoded = [ahead.submit(self._texts.pairs, self._lm, each) for each in given]
             for part, future in zip(parts, encoded, strict=True):
                 pairs = dict(zip(part, future.result(), strict=True))
+                for n, (_, rest) in pairs.items():
+                    check_answer(texts[n], rest, length)
                 mine = {n: each for n, each in pairs.items() if _fits(each, length, most)}
                 _warn_of_cuts(mine, length)
                 requests = {n: Request.cut(*each, length) for n, each in mine.items()}
@@ -108,11 +111,9 @@ class Planner:
 
 
 def _fits(pair: Pair, length: int, most: float) -> bool:
-    """Whether a request may be shared; of what has no tokens HFLM knows what to say."""
+    """Whether a request may be shared; of a context without tokens HFLM knows what to say."""
     context, rest = pair
-    if not len(context) or not 0 < len(rest) <= length:
-        return False
-    return bool(min(len(context) + len(rest) - 1, length) <= most)
+    return len(context) > 0 and bool(min(len(context) + len(rest) - 1, length) <= most)
 
 
 def _warn_of_cuts(pairs: dict[int, Pair], length: int) -> None:

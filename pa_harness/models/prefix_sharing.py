@@ -9,16 +9,16 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import torch
-from lm_eval.models.huggingface import HFLM
 from lm_eval.models.utils import postprocess_generated_text
 from tqdm import tqdm
 
+from pa_harness.models.generated import AnswerLengths, LengthsLM, end_ids, measured
 from pa_harness.models.greedy import Greedy, Stops, greedy_request, is_plainly_greedy
 from pa_harness.models.plans import Planner
 from pa_harness.models.texts import Texts, shared_texts
 from pa_harness.prefixes.compatibility import longest_possible, obstacle
 from pa_harness.prefixes.counts import Counts
-from pa_harness.prefixes.generation import Asked, continuations
+from pa_harness.prefixes.decoding.generation import Asked, continuations
 from pa_harness.prefixes.reading import Reader
 from pa_harness.prefixes.scoring import score
 from pa_harness.prefixes.trial import disagreement
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(f"lm_eval.{__name__}")  # so that lm-eval's settings apply
 
 
-class PrefixSharingLM(HFLM):
+class PrefixSharingLM(LengthsLM):
     """HFLM whose log-likelihoods and greedy texts share prefixes wherever the model allows it.
 
     Attributes:
@@ -42,6 +42,7 @@ class PrefixSharingLM(HFLM):
     _softmax_dtype: torch.dtype | None = None
     _tokenizer_digest: str = ""  # which models with the same one share their tokens
     _counts: Mapping[str, Counts] = MappingProxyType({})  # of the last evaluation, by its kind
+    _before: int = 0  # tokens that went through the model, those that `reader` counts left out
     _reported: bool = False  # whether that evaluation is over: its counts were asked for
     _reason: str | None = None  # why not; empty if nothing is against it, None before asking
 
@@ -59,7 +60,6 @@ class PrefixSharingLM(HFLM):
     ) -> list[tuple[float, bool]]:
         """HFLM's; every text is tokenised once, and passes that were planned serve every λ."""
         self._count_anew("loglikelihood")
-        self._check_whole()
         if not requests or self.enable_thinking or not self._allows():
             answers: list[tuple[float, bool]] = super().loglikelihood(requests, disable_tqdm)
             return answers
@@ -83,13 +83,10 @@ class PrefixSharingLM(HFLM):
         found: list[float] = super().loglikelihood_rolling(requests, disable_tqdm)
         return found
 
-    def _check_whole(self) -> None:
-        """Refuse to answer with weights that are not what they should be."""
-
     def generate_until(self, requests: list[Any], disable_tqdm: bool = False) -> list[str]:
         """HFLM's, with plain greedy requests sharing prompts and all others left to it."""
         self._count_anew("generate_until")
-        self._check_whole()
+        self.answer_lengths = AnswerLengths()
         arguments = [request.args for request in requests]
         shared: dict[tuple[tuple[str, ...], int], dict[int, list[int]]] = {}
         if is_plainly_greedy(self) and self._allows():
@@ -101,6 +98,24 @@ class PrefixSharingLM(HFLM):
             rest = [requests[n] for n in others]
             found |= zip(others, super().generate_until(rest, disable_tqdm), strict=True)
         return [found[n] for n in range(len(requests))]
+
+    @property
+    def tokens_computed(self) -> int:
+        """Tokens that went through the model since it was made; of hf's batches padding, too."""
+        now = self.reader.counts.tokens if "reader" in self.__dict__ else 0
+        return self._before + now
+
+    def _model_call(self, inps: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
+        """HFLM's."""
+        logits: torch.Tensor = super()._model_call(inps, *args, **kwargs)
+        self._before += inps.numel()
+        return logits
+
+    def _model_generate(self, context: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
+        """HFLM's."""
+        found: torch.Tensor = super()._model_generate(context, *args, **kwargs)
+        self._before += found.numel() - len(found)  # the last token of each is only said
+        return found
 
     def sharing_info(self) -> dict[str, Any]:
         """What sharing saved in the last evaluation, for the results file.
@@ -166,8 +181,7 @@ class PrefixSharingLM(HFLM):
         found: dict[int, str] = {}
         total = sum(map(len, shared.values()))
         reader, bar = self._counting("generate_until", total, disable_tqdm)
-        ends = self.model.generation_config.eos_token_id
-        ends = frozenset([ends] if isinstance(ends, int) else ends or ())
+        ends = end_ids(self.model)
         with self._autocast(), bar:
             for (until, limit), prompts in sorted(shared.items()):
                 places = list(prompts)
@@ -176,6 +190,8 @@ class PrefixSharingLM(HFLM):
                 for index, tokens in continuations(reader, asked):
                     text = postprocess_generated_text(self.tok_decode(tokens), list(until), None)
                     found[places[index]] = text
+                    length = measured(tokens, ends, until, self.tokenizer.decode)
+                    self.answer_lengths.add(given[places[index]][0], length)
                     bar.set_postfix_str(_tokens(reader.counts), refresh=False)
                     self.cache_hook.add_partial("generate_until", given[places[index]], text)
                     bar.update()
@@ -209,6 +225,7 @@ class PrefixSharingLM(HFLM):
     def _counting(self, kind: str, total: int, quiet: bool) -> tuple[Reader, Any]:
         """The reader with new counts, and a progress bar like HFLM's."""
         reader = self.reader
+        self._before += reader.counts.tokens
         reader.counts, reader.dtype = Counts(), self.softmax_dtype
         self._counts = {**self._counts, kind: reader.counts}
         disabled = quiet or self.rank != 0

@@ -8,7 +8,7 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
-from pa_harness.prefixes.attention import implementation
+from pa_harness.prefixes.attention.tree import implementation
 
 _LAYERS = {"full_attention", "sliding_attention"}
 _GROWING_ROPE = {"dynamic", "longrope"}  # frequencies that depend on the longest sequence so far

@@ -29,6 +29,11 @@ class Counts:
     attended: int = 0
     shapes: set[tuple[int, ...]] = field(default_factory=set)
 
+    @property
+    def tokens(self) -> int:
+        """That went through the model."""
+        return self.computed + self.decoded
+
     def as_dict(self) -> dict[str, int]:
         """For the results; of the shapes their number."""
         return {**asdict(self), "shapes": len(self.shapes)}

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from pa_harness.prefixes.attention import NotATreeError, TreeAttention
+from pa_harness.prefixes.attention.tree import NotATreeError, TreeAttention
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from transformers import PreTrainedModel
 
-    from pa_harness.prefixes.attention import Work
+    from pa_harness.prefixes.attention.tree import Work
 
 
 class Forward:

@@ -17,7 +17,7 @@ from pa_harness.prefixes.passes import DEEPEST
 _CPU_TOKENS = 1024  # per pass: weights are read seldom, activations stay in the caches
 _DEVICE_TOKENS = 8192  # at most; matrix products of an accelerator are filled by fewer
 _CPU_ROWS, _DEVICE_ROWS = 64, 128  # prompts that decode together
-_CPU_LOGITS, _DEVICE_LOGITS = 1 << 26, 1 << 29  # bytes of logits and their softmax at a time
+_LOGITS = 1 << 29  # bytes of logits and their softmax at a time: 170 rows of 262,144 words
 _PASS_SHARE, _ROWS_SHARE = 8, 2  # of the memory that the weights leave, one part in so many
 _LEAST_SHAPE = 64  # tokens
 _SHORTAGES = (  # what allocators say: of CUDA, cuBLAS, cuDNN, MPS, Windows, Linux
@@ -44,7 +44,7 @@ class Limits:
     tokens: int
     rows: int
     kept: int
-    logits: int = _CPU_LOGITS
+    logits: int = _LOGITS
     few_shapes: bool = False
     ahead: int = 0
 
@@ -62,7 +62,7 @@ class Limits:
         """What suits an accelerator of which the weights leave so many bytes."""
         tokens = max(1, min(_DEVICE_TOKENS, left // _PASS_SHARE // bytes_per_token(model)))
         kept = left // _ROWS_SHARE
-        return cls(tokens, _DEVICE_ROWS, kept, _DEVICE_LOGITS, few_shapes=True, ahead=1)
+        return cls(tokens, _DEVICE_ROWS, kept, _LOGITS, few_shapes=True, ahead=1)
 
     def shape(self, tokens: int) -> int:
         """Tokens that a pass is filled up to: eighths of a power of two, or all of them."""

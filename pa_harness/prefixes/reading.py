@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from pa_harness.prefixes.attention import TreeAttention
+from pa_harness.prefixes.attention.pass_attention import PassAttention
+from pa_harness.prefixes.attention.tiles import layout
+from pa_harness.prefixes.attention.tree import TreeAttention
 from pa_harness.prefixes.counts import Counts
 from pa_harness.prefixes.forward import Forward
 from pa_harness.prefixes.limits import Limits, is_out_of_memory
-from pa_harness.prefixes.pass_attention import PassAttention
 from pa_harness.prefixes.passes import passes
-from pa_harness.prefixes.tiles import layout
 from pa_harness.prefixes.trie import TokenTrie
 
 if TYPE_CHECKING:
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
     from transformers import PreTrainedModel
 
+    from pa_harness.prefixes.attention.tiles import Layout
     from pa_harness.prefixes.passes import Pass
-    from pa_harness.prefixes.tiles import Layout
 
 _log = logging.getLogger(f"lm_eval.{__name__}")  # so that lm-eval's settings apply
 

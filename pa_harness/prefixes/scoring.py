@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from pa_harness.prefixes.attention import TreeAttention
+from pa_harness.prefixes.attention.tiles import layout
+from pa_harness.prefixes.attention.tree import TreeAttention
 from pa_harness.prefixes.passes import passes, wanted
-from pa_harness.prefixes.tiles import layout
 from pa_harness.prefixes.transfer import Later
 from pa_harness.prefixes.trie import TokenTrie, shared
 

@@ -8,20 +8,22 @@ and sharp attention what is wrong there is wrong by far more than the order of o
 from __future__ import annotations
 
 import copy
+import re
 from typing import Any
 
 import torch
 import transformers
 
-from pa_harness.prefixes.attention import NotATreeError
+from pa_harness.prefixes.attention.tree import NotATreeError
 from pa_harness.prefixes.compatibility import longest_possible
-from pa_harness.prefixes.generation import Asked, continuations
+from pa_harness.prefixes.decoding.generation import Asked, continuations
 from pa_harness.prefixes.limits import Limits
 from pa_harness.prefixes.reading import Reader
 from pa_harness.prefixes.scoring import Plan, Request, score
 
 TOLERANCE = 1e-5  # nats per token, where 1e-6 is what the order of fp32 operations makes
 _WINDOW = 7  # tokens, of layers that have one
+_CAP = 1.5  # of scores and logits that are capped: as small as the scores are
 _VOCABULARY, _HEADS, _WIDTH = 512, 2, 64
 _LENGTH = 128  # tokens, more than any request has
 _LAYERS = 2  # at least; more where the kinds of layers need them
@@ -128,6 +130,8 @@ def _shrunk(name: str, value: Any, layers: int) -> Any:
         if isinstance(value, list | tuple):
             return [_WIDTH] * layers
         return _WIDTH if whole and value else value
+    if re.search(r"(soft|logit)_?cap", name):
+        return min(value, _CAP) if isinstance(value, int | float) else value
     return value
 
 

@@ -68,13 +68,6 @@ class TokenTrie:
         """Tokens of the sequences, equal ones counted once."""
         return sum(self.end[leaf] for leaf in set(self.leaf))
 
-    def node_at(self, sequence: int, position: int) -> int:
-        """The node that holds the token at a position of a sequence."""
-        node = self.leaf[sequence]
-        while self.start[node] > position:
-            node = self.parent[node]
-        return node
-
     def run(self, node: int, start: int, end: int) -> Tokens:
         """Tokens of a node's run between two depths."""
         tokens: Tokens = self.sequences[self.owner[node]][start:end]

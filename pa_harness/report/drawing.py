@@ -11,17 +11,17 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.figure import Figure
 from matplotlib.text import Annotation
 
-from pa_harness.analysis.resampling import Intervals
+from pa_harness.analysis.intervals import Intervals
+from pa_harness.report.picture import Picture
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from matplotlib.axes import Axes
 
-    from pa_harness.analysis.resampling import Aside
+    from pa_harness.analysis.intervals import Pointwise
     from pa_harness.analysis.summary import Curve, Summary
 
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -44,7 +44,7 @@ class Series:
     """
 
     summary: Summary
-    found: Intervals | Aside
+    found: Pointwise
     number: int
     gid: str
 
@@ -80,9 +80,9 @@ def tip_id(number: int, place: int | str, which: str) -> str:
     return f"tip-{number}-{place}-{which}"
 
 
-def one_panel(title: str) -> tuple[Figure, Axes]:
+def one_panel(title: str) -> tuple[Picture, Axes]:
     """A figure with one panel."""
-    figure = Figure(figsize=(WIDTH, 4.2), layout="constrained")
+    figure = Picture(figsize=(WIDTH, 4.2), layout="constrained")
     axes = figure.add_subplot()
     axes.set_title(title, fontsize=11)
     return figure, axes
@@ -204,7 +204,7 @@ def finish(axes: Axes, caption: str, *, lam_axis: bool = True) -> None:
         axes.set_xlabel(LAM_AXIS)
     draw_grid(axes)
     figure = axes.get_figure()
-    if isinstance(figure, Figure):
+    if isinstance(figure, Picture):
         handles, labels = axes.get_legend_handles_labels()
         figure.legend(
             handles,

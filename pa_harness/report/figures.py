@@ -1,13 +1,14 @@
-"""The figures of one or several runs as files, SVG and PNG; same numbers, same bytes."""
+"""The figures of one or several runs as files."""
 
 from __future__ import annotations
 
 from functools import partial
-from io import BytesIO
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from matplotlib import rc_context
 
+from pa_harness.report.overview import overview
+from pa_harness.report.picture import FIXED, KINDS
 from pa_harness.report.plots import (
     calibration,
     fractional_difference,
@@ -22,20 +23,20 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from matplotlib.figure import Figure
-
     from pa_harness.analysis.summary import Summary
-
-_DPI = 160  # of PNG
-_FIXED: Any = {  # ids of SVG elements, text as shapes, and $ in a task's name is a dollar
-    **{"svg.hashsalt": "pa-harness", "svg.fonttype": "path", "text.parse_math": False},
-}
+    from pa_harness.report.picture import Picture
 
 
-def all_figures(summaries: Sequence[Summary]) -> dict[str, Figure]:
-    """Every figure that the runs have data for, by file name without suffix."""
-    with rc_context(_FIXED):
+def all_figures(summaries: Sequence[Summary], chosen: float | None = None) -> dict[str, Picture]:
+    """Every figure that the runs have data for, by file name without suffix.
+
+    Args:
+        summaries: of the runs, overlaid.
+        chosen: a λ that the first figure marks.
+    """
+    with rc_context(FIXED):
         drawn = {
+            "overview": overview(summaries, chosen),
             "icl": fractional_difference(summaries),
             "instruction_following": instruction_following(summaries),
             "trade_off": trade_off(summaries),
@@ -49,26 +50,12 @@ def all_figures(summaries: Sequence[Summary]) -> dict[str, Figure]:
     return {name: figure for name, figure in drawn.items() if figure is not None}
 
 
-def write_figures(figures: dict[str, Figure], folder: Path) -> list[Path]:
-    """Write each figure as SVG and PNG, atomically; return the paths."""
+def write_figures(figures: dict[str, Picture], folder: Path) -> list[Path]:
+    """Write each figure as SVG, PNG and PDF, atomically; return the paths."""
     written = []
     for name, figure in figures.items():
-        for kind in ("svg", "png"):
+        for kind in KINDS:
             path = folder / f"{name}.{kind}"
-            write_with(path, partial(_save, figure, kind))
+            write_with(path, partial(figure.save, kind=kind))
             written.append(path)
     return written
-
-
-def svg(figure: Figure) -> str:
-    """The figure as SVG text, to stand in a page."""
-    buffer = BytesIO()
-    _save(figure, "svg", buffer)
-    text = buffer.getvalue().decode("utf-8")
-    return text[text.index("<svg") :]
-
-
-def _save(figure: Figure, kind: str, target: Path | BytesIO) -> None:
-    metadata: dict[str, Any] = {"Date" if kind == "svg" else "Software": None}
-    with rc_context(_FIXED):
-        figure.savefig(target, format=kind, dpi=_DPI, metadata=metadata)

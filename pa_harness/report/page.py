@@ -14,20 +14,22 @@ from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
 from pa_harness.markdown import number, signed
-from pa_harness.report.figures import all_figures, svg
+from pa_harness.report.basis import basis
+from pa_harness.report.figures import all_figures
+from pa_harness.report.overview import overview
 from pa_harness.report.plots import TITLES
+from pa_harness.report.text import size_text
 from pa_harness.runs.scores import Score
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from matplotlib.figure import Figure
-
-    from pa_harness.analysis.choice import Choices
-    from pa_harness.analysis.resampling import Aside, Intervals
+    from pa_harness.analysis.intervals import Pointwise
     from pa_harness.analysis.summary import Summary
+    from pa_harness.analysis.verdict import Choices
     from pa_harness.leaderboards.sections import Section
     from pa_harness.report.changes import ChangedDocument
+    from pa_harness.report.picture import Picture
 
 _SVG = "http://www.w3.org/2000/svg"
 _TITLES = {
@@ -50,36 +52,64 @@ class Contents:
     provenance: Mapping[str, Any]
     csv: str  # the table of scores, for download
     comparisons: Sequence[Section] = ()  # with published numbers
+    distance: float | None = None  # of the pair, as `basis` has it
 
 
 def report_html(contents: Contents) -> str:
     """The page as text."""
-    from jinja2 import Environment, StrictUndefined
-
-    environment = Environment(autoescape=True, undefined=StrictUndefined)
-    environment.filters |= {"number": number, "signed": signed}
-    source = resources.files("pa_harness.report").joinpath("page.html.j2")
-    template = environment.from_string(source.read_text(encoding="utf-8"))
     summary = contents.summary
-    figures = [
-        (_TITLES.get(name, name), with_tips(figure, [summary]))
-        for name, figure in all_figures([summary]).items()
-    ]
-    return template.render(
+    chosen = contents.choices.choices[0].lam if contents.choices else None
+    drawn = {
+        name: with_tips(figure, [summary])
+        for name, figure in all_figures([summary], chosen).items()
+    }
+    head = drawn.pop("overview", "")
+    text: str = _template("page.html.j2").render(
         contents=contents,
         summary=summary,
-        figures=figures,
+        figures=[(_TITLES.get(name, name), image) for name, image in drawn.items()],
         columns=[field.name for field in fields(Score)],
         facts=_facts(contents.provenance),
         csv=base64.b64encode(contents.csv.encode("utf-8")).decode("ascii"),
+        **_first(contents, head),
     )
+    return text
 
 
-def with_tips(figure: Figure, summaries: Sequence[Summary]) -> str:
+def first_screen_html(contents: Contents) -> str:
+    """The page's head alone (verdict, what it rests on, one figure), for a notebook."""
+    style = _template("style.css").render()
+    chosen = contents.choices.choices[0].lam if contents.choices else None
+    figure = overview([contents.summary], chosen)
+    head = with_tips(figure, [contents.summary]) if figure else ""
+    body = _template("first.html.j2").render(**_first(contents, head))
+    return f'<div class="pa-harness"><style>{style}</style>{body}</div>'
+
+
+def _first(contents: Contents, head: str) -> dict[str, Any]:
+    chosen = contents.choices.choices if contents.choices else ()
+    return {
+        "sentences": [choice.sentence for choice in chosen],
+        "badges": basis(contents.summary, contents.scores, contents.provenance, contents.distance),
+        "overview": head,
+    }
+
+
+def _template(name: str) -> Any:
+    from jinja2 import Environment, FunctionLoader, StrictUndefined
+
+    folder = resources.files("pa_harness.report")
+    loader = FunctionLoader(lambda name: folder.joinpath(name).read_text(encoding="utf-8"))
+    environment = Environment(autoescape=True, undefined=StrictUndefined, loader=loader)
+    environment.filters |= {"number": number, "signed": signed, "size": size_text}
+    return environment.get_template(name)
+
+
+def with_tips(figure: Picture, summaries: Sequence[Summary]) -> str:
     """The figure as SVG whose markers tell their numbers when pointed at or focused."""
     ElementTree.register_namespace("", _SVG)
     ElementTree.register_namespace("xlink", "http://www.w3.org/1999/xlink")
-    root = ElementTree.fromstring(svg(figure))
+    root = ElementTree.fromstring(figure.svg())
     for metadata in root.findall(f"{{{_SVG}}}metadata"):
         root.remove(metadata)
     root.set("role", "img")
@@ -109,7 +139,7 @@ def _tips(group: str, summaries: Sequence[Summary]) -> list[str]:
     return _rows(curve.name, summary, getattr(curve, which))
 
 
-def _rows(name: str, summary: Summary, found: Intervals | Aside) -> list[str]:
+def _rows(name: str, summary: Summary, found: Pointwise) -> list[str]:
     rows = zip(summary.lams, found.estimate, found.low, found.high, strict=True)
     return [
         f"{name}, λ = {lam:g}: {value:.4f} (95% {low:.4f} to {high:.4f})"

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from pa_harness.report.drawing import (
     GREY,
@@ -22,6 +21,7 @@ from pa_harness.report.drawing import (
     series_of,
     short,
 )
+from pa_harness.report.picture import Picture
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,7 +39,7 @@ TITLES = {  # of figures with one panel; the page says the same above them
 }
 
 
-def fractional_difference(summaries: Sequence[Summary]) -> Figure | None:
+def fractional_difference(summaries: Sequence[Summary]) -> Picture | None:
     """ICL's difference to λ = 1 in percent against λ (Figure 1 of İrsoy et al. 2025)."""
     found = series_of(summaries, "ICL", "fractional")
     if not found:
@@ -54,7 +54,7 @@ def fractional_difference(summaries: Sequence[Summary]) -> Figure | None:
     return figure
 
 
-def instruction_following(summaries: Sequence[Summary]) -> Figure | None:
+def instruction_following(summaries: Sequence[Summary]) -> Picture | None:
     """The mean of the instruction-following tasks against λ."""
     found = series_of(summaries, "IF", "value")
     if not found:
@@ -67,7 +67,7 @@ def instruction_following(summaries: Sequence[Summary]) -> Figure | None:
     return figure
 
 
-def trade_off(summaries: Sequence[Summary]) -> Figure | None:
+def trade_off(summaries: Sequence[Summary]) -> Picture | None:
     """ICL against instruction following; the Pareto front is drawn heavy, λ written beside."""
     figure, axes = one_panel(TITLES["trade_off"])
     for number, summary in enumerate(summaries):
@@ -91,7 +91,7 @@ def _if_label(summaries: Sequence[Summary]) -> str:
     return f"IF: {short(alike, 40)}" if alike else "IF: mean over instruction tasks"
 
 
-def small_multiples(summaries: Sequence[Summary], kind: str) -> Figure | None:
+def small_multiples(summaries: Sequence[Summary], kind: str) -> Picture | None:
     """One panel per category or task: the difference to λ = 1 with intervals.
 
     Args:
@@ -113,7 +113,7 @@ def small_multiples(summaries: Sequence[Summary], kind: str) -> Figure | None:
     columns = min(4, len(names))
     rows = -(-len(names) // columns)
     size = (max(2.3 * columns + 0.6, 4.2), max(1.9 * rows + 0.8, 3.2))  # the labels need as much
-    figure = Figure(figsize=size, layout="constrained")
+    figure = Picture(figsize=size, layout="constrained")
     panels = figure.subplots(rows, columns, sharex=True, squeeze=False).ravel()
     for axes, name in zip(panels, names, strict=False):
         for series in series_of(summaries, name, "to_instruct"):
@@ -142,19 +142,19 @@ def _difference(curves: Sequence[Curve]) -> str:
     return "points over λ = 1" if fractions else "100 · (value(λ) − value(1))"
 
 
-def heat_map(summary: Summary) -> Figure | None:
-    """Tasks × λ: points over λ = 1; a dot where the task's simultaneous band leaves out 0."""
+def heat_map(summary: Summary) -> Picture | None:
+    """Tasks × λ: points over λ = 1; a dot where 0 is outside (`summary.cells`)."""
     curves = [curve for curve in summary.curves if curve.kind == "task" and curve.to_instruct]
     if not curves:
         return None
     found = [curve.to_instruct for curve in curves if curve.to_instruct]
     values = 100 * np.array([each.estimate for each in found])
-    apart = np.array([(each.band_low > 0) | (each.band_high < 0) for each in found])
+    apart = np.array([curve.outside for curve in curves])
     few_shot = [curve.few_shot for curve in curves]
     # The few-shot tasks set the scale: instruction following moves by tens of points.
-    most = max(float(np.abs(values[few_shot] if any(few_shot) else values).max()), 1e-9)
+    most = max(float(np.abs(values[few_shot] if any(few_shot) else values).max()), 0.1)
     size = (1.9 + 0.48 * len(summary.lams) + 0.9, 1.2 + 0.27 * len(curves))
-    figure = Figure(figsize=size, layout="constrained")
+    figure = Picture(figsize=size, layout="constrained")
     axes = figure.add_subplot()
     image = axes.imshow(values, cmap=_DIVERGING, vmin=-most, vmax=most, aspect="auto")
     for row, column in np.ndindex(*values.shape):
@@ -169,18 +169,21 @@ def heat_map(summary: Summary) -> Figure | None:
     what = _difference(curves)
     axes.set_title(f"{what[0].upper()}{what[1:]} — {label_of(summary)}", fontsize=10)
     figure.colorbar(image, ax=axes, extend="both").set_label(what, fontsize=8)
-    figure.supxlabel("• outside the 95% band of all λ", fontsize=7)
+    figure.supxlabel(f"• 0 is outside, at 95% for all {summary.cells} differences", fontsize=7)
     return figure
 
 
-def calibration(summaries: Sequence[Summary]) -> Figure | None:
-    """Expected calibration error and Brier score against λ, means over multiple-choice tasks."""
-    if not asides_of(summaries, "ece"):
+def calibration(summaries: Sequence[Summary]) -> Picture | None:
+    """Calibration error and Brier score against λ, means over multiple-choice tasks."""
+    if not asides_of(summaries, "calibration"):
         return None
-    figure = Figure(figsize=(WIDTH * 1.35, 3.4), layout="constrained")
+    figure = Picture(figsize=(WIDTH * 1.35, 3.4), layout="constrained")
     panels = figure.subplots(1, 2)
     for axes, name, label in zip(
-        panels, ("ece", "brier"), ("ECE (15 bins)", "Brier score"), strict=True
+        panels,
+        ("calibration", "brier"),
+        ("calibration error (15 bins)", "Brier score"),
+        strict=True,
     ):
         for series in asides_of(summaries, name):
             draw_line(axes, series, size=4)

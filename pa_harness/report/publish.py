@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from pa_harness.analysis.choice import Choices, choose
+from pa_harness.analysis.choice import choose
 from pa_harness.analysis.reading import read_trajectory
 from pa_harness.analysis.summary import summarise
+from pa_harness.analysis.verdict import Choices
 from pa_harness.errors import PAHarnessError, RunError
 from pa_harness.leaderboards.reading import read_results
 from pa_harness.leaderboards.sections import Section, sections
 from pa_harness.report.changes import changed_documents
 from pa_harness.report.figures import all_figures, write_figures
-from pa_harness.report.page import Contents, report_html
+from pa_harness.report.page import Contents, first_screen_html, report_html
 from pa_harness.runs.folder import RunFolder
 from pa_harness.runs.scores import Score
+from pa_harness.runs.seal import read_sealed
 from pa_harness.runs.tables import as_csv
 from pa_harness.storage import plain, write_json, write_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
+
+    from pa_harness.analysis.trajectory import Trajectory
 
 
 def publish(path: Path, instruction: Sequence[str] = ()) -> list[str]:
@@ -38,33 +43,56 @@ def publish(path: Path, instruction: Sequence[str] = ()) -> list[str]:
     """
     folder = RunFolder(path)
     trajectory = read_trajectory(path, instruction)
-    summary = summarise(trajectory)
-    choices: Choices | None = None
-    try:
-        choices = choose(trajectory)
-        sentences = [choice.sentence for choice in choices.choices]
-        write_json(folder.choice_file, plain(choices))
-    except RunError as error:
-        sentences = [str(error)]
-    write_json(folder.summary_file, plain(summary))
-    write_figures(all_figures([summary]), folder.figures_folder)
-    logs = [
+    contents, sentences = _contents(path, trajectory)
+    if contents.choices:
+        write_json(folder.choice_file, plain(contents.choices))
+    write_json(folder.summary_file, plain(contents.summary))
+    chosen = contents.choices.choices[0].lam if contents.choices else None
+    write_figures(all_figures([contents.summary], chosen), folder.figures_folder)
+    logs: list[dict[str, Path]] = [
         {
             task.name: folder.samples(float(lam), task.answers or task.name)
             for task in trajectory.tasks
         }
         for lam in trajectory.lams
     ]
+    folder.manifest.check_logs({log for of_lam in logs for log in of_lam.values()})
     beside = _comparisons(path)
     if beside:
         write_json(folder.comparison_file, plain(beside))
-    contents = Contents(
-        *(summary, choices, trajectory.scores, changed_documents(trajectory, logs)),
-        *(folder.provenance(), as_csv(Score, trajectory.scores)),
-        comparisons=beside,
-    )
+    contents = replace(contents, changed=changed_documents(trajectory, logs), comparisons=beside)
     write_text(folder.report_file, report_html(contents))
     return sentences
+
+
+def first_screen(path: Path, instruction: Sequence[str] = ()) -> str:
+    """The report's head as HTML, to stand in a notebook; arguments and errors as `publish`."""
+    return first_screen_html(_contents(path, read_trajectory(path, instruction))[0])
+
+
+def _contents(path: Path, trajectory: Trajectory) -> tuple[Contents, list[str]]:
+    """What the head of the page needs, and the choices' sentences or why there is none."""
+    folder = RunFolder(path)
+    choices: Choices | None = None
+    try:
+        choices = choose(trajectory)
+        sentences = [choice.sentence for choice in choices.choices]
+    except RunError as error:
+        sentences = [str(error)]
+    contents = Contents(
+        *(summarise(trajectory), choices, trajectory.scores, ()),
+        *(folder.provenance(), as_csv(Score, trajectory.scores)),
+        distance=_distance(folder),
+    )
+    return contents, sentences
+
+
+def _distance(folder: RunFolder) -> float | None:
+    """Of the pair, as the model measured it; None where no unit says it."""
+    for file in sorted(folder.path.glob("units/*/*.json")):
+        value = read_sealed(file).get("model", {}).get("relative_delta")
+        return float(value) if isinstance(value, (int, float)) else None
+    return None
 
 
 def _comparisons(path: Path) -> list[Section]:

@@ -2,33 +2,30 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
+from pa_harness.analysis.words import counted
 from pa_harness.markdown import interval, number, signed, table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pa_harness.analysis.choice import Choices
-    from pa_harness.analysis.resampling import Aside, Intervals
+    from pa_harness.analysis.crossfit import Gain
+    from pa_harness.analysis.intervals import Pointwise
     from pa_harness.analysis.summary import Curve, Summary
+    from pa_harness.analysis.verdict import Choice, Choices
 
 _ASIDE = {
-    "ece": "ECE",
+    "calibration": "calibration error",
     "brier": "Brier score",
     "answer_length": "answer, tokens",
     "answers_ended": "answers ended",
-    "length_controlled_winrate": "length-controlled win rate, %",
 }
 
 
 def summary_text(summary: Summary) -> str:
     """All averages against λ, every task's difference to λ = 1, and what stands beside."""
-    parts = [
-        f"{summary.label}: {len(summary.lams)} λ; 95% intervals from {summary.replicates} "
-        "resamples of the documents."
-    ]
+    parts = [f"{summary.label}: {len(summary.lams)} λ; {meaning(summary)}"]
     if summary.instruction:
         parts.append(f"IF is {summary.instruction}.")
     parts += [_curve_text(summary, curve) for curve in summary.curves if curve.kind == "suite"]
@@ -39,8 +36,8 @@ def summary_text(summary: Summary) -> str:
         parts.append(f"Parts of them:\n\n{_tasks_text(summary, shares)}")
     if summary.aside:
         header = ["λ"]
-        for name, each in summary.aside.items():
-            header += [_ASIDE[name], *(["95%"] if _ranged(each) else [])]
+        for name in summary.aside:
+            header += [_aside_name(name), "95%"]
         rows = [
             [f"{lam:g}", *(cell for each in summary.aside.values() for cell in _beside(each, row))]
             for row, lam in enumerate(summary.lams)
@@ -50,23 +47,55 @@ def summary_text(summary: Summary) -> str:
     return "\n\n".join(parts)
 
 
+def meaning(summary: Summary) -> str:
+    """Of what the intervals are, as a sentence."""
+    shots = "for these demonstrations"
+    if summary.draws > 1:
+        shots = f"with {summary.draws} draws of the demonstrations"
+    return (
+        "95% intervals over documents, paired along λ, those that share a text taken together; "
+        f"{shots}."
+    )
+
+
 def choices_text(choices: Choices) -> str:
-    """The choices as a table, the Pareto front, and a sentence for each rule."""
-    header = ["rule", "λ", "value", "at λ = 1", "difference", "cross-fitted gain", "IF change"]
+    """The choices as tables, the Pareto front, and a sentence for each rule."""
+    header = ["rule", "λ", "candidate", "value", "at λ = 1", "difference", "95%, all λ at once"]
+    header += ["gain of choosing so", "its IF change"]
     rows = [
         [
-            *(choice.meaning, f"{choice.lam:g}", number(choice.value)),
-            *(number(choice.instruct_value), signed(choice.naive_gain)),
-            f"{signed(choice.gain.estimate)} {interval(choice.gain.low, choice.gain.high)}",
-            signed(choice.instruction_change),
+            *(choice.meaning, f"{choice.lam:g}", f"{choice.candidate:g}", number(choice.value)),
+            *(number(choice.instruct_value), signed(choice.difference)),
+            *(interval(choice.low, choice.high), _gain(choice.gain)),
+            _gain(choice.instruction_change),
         ]
         for choice in choices.choices
     ]
     parts = [table(header, rows)]
+    parts += [_kept_text(choices, choice) for choice in choices.choices if choice.kept]
     if choices.pareto:
         front = ", ".join(f"{lam:g}" for lam in choices.pareto)
         parts.append(f"IF is {choices.instruction}. Pareto front of ICL and IF: λ = {front}")
     return "\n\n".join([*parts, *(choice.sentence for choice in choices.choices)])
+
+
+def _gain(found: Gain) -> str:
+    return f"{signed(found.estimate)} {interval(found.low, found.high)}"
+
+
+def _kept_text(choices: Choices, choice: Choice) -> str:
+    """How sure each constraint is at each λ."""
+    header = ["λ", *(f"P({kept.constraint})" for kept in choice.kept)]
+    header += [f"certain with {choice.confidence:.0%}" for _ in choice.kept]
+    header += ["may be chosen", *(["on the front"] if choices.on_front else [])]
+    rows = []
+    for row, lam in enumerate(choices.lams):
+        cells = [f"{kept.probability[row]:.2f}" for kept in choice.kept]
+        cells += [kept.bound(row) for kept in choice.kept]
+        cells.append("yes" if choice.admitted[row] else "no")
+        cells += [f"{share:.0%}" for share in choices.on_front[row : row + 1]]
+        rows.append([f"{lam:g}", *cells])
+    return table(header, rows)
 
 
 def _curve_text(summary: Summary, curve: Curve) -> str:
@@ -90,35 +119,42 @@ def _curve_text(summary: Summary, curve: Curve) -> str:
     rows = [
         [f"{lam:g}", *(column[row] for column in columns)] for row, lam in enumerate(summary.lams)
     ]
-    tasks = f"{curve.counted} task{'s' * (curve.counted != 1)}"
-    title = f"{curve.name} ({tasks}, {curve.documents} documents)"
-    return f"{title}\n\n{table(header, rows)}"
+    return f"{curve.name} ({size_text(curve)})\n\n{table(header, rows)}"
 
 
 def _tasks_text(summary: Summary, tasks: Sequence[Curve]) -> str:
-    header = ["difference to λ = 1", "n", *(f"{lam:g}" for lam in summary.lams)]
+    header = ["difference to λ = 1", "n", "clusters", *(f"{lam:g}" for lam in summary.lams)]
     rows = []
     for curve in tasks:
         found = curve.to_instruct
         values = curve.value.estimate if found is None else found.estimate
-        stars = [""] * len(values)
-        if found is not None:
-            pairs = zip(found.band_low, found.band_high, strict=True)
-            stars = ["*" if low > 0 or high < 0 else "" for low, high in pairs]
+        stars = ["*" if clear else "" for clear in curve.outside] or [""] * len(values)
         cells = [signed(value) + star for value, star in zip(values, stars, strict=True)]
-        rows.append([curve.name, str(curve.documents), *cells])
-    what = "* = outside the task's simultaneous 95% band"
-    return f"{table(header, rows)}\n\n{what}"
+        rows.append([curve.name, str(curve.documents), str(curve.clusters), *cells])
+    return f"{table(header, rows)}\n\n{stars_text(summary)}"
 
 
-def _ranged(found: Aside) -> bool:
-    return not all(math.isnan(low) for low in found.low)
+def stars_text(summary: Summary) -> str:
+    """What a mark beside a difference says."""
+    return f"* = 0 is outside, at 95% for all {summary.cells} differences of tasks together"
 
 
-def _beside(found: Aside, row: int) -> list[str]:
+def size_text(curve: Curve) -> str:
+    """How much a curve rests on."""
+    tasks = f"{curve.counted} task{'s' * (curve.counted != 1)}"
+    return f"{tasks}, {counted(curve.documents, curve.clusters)}"
+
+
+def _aside_name(name: str) -> str:
+    """As people read it; of a judge's rate with the judge."""
+    rate, _, judge = name.partition(" ")
+    return _ASIDE.get(name) or f"length-controlled win rate, % ({judge or rate})"
+
+
+def _beside(found: Pointwise, row: int) -> list[str]:
     low, high = number(found.low[row]), number(found.high[row])
-    return [number(found.estimate[row]), *([f"[{low}, {high}]"] if _ranged(found) else [])]
+    return [number(found.estimate[row]), f"[{low}, {high}]"]
 
 
-def _ranges(found: Intervals) -> list[str]:
+def _ranges(found: Pointwise) -> list[str]:
     return [interval(low, high) for low, high in zip(found.low, found.high, strict=True)]

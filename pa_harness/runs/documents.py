@@ -1,13 +1,14 @@
 """The values of every document at every λ as one table, and as arrays that are paired by document.
 
-The table has a row per λ, task, metric and document; the arrays one row per λ and one column per
-document, so that columns can be resampled together.
+The table has a row per λ, task, metric and document, with the document's cluster
+(`tasks.clusters`); the arrays one row per λ and one column per document, so that columns can be
+resampled together.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -23,17 +24,31 @@ if TYPE_CHECKING:
     from pa_harness.runs.samples import DocumentValues
 
 
+_COLUMNS = {
+    **{"lam": "number", "task": "text", "metric": "text"},
+    **{"document": "whole number", "value": "number"},
+}
+
+
 @dataclass(frozen=True)
 class Paired:
-    """One metric of a task: `values[l, d]` of document `ids[d]` at `lams[l]`; no NaN."""
+    """One metric of a task: `values[l, d]` of document `ids[d]` at `lams[l]`; no NaN.
+
+    Documents that lack a number at some λ are left out.
+    """
 
     lams: NDArray[np.float64]  # shape (λ,), ascending
     ids: NDArray[np.int64]  # shape (documents,)
     values: NDArray[np.float64]  # shape (λ, documents)
+    means: NDArray[np.float64]  # over all documents, shape (λ,); NaN where one lacks a number
+    lost: int  # documents that are left out
 
 
 def write_documents(units: Iterable[tuple[float, str, DocumentValues]], path: Path) -> None:
-    """Write the table, atomically: one row group per (λ, task), so that memory holds one."""
+    """Write the table, atomically: one row group per (λ, task), so that memory holds one.
+
+    A task without numbers by document (a perplexity) has none.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -41,7 +56,7 @@ def write_documents(units: Iterable[tuple[float, str, DocumentValues]], path: Pa
     schema = pa.schema(
         [
             *(("lam", pa.float64()), ("task", texts), ("metric", texts)),
-            *(("document", pa.int64()), ("value", pa.float64())),
+            *(("document", pa.int64()), ("value", pa.float64()), ("cluster", texts)),
         ]
     )
 
@@ -49,6 +64,8 @@ def write_documents(units: Iterable[tuple[float, str, DocumentValues]], path: Pa
         with pq.ParquetWriter(temporary, schema) as writer:
             for lam, task, found in units:
                 count, keys = len(found.ids), list(found.values)
+                if not count or not keys:
+                    continue
                 codes = np.repeat(np.arange(len(keys), dtype=np.int32), count)
                 zeros = np.zeros(len(codes), dtype=np.int32)
                 columns = [
@@ -57,10 +74,23 @@ def write_documents(units: Iterable[tuple[float, str, DocumentValues]], path: Pa
                     pa.DictionaryArray.from_arrays(codes, pa.array(keys, pa.string())),
                     pa.array(np.tile(np.asarray(found.ids, dtype=np.int64), len(keys))),
                     pa.array(np.array([*found.values.values()], dtype=np.float64).ravel()),
+                    _clusters(found),
                 ]
                 writer.write_table(pa.table(columns, schema=schema))
 
     write_with(path, write)
+
+
+def _clusters(found: DocumentValues) -> Any:
+    """The clusters' names for every row of one (λ, task); null where they are not known."""
+    import pyarrow as pa
+
+    if not found.clusters:
+        rows = len(found.ids) * len(found.values)
+        return pa.nulls(rows, pa.dictionary(pa.int32(), pa.string()))
+    names, codes = np.unique(found.clusters, return_inverse=True)
+    every = np.tile(codes.astype(np.int32), len(found.values))
+    return pa.DictionaryArray.from_arrays(every, pa.array(names.tolist(), pa.string()))
 
 
 class Documents:
@@ -74,30 +104,84 @@ class Documents:
         """
         import pyarrow.parquet as pq
 
+        self._path = path
         try:
             self._file = pq.ParquetFile(path)
+            self._check_columns()
             self._groups: dict[str, list[int]] = {}
             for number in range(self._file.num_row_groups):
-                statistics = self._file.metadata.row_group(number).column(1).statistics
-                self._groups.setdefault(str(statistics.min), []).append(number)
-        except (OSError, ValueError, AttributeError) as error:
+                for task in self._tasks_of(number):
+                    self._groups.setdefault(task, []).append(number)
+        except (OSError, ValueError, KeyError, IndexError) as error:
             raise RunError(
                 f"{path} cannot be read: {first_line(error)}. It is written at the end of a sweep."
             ) from None
+
+    def _check_columns(self) -> None:
+        """Names and kinds of the columns; what another program has added is not looked at.
+
+        Raises:
+            ValueError: one lacks or is of another kind.
+        """
+        import pyarrow.types as types
+
+        schema = self._file.schema_arrow
+        for name, kind in _COLUMNS.items():
+            place = schema.get_field_index(name)
+            if place < 0:
+                raise ValueError(f"it has no column {name}, or several")
+            found = schema.field(place).type
+            found = found.value_type if types.is_dictionary(found) else found
+            fits = {
+                "number": types.is_float64(found),
+                "whole number": types.is_integer(found),
+                "text": types.is_string(found) or types.is_large_string(found),
+            }
+            texts = kind == "text" and getattr(types, "is_string_view", types.is_string)(found)
+            if not (fits[kind] or texts):
+                raise ValueError(f"its column {name} holds {found}, not a {kind}")
+
+    def _tasks_of(self, number: int) -> list[str]:
+        """The tasks of a row group: one, or several where another program has written the table.
+
+        Its statistics are not asked: a writer may cut long names off there.
+        """
+        column = self._file.read_row_group(number, columns=["task"]).column("task")
+        return [str(task) for task in column.unique().to_pylist()]
 
     @property
     def tasks(self) -> list[str]:
         """The tasks of the table, in its order."""
         return list(self._groups)
 
-    def paired(self, task: str, *, drop: bool = False) -> dict[str, Paired]:
-        """The task's metrics that have a number for every document at every λ, by name.
+    def clusters(self, task: str) -> dict[int, str]:
+        """The cluster of each of the task's documents: what others with that name share with it.
+
+        In their order; one of its own for each where the run kept none.
 
         Args:
             task: one of `tasks`.
-            drop: leave out the documents that lack a number, not the metric.
         """
+        kept = "cluster" in self._file.schema_arrow.names
+        columns = ["document", *(["cluster"] if kept else [])]
+        table = self._file.read_row_groups(self._groups.get(task, []), columns=columns)
+        ids, first = np.unique(table.column("document").to_numpy(), return_index=True)
+        names = table.column("cluster").take(first).to_pylist() if kept else [None] * len(ids)
+        return {
+            document: f"{task} {document}" if name is None else name
+            for document, name in zip(ids.tolist(), names, strict=True)
+        }
+
+    def paired(self, task: str) -> dict[str, Paired]:
+        """The task's metrics by name.
+
+        Args:
+            task: one of `tasks`.
+        """
+        import pyarrow.compute as pc
+
         table = self._file.read_row_groups(self._groups.get(task, []))
+        table = table.filter(pc.equal(table.column("task").cast("string"), task))
         lam = table.column("lam").to_numpy()
         metrics = table.column("metric").cast("string").combine_chunks().dictionary_encode()
         codes = metrics.indices.to_numpy()
@@ -109,10 +193,16 @@ class Documents:
             ids = np.unique(document[chosen])
             values = np.full((len(lams), len(ids)), np.nan)
             rows = np.searchsorted(lams, lam[chosen])
-            values[rows, np.searchsorted(ids, document[chosen])] = value[chosen]
-            if drop:
-                whole = ~np.isnan(values).any(axis=0)
+            columns = np.searchsorted(ids, document[chosen])
+            if len(np.unique(rows * len(ids) + columns)) < len(rows):
+                raise RunError(
+                    f"{self._path} has more than one {name} of {task} for the same λ and document: "
+                    "it is not as a sweep wrote it. Restore it, or delete it together with "
+                    "scores.parquet and repeat the sweep's command."
+                )
+            values[rows, columns] = value[chosen]
+            means, whole = values.mean(axis=1), ~np.isnan(values).any(axis=0)
+            if not whole.all():
                 ids, values = ids[whole], values[:, whole]
-            if not np.isnan(values).any():
-                found[name] = Paired(lams, ids, values)
+            found[name] = Paired(lams, ids, values, means, len(whole) - len(ids))
         return found

@@ -1,12 +1,13 @@
-"""The folder of a sweep: what lies where, what is done, whether it is the same sweep.
+"""The folder of a sweep: what lies where, what is done, whether it is what was written there.
 
     sweep.yaml                       the settings, a --config file
-    provenance.json                  command, versions, model, digests of the prompts; times
-    units/lam=0.5/TASK.json          one task at one λ: numbers, and values by document
+    provenance.json                  command, settings, versions, model; times
+    units/lam=0.5/TASK.json          one task at one λ: numbers, values by document, its identity
     lam=0.5/results_DATE.json        lm-eval's own results file for this λ
     lam=0.5/samples_TASK_DATE.jsonl  lm-eval's own sample log
     scores.parquet                   a row per λ, task and metric
     documents.parquet                a row per λ, task, metric and document
+    files.json                       the digest of each of these files, at the end of the sweep
     judgements/JUDGE/                what a judge said of the answers (`judgements`)
     summary.json, choice.json, comparison.json, figures/, report.html    derived from them
     auto.json, phase-1/, phase-2/    of ``--lam auto``: the search, and its sweeps
@@ -17,20 +18,25 @@ is written whole, so a sweep that was killed goes on after its last finished uni
 
 from __future__ import annotations
 
-import json
+import shutil
 from datetime import datetime, timezone
+from fnmatch import fnmatchcase
 from glob import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pa_harness.errors import RunError, first_line, listed
+from pa_harness.errors import RunError, listed
+from pa_harness.foreign.naming import file_name
 from pa_harness.lam.grid import lam_name
 from pa_harness.runs.documents import Documents
+from pa_harness.runs.identity import difference
 from pa_harness.runs.judgements import TABLE, JudgeFolder
+from pa_harness.runs.manifest import LOG, NAME, Manifest, own
 from pa_harness.runs.scores import Score
-from pa_harness.runs.settings import as_yaml, difference
+from pa_harness.runs.seal import read_sealed, write_sealed
+from pa_harness.runs.settings import as_yaml
 from pa_harness.runs.tables import read_table, write_table
-from pa_harness.storage import write_json, write_text
+from pa_harness.storage import write_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -38,11 +44,10 @@ if TYPE_CHECKING:
     from pa_harness.runs.settings import SweepSettings
 
 _DATE = "[0-9][0-9][0-9][0-9]-*"  # what follows a task's whole name in a log's
-# Of lm-eval's model information: what is not the same at every λ.
-_BY_LAM = {
-    *("lam", "lam_eff", "lam_eff_tensors", "rounding_noise", "relative_delta"),
-    *("identity", "notes", "model_args", "weights"),
-}
+NO_IDENTITY = (
+    "was made by a version that kept no digests: that its files are those that the sweep wrote, "
+    "and belong together, cannot be checked"
+)
 
 
 class RunFolder:
@@ -54,6 +59,7 @@ class RunFolder:
         self.provenance_file = self.path / "provenance.json"
         self.scores_file = self.path / "scores.parquet"
         self.documents_file = self.path / "documents.parquet"
+        self.manifest = Manifest(self.path)
         self.judgements_folder = self.path / "judgements"
         self.summary_file = self.path / "summary.json"
         self.choice_file = self.path / "choice.json"
@@ -93,27 +99,35 @@ class RunFolder:
         return [JudgeFolder(file.parent) for file in found]
 
     def results_files(self) -> list[Path]:
-        """lm-eval's results files, wherever they lie below."""
-        return sorted(self.path.rglob("results*.json"))
+        """lm-eval's results files, wherever they lie below.
+
+        Raises:
+            RunError: one lies in the folder of a finished sweep that has not written it.
+        """
+        return own(sorted(self.path.rglob("results*.json")))
 
     def sample_logs(self, task: str) -> list[tuple[Path, Path]]:
-        """The newest of lm-eval's logs of a task in each folder below, and its results file."""
-        start = f"samples_{_quoted(task)}_"
-        newest = {
-            log.parent: log for log in sorted(self.path.rglob(f"{escape(start)}{_DATE}.jsonl"))
-        }
-        return [
-            (log, log.with_name(f"results_{log.stem.removeprefix(start)}.json"))
-            for log in newest.values()
-        ]
+        """The newest of lm-eval's logs of a task in each folder below, and its results file.
+
+        Raises:
+            RunError: a log in the folder of a finished sweep is not the one it has written.
+        """
+        logs = own(sorted(self.path.rglob(_log_pattern(task))))
+        newest = {log.parent: log for log in logs}
+        start = len(f"samples_{file_name(task)}_")
+        return [(log, log.with_name(f"results_{log.stem[start:]}.json")) for log in newest.values()]
 
     def unit(self, lam: float, task: str) -> Path:
         """The file of one task at one λ."""
-        return self.path / "units" / lam_name(lam) / f"{_quoted(task)}.json"
+        return self.path / "units" / lam_name(lam) / f"{file_name(task)}.json"
 
     def units(self, lam: float) -> list[Path]:
         """The files of the tasks that are done at one λ."""
         return sorted(self.unit(lam, "").parent.glob("*.json"))
+
+    def units_of(self, task: str) -> list[Path]:
+        """The files of a task at every λ where it is done."""
+        return sorted(self.path.glob(f"units/*/{escape(file_name(task))}.json"))
 
     def results(self, lam: float) -> Path:
         """lm-eval's results file of one λ."""
@@ -121,41 +135,71 @@ class RunFolder:
 
     def samples(self, lam: float, task: str) -> Path:
         """lm-eval's sample log of one task at one λ."""
-        return self.path / lam_name(lam) / f"samples_{_quoted(task)}_{self.date_id}.jsonl"
+        return self.path / lam_name(lam) / f"samples_{file_name(task)}_{self.date_id}{LOG}"
+
+    @property
+    def started(self) -> str:
+        """When the sweep began, in UTC."""
+        return str(self.provenance()["started"])
 
     @property
     def date_id(self) -> str:
         """The sweep's start as lm-eval writes times in file names."""
-        started: str = self.provenance()["started"]
-        return started.replace(":", "-")
+        return file_name(self.started.replace(":", "-"))
+
+    @property
+    def begun(self) -> bool:
+        """Whether a unit is done."""
+        return any(self.path.glob("units/*/*.json"))
+
+    @property
+    def is_old(self) -> bool:
+        """Whether a version began it that kept no digests."""
+        return self.provenance_file.exists() and "digest" not in self.provenance()
 
     def provenance(self) -> dict[str, Any]:
-        """What `open_` and `add_provenance` wrote."""
-        return read_json(self.provenance_file)
+        """What `open_` and `add_provenance` wrote.
 
-    def open_(self, settings: SweepSettings, provenance: Mapping[str, Any]) -> None:
-        """Begin the sweep, or make sure that the folder holds the same one.
+        Raises:
+            RunError: this is no folder of a sweep, or the file is not what was written.
+        """
+        if not self.provenance_file.exists():
+            raise RunError(
+                f"{self.path} is no folder of a sweep: it has no {self.provenance_file.name}. Name "
+                "the folder that was the --output_path of a `pa-harness sweep`."
+            )
+        return read_sealed(self.provenance_file)
+
+    def add_provenance(self, **entries: object) -> None:
+        """Keep more in the record; what is there already is replaced."""
+        record = self.provenance()
+        if any(record.get(name) != value for name, value in entries.items()):
+            write_sealed(self.provenance_file, record | entries)
+
+    def open_(
+        self, settings: SweepSettings, provenance: Mapping[str, Any], started: str = ""
+    ) -> None:
+        """Begin the sweep, or make sure that the folder holds one with the same settings.
 
         Args:
             settings: of the sweep that is asked for.
-            provenance: `versions`, compared when a sweep goes on; and what else is to be kept.
+            provenance: what else is to be kept.
+            started: when it began, as another sweep that it is a part of; default: now.
 
         Raises:
-            RunError: the folder holds a sweep with other settings or versions, or other files.
+            RunError: the folder holds a sweep with other settings, or other files.
         """
         if self.provenance_file.exists():
-            if self._is_same(settings, provenance):
+            if self._is_same(settings):
                 return
-            for stale in self.path.glob("lam=*/samples_*.jsonl"):  # of a unit that did not finish
+            for stale in self.path.glob(f"lam=*/samples_*{LOG}"):  # of a unit that did not finish
                 stale.unlink()
         else:
             self._check_empty()
         write_text(self.settings_file, as_yaml(settings))
-        started = datetime.now(timezone.utc).replace(tzinfo=None).isoformat(timespec="microseconds")
-        write_json(
-            self.provenance_file,
-            {"started": started, "settings": settings.as_dict(), **provenance},
-        )
+        now = datetime.now(timezone.utc).replace(tzinfo=None).isoformat(timespec="microseconds")
+        head = {"started": started or now, "settings": settings.as_dict()}
+        write_sealed(self.provenance_file, {**head, **provenance})
 
     def _check_empty(self) -> None:
         strangers = [each.name for each in self.path.iterdir() if not each.name.startswith(".")]
@@ -165,70 +209,75 @@ class RunFolder:
                 "Choose a new folder as --output_path."
             )
 
-    def _is_same(self, settings: SweepSettings, provenance: Mapping[str, Any]) -> bool:
+    def _is_same(self, settings: SweepSettings) -> bool:
         """False where the other sweep has not finished a unit, so that nothing would be mixed."""
-        old = self.provenance()
-        lines = difference(old["settings"], settings.as_dict())
-        lines += difference({"version of": old["versions"]}, {"version of": provenance["versions"]})
-        if lines and any(self.path.glob("units/*/*.json")):
+        begun = self.begun
+        lines = difference(self.provenance()["settings"], settings.as_dict())
+        if lines and begun:
             raise RunError(
                 f"{self.path} holds a sweep with another configuration:\n{listed(lines)}\n"
                 "A sweep goes on only under its own: repeat its settings (--config "
                 f"{self.settings_file}), or choose another --output_path."
             )
-        return not lines
+        return begun
 
-    def check_model(self, info: Mapping[str, Any]) -> None:
-        """Keep what is known of the model; where a sweep goes on, it must be the same.
+    def finish(self, logs: Mapping[str, str]) -> None:
+        """Keep the digests of all that the sweep wrote: where they are, it is finished.
+
+        Args:
+            logs: of the sample logs, by their names below the folder.
+        """
+        files = [self.provenance_file, self.scores_file, self.documents_file]
+        files += [*self.path.glob("units/*/*.json"), *self.path.glob("lam=*/results_*.json")]
+        self.manifest.write(files, logs)
+
+    def reopen(self) -> None:
+        """Take away the mark of a finished sweep, and what was derived from its units."""
+        if self.manifest:
+            self.manifest.file.unlink()
+            derived = (self.scores_file, self.documents_file, self.summary_file, self.choice_file)
+            for file in (*derived, self.comparison_file, self.report_file):
+                file.unlink(missing_ok=True)
+            shutil.rmtree(self.figures_folder, ignore_errors=True)
+
+    def check(self) -> list[str]:
+        """Make sure that the folder, or each run below it, holds what its sweep wrote.
+
+        Everything but the sample logs is read for it; those are checked where they are read.
+
+        Returns:
+            What must be said of runs that cannot be checked.
 
         Raises:
-            RunError: the model, tokenizer or template is not that of the finished part.
+            RunError: some files are others, or missing; or a sweep is not finished.
         """
-        fixed = {name: value for name, value in info.items() if name not in _BY_LAM}
-        self._check_kept("model", json.loads(json.dumps(fixed, default=str)))
+        records = {*self.path.rglob(NAME), *self.path.rglob(self.provenance_file.name)}
+        runs = sorted({file.parent for file in records})
+        return [note for run in runs for note in RunFolder(run).check_own()]
 
-    def check_prompts(self, task: str, digest: str) -> None:
-        """Keep the digest of a task's prompts; where a sweep goes on, it must be the same.
-
-        Raises:
-            RunError: the task's documents or prompts have changed.
-        """
-        self._check_kept("prompts", {task: digest})
-
-    def _check_kept(self, section: str, found: Mapping[str, Any]) -> None:
-        record = self.provenance()
-        kept = record.setdefault(section, {})
-        changed = {name: kept[name] for name in found if name in kept and kept[name] != found[name]}
-        if changed:
-            lines = difference(changed, {name: found[name] for name in changed})
+    def check_own(self) -> list[str]:
+        """`check`, of this folder alone, with its judges."""
+        notes = []
+        if self.manifest:
+            self.manifest.check()
+        elif self.is_old or not self.provenance_file.exists():
+            notes = [f"{self.path} {NO_IDENTITY}."]
+        elif self.scores_file.exists():
             raise RunError(
-                f"{self.path} was begun with another {section}:\n{listed(lines)}\n"
-                "Finished and new parts would not belong together. Restore what was changed, or "
-                "choose another --output_path."
+                f"{self.path} has no {self.manifest.file.name}, which a sweep writes at its end. "
+                "Repeat the sweep's command: it makes what is missing."
             )
-        if any(name not in kept for name in found):
-            kept.update(found)
-            write_json(self.provenance_file, record)
+        for judge in self.judgements():
+            notes += judge.check()
+        return notes
+
+    def answers(self, task: str) -> dict[str, str]:
+        """Digests of a task's sample logs by ``lam=λ``; empty where they are not known."""
+        pattern = f"*/{_log_pattern(task)}"
+        logs = self.manifest.logs().items()
+        return {name.split("/")[0]: each for name, each in logs if fnmatchcase(name, pattern)}
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON file of the run.
-
-    Raises:
-        RunError: it is missing or is not JSON.
-    """
-    try:
-        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise RunError(
-            f"{path.parent} is no folder of a sweep: it has no {path.name}. Name the folder that "
-            "was the --output_path of a `pa-harness sweep`."
-        ) from None
-    except (OSError, ValueError) as error:
-        raise RunError(f"{path} cannot be read: {first_line(error)}") from None
-    return content
-
-
-def _quoted(task: str) -> str:
-    """A task's name as part of a file name."""
-    return task.replace("/", "%2F")
+def _log_pattern(task: str) -> str:
+    """Matches the names of a task's sample logs."""
+    return f"{escape(f'samples_{file_name(task)}_')}{_DATE}{LOG}"

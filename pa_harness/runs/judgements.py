@@ -1,7 +1,7 @@
 """A run's judgements: what they are, and the folder they are kept in.
 
 RUN/judgements/verdicts.sqlite           every judge's answers, so that none is paid for twice
-RUN/judgements/JUDGE/judge.json          who judged what against what; never a key
+RUN/judgements/JUDGE/judge.json          who judged what against what; digests; never a key
 RUN/judgements/JUDGE/judgements.parquet  a row per λ and subset: win rates, lengths, differences
 RUN/judgements/JUDGE/documents.parquet   each instruction's win (0 … 1) by λ, as a sweep's table
 RUN/judgements/JUDGE/annotations_lam=0.5.json  every verdict, in AlpacaEval's own form
@@ -17,6 +17,7 @@ import numpy as np
 
 from pa_harness.runs.documents import Documents, write_documents
 from pa_harness.runs.samples import DocumentValues
+from pa_harness.runs.seal import check_digests, digests, read_sealed, write_sealed
 from pa_harness.runs.tables import read_table, write_table
 from pa_harness.storage import write_json
 
@@ -28,7 +29,8 @@ ALL = "all"  # the subset of all instructions
 COMPARABLE, NOT_COMPARABLE = "comparable", "not comparable: "
 VERDICTS = "verdicts.sqlite"
 WIN = "win_rate,judge"  # of documents.parquet: the judge's probability that the model is better
-TABLE = "judgements.parquet"  # last of a judge's files
+LENGTH_CONTROLLED = "length_controlled_winrate,judge"  # of documents.parquet: its mean is the rate
+TABLE = "judgements.parquet"
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ class Judgement:
     standard_error: float
     discrete_win_rate: float
     length_controlled_winrate: float
-    lc_standard_error: float  # alpaca-eval's: spread over instructions, no interval of the rate
+    lc_standard_error: float  # of the whole fit; not alpaca-eval's, which is no error of the rate
     lc_absent: str  # why there is no length-controlled win rate
     average_characters: float
     average_tokens: float
@@ -57,6 +59,9 @@ class Judgement:
     band_low: float = math.nan  # 95% for all λ at once
     band_high: float = math.nan
     n_paired: int = 0  # instructions with a verdict at every λ
+    lc_minus_instruct: float = math.nan  # length-controlled, less that of λ = 1
+    lc_low: float = math.nan  # its 95% interval, paired by instruction
+    lc_high: float = math.nan
 
     @property
     def reasons(self) -> tuple[str, ...]:
@@ -72,6 +77,7 @@ class Judged:
     lam: float
     name: str  # fit for a file
     annotations: Sequence[Mapping[str, Any]]  # in AlpacaEval's form
+    length_controlled: Sequence[float] = ()  # parts whose mean is the rate, percent; none without
 
 
 class JudgeFolder:
@@ -81,6 +87,7 @@ class JudgeFolder:
         self.path = path
         self.table_file = path / TABLE
         self.documents_file = path / "documents.parquet"
+        self.record_file = path / "judge.json"  # last: it has the digests of the others
 
     def write(
         self,
@@ -97,7 +104,7 @@ class JudgeFolder:
             judged: every verdict.
             task: the name that the verdicts' table gives them.
         """
-        write_json(self.path / "judge.json", record)
+        self.record_file.unlink(missing_ok=True)
         for each in judged:
             write_json(self.path / f"annotations_{each.name}.json", list(each.annotations))
         known = [each for each in judged if not math.isnan(each.lam)]
@@ -105,6 +112,38 @@ class JudgeFolder:
             units = [(each.lam, task, DocumentValues(*_wins(each))) for each in known]
             write_documents(units, self.documents_file)
         write_table(Judgement, rows, self.table_file)
+        files = digests(self.path, [each for each in sorted(self.path.iterdir()) if each.is_file()])
+        write_sealed(self.record_file, {**record, "files": files})
+
+    def check(self) -> list[str]:
+        """Make sure that the files are those that `write` wrote.
+
+        Returns:
+            What must be said of a folder that cannot be checked.
+
+        Raises:
+            RunError: some are others, or missing.
+        """
+        record = read_sealed(self.record_file)
+        if "files" not in record:
+            return [f"{self.path} was made by a version that kept no digests of its files."]
+        check_digests(self.path, record["files"])
+        return []
+
+    @property
+    def task(self) -> str:
+        """Whose answers were judged."""
+        return str(read_sealed(self.record_file).get("task", ""))
+
+    def judged_others(self, answers: Mapping[str, str]) -> str:
+        """Whether its verdicts are on other answers than these, in words; empty if not.
+
+        Args:
+            answers: digests of a run's sample logs by ``lam=λ``; those not known do not count.
+        """
+        there: dict[str, str] = read_sealed(self.record_file).get("answers") or {}
+        changed = [lam for lam, each in sorted(answers.items()) if there.get(lam, each) != each]
+        return f"it judged other answers at {', '.join(changed)}" if changed else ""
 
     def judgements(self) -> list[Judgement]:
         """The rows that `write` wrote.
@@ -121,4 +160,7 @@ class JudgeFolder:
 
 def _wins(judged: Judged) -> tuple[list[int], dict[str, list[float]]]:
     verdicts = np.array([each["preference"] for each in judged.annotations], dtype=np.float64)
-    return list(range(len(verdicts))), {WIN: (verdicts - 1).tolist()}  # None is NaN
+    values = {WIN: (verdicts - 1).tolist()}  # None is NaN
+    if judged.length_controlled:
+        values[LENGTH_CONTROLLED] = [*judged.length_controlled]
+    return list(range(len(verdicts))), values

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from pa_harness.tasks.f1 import entity_f1_values
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
 OPTIONS = "options"  # the filter name of what is derived from option log-likelihoods
 ANSWER = "answer"  # the filter name of what is derived from generated answers
@@ -35,30 +35,26 @@ class DocumentValues:
     with p = softmax of the options' summed log-likelihoods (as in lm-eval's brier_score), and for
     generated answers
 
-        length,answer        tokens of the answer
+        length,answer        tokens of the answer, an end token left out
         ended,answer         1 where it ended by itself, 0 where it ran into the limit
+
+    as they were generated: where the text alone is known (an answer from a --use_cache file) they
+    are absent.
     """
 
     ids: list[int] = field(default_factory=list)
     values: dict[str, list[float]] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Generation:
-    """What must be known to judge whether an answer ended: its tokens, and how many it may have."""
-
-    count_tokens: Callable[[str], int]
-    limit: int
+    clusters: list[str] = field(default_factory=list)  # in the order of `ids`; none: not known
 
 
 def document_values(
-    samples: Iterable[Sample], generation: Generation | None = None
+    samples: Iterable[Sample], lengths: Mapping[str, tuple[int, bool]] | None = None
 ) -> DocumentValues:
     """The numbers of one task's samples, in the order of their documents.
 
     Args:
         samples: of all filters; a document has one sample for each.
-        generation: None leaves out `length` and `ended`.
+        lengths: by prompt, how many tokens its answer has, and whether it ended.
     """
     found: dict[int, dict[str, float]] = {}
     counts: dict[str, dict[int, tuple[float, float, float]]] = {}
@@ -75,8 +71,8 @@ def document_values(
                 of_document[int(sample["doc_id"])] = (true, extra, missed)
         if f"hit,{OPTIONS}" not in numbers:
             numbers.update(_options(sample))
-        if generation and f"length,{ANSWER}" not in numbers:
-            numbers.update(_answer(sample, generation))
+        if lengths and f"length,{ANSWER}" not in numbers:
+            numbers.update(_answer(sample, lengths))
     for key, of_document in counts.items():
         values = entity_f1_values([*of_document.values()])
         for number, value in zip(of_document, values.tolist(), strict=True):
@@ -142,17 +138,9 @@ def _options(sample: Sample) -> dict[str, float]:
     }
 
 
-def _answer(sample: Sample, generation: Generation) -> dict[str, float]:
+def _answer(sample: Sample, lengths: Mapping[str, tuple[int, bool]]) -> dict[str, float]:
     try:
-        answer = sample["resps"][0][0]
+        tokens, ended = lengths[_arguments(sample)[0][0]]
     except (IndexError, KeyError, TypeError):
         return {}
-    if not isinstance(answer, str):
-        return {}
-    settings = _arguments(sample)[0][1]
-    given = settings.get("max_gen_toks") if isinstance(settings, dict) else None
-    tokens = generation.count_tokens(answer)
-    return {
-        f"length,{ANSWER}": float(tokens),
-        f"ended,{ANSWER}": float(tokens < int(given or generation.limit)),
-    }
+    return {f"length,{ANSWER}": float(tokens), f"ended,{ANSWER}": float(ended)}

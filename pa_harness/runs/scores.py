@@ -15,6 +15,8 @@ from pa_harness.tasks.average import JUDGED, counted_as
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+DRAW = "@draw"  # in a task's name, before the number of a further draw of its demonstrations
+
 
 @dataclass(frozen=True)
 class Score:

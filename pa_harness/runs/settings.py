@@ -6,16 +6,17 @@ beside the results and is itself such a file; a sweep goes on only under the ver
 
 from __future__ import annotations
 
-import difflib
 import json
 import math
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
-from pa_harness.errors import SweepError, first_line, listed
+from pa_harness.errors import SweepError, did_you_mean, first_line, listed
+from pa_harness.foreign.reading import parse_yaml
 from pa_harness.lam.grid import parse_lams
 from pa_harness.lam.reading import read_schedule
 from pa_harness.lam.schedule import Schedule
+from pa_harness.runs.trust import check_trust
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,6 +41,7 @@ class SweepSettings:
     tasks: tuple[str, ...]
     model: str = "partially_adapted"  # or another of lm-eval's registry that has set_lam
     num_fewshot: int | None = None
+    fewshot_draws: int | None = None  # of the demonstrations, each with its own units; None: one
     batch_size: int | str = 1
     max_batch_size: int | None = None
     device: str | None = None
@@ -74,9 +76,11 @@ def resolve(given: Mapping[str, Any], file: Path | None = None) -> SweepSettings
         file: the ``--config`` file.
 
     Raises:
-        SweepError: unknown or malformed settings, or none of `lam`, `tasks`, `model_args`.
+        SweepError: unknown or malformed settings, no `lam` or no `tasks`, or a file that gives
+            trust.
     """
     settings: dict[str, Any] = _read(file) if file else {}
+    check_trust(settings, given)
     settings.update({name: value for name, value in given.items() if value is not None})
     settings = {
         name: value
@@ -85,16 +89,21 @@ def resolve(given: Mapping[str, Any], file: Path | None = None) -> SweepSettings
     }
     known = {each.name for each in fields(SweepSettings)}
     for name in settings.keys() - known:
-        close = difflib.get_close_matches(name, known, 1)
-        hint = f" Did you mean {close[0]}?" if close else f" Known are:\n{listed(sorted(known))}"
-        raise SweepError(f"Unknown setting {name}={settings[name]!r}.{hint}")
-    for name in ("model_args", "tasks", "lam"):
+        hint = did_you_mean(name, sorted(known)) or f"Known are:\n{listed(sorted(known))}"
+        raise SweepError(f"Unknown setting {name}={settings[name]!r}. {hint}")
+    settings.setdefault("model_args", {})  # the small pair
+    for name in ("tasks", "lam"):
         if not settings.get(name) and settings.get(name) != 0:
             raise SweepError(
                 f"A sweep needs {name}: give --{name}, or {name}: in the --config file. Example: "
                 "pa-harness sweep --model_args pretrained=BASE,instruct=INSTRUCT --lam 0:1:0.1 "
                 "--tasks arc_easy --output_path runs/first"
             )
+    if settings.get("samples") and settings.get("limit"):
+        raise SweepError(
+            f"limit={settings['limit']} and samples: both say which documents are asked. Leave "
+            "one of them out."
+        )
     return _with_schedule(
         SweepSettings(**{name: _typed(name, value) for name, value in settings.items()})
     )
@@ -107,18 +116,10 @@ def model_lam(settings: SweepSettings, lam: float) -> float | Schedule:
     return read_schedule(settings.model_args["lam"]).with_knob(settings.knob, lam)
 
 
-def difference(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
-    """One line per setting that is not the same in both, by dotted name, sorted.
-
-    A setting that one of them lacks (it was made before there was such a one) is as good as null.
-    """
-    old, new = _flat(there), _flat(here)
-    absent = "nothing"
-    return [
-        f"{name}: {old.get(name, absent)} there, {new.get(name, absent)} here"
-        for name in sorted(old.keys() | new.keys())
-        if old.get(name, "null") != new.get(name, "null")
-    ]
+def model_arguments(settings: SweepSettings, lam: float = 0.0) -> dict[str, Any]:
+    """What the model is made with at one value of the sweep."""
+    extra = {"trust_remote_code": True} if settings.trust_remote_code else {}
+    return {**settings.model_args, **extra, "lam": model_lam(settings, lam)}
 
 
 def as_yaml(settings: SweepSettings) -> str:
@@ -149,22 +150,10 @@ def _with_schedule(settings: SweepSettings) -> SweepSettings:
     return replace(settings, model_args={**settings.model_args, "lam": schedule.as_dict()})
 
 
-def _flat(value: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    found: dict[str, str] = {}
-    for name, item in value.items():
-        if isinstance(item, dict):
-            found |= _flat(item, f"{prefix}{name}.")
-        else:
-            found[f"{prefix}{name}"] = json.dumps(item, ensure_ascii=False)
-    return found
-
-
 def _read(file: Path) -> dict[str, Any]:
-    import yaml
-
     try:
-        content = yaml.load(file.read_text(encoding="utf-8"), _loader())
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        content = parse_yaml(file.read_text(encoding="utf-8"), _loader())
+    except (OSError, ValueError) as error:
         raise SweepError(f"--config {file} cannot be read: {first_line(error)}") from None
     if not isinstance(content, dict):
         raise SweepError(
@@ -205,7 +194,7 @@ def _typed(name: str, value: Any) -> Any:
     if name == "seed":
         return _seeds(value)
     if name == "samples":
-        return read_mapping(name, value)
+        return _samples(read_mapping(name, value))
     if name == "limit":
         return _limit(value)
     if name == "batch_size":
@@ -216,7 +205,9 @@ def _typed(name: str, value: Any) -> Any:
 
 def _check_kind(name: str, value: Any) -> None:
     """Refuse what a YAML file can hold and the command line cannot."""
-    if name in _WHOLE:
+    if name == "fewshot_draws":
+        fits, kind = type(value) is int and value >= 2, "a whole number, 2 or more"
+    elif name in _WHOLE:
         fits, kind = type(value) is int and value >= 0, "a whole number, 0 or more"
     elif name in _FLAGS:
         fits, kind = isinstance(value, bool), "true or false"
@@ -232,6 +223,21 @@ def _by_task(name: str, value: Any) -> dict[str, Any]:
     found = read_mapping(name, value)
     if not all(isinstance(item, str) for item in found.values()):
         raise SweepError(f"{name}={value!r}: expected a text for each task.")
+    return found
+
+
+def _samples(given: dict[str, Any]) -> dict[str, list[int]]:
+    """Numbers of documents by task, ascending: lm-eval goes through them so, and names them so."""
+    found = {}
+    for task, value in (given or {"no task": None}).items():
+        numbers = value if isinstance(value, (list, tuple)) else []
+        whole = all(type(each) is int and each >= 0 for each in numbers)
+        if not numbers or not whole or len(set(numbers)) < len(numbers):
+            raise SweepError(
+                f"samples: {task} has {str(value)[:200]}. Expected the numbers of its documents "
+                'from 0, each once, as in {"arc_easy": [0, 3, 7]}.'
+            )
+        found[task] = sorted(numbers)
     return found
 
 

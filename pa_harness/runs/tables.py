@@ -14,6 +14,9 @@ from dataclasses import astuple, fields
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pa_harness.errors import RunError, first_line
+from pa_harness.foreign.parquet import AS_ROWS, ParquetFile
+from pa_harness.foreign.reading import MALFORMED, parse_json
+from pa_harness.foreign.showing import cell, uncelled
 from pa_harness.storage import plain, write_text, write_with
 
 if TYPE_CHECKING:
@@ -48,12 +51,12 @@ def write_table(kind: type[Record], rows: Sequence[Record], path: Path) -> None:
 
 
 def as_csv(kind: type[Record], rows: Sequence[Record]) -> str:
-    """The records as CSV text."""
+    """The records as CSV text; no text of them is a spreadsheet's formula."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(_types(kind))
     for row in rows:
-        writer.writerow("" if value != value else value for value in astuple(row))
+        writer.writerow(_in_cell(value) for value in astuple(row))
     return buffer.getvalue()
 
 
@@ -74,10 +77,16 @@ def read_table(kind: type[Record], path: Path, cure: str) -> list[Record]:
             kind(**{name: _typed(of, row[name]) for name, of in types.items()})
             for row in _rows(path)
         ]
-    except (OSError, KeyError, ValueError, TypeError) as error:
+    except (OSError, csv.Error, *MALFORMED) as error:
         raise RunError(
             f"{path} is not {_title(kind)} ({type(error).__name__}: {first_line(error)}). {cure}"
         ) from None
+
+
+def _in_cell(value: Any) -> Any:
+    if isinstance(value, str):
+        return cell(value)
+    return "" if value != value else value
 
 
 def _title(kind: type) -> str:
@@ -111,11 +120,10 @@ def _write_parquet(kind: type[Record], rows: Sequence[Record], path: Path) -> No
 
 def _rows(path: Path) -> Iterable[Mapping[str, Any]]:
     if path.suffix == ".parquet":
-        import pyarrow.parquet as pq
-
-        rows: list[dict[str, Any]] = pq.read_table(path).to_pylist()
-        return rows
+        found: list[dict[str, Any]] = ParquetFile(path, *AS_ROWS).table().to_pylist()
+        return found
     with path.open(newline="", encoding="utf-8") as file:
         if path.suffix == ".jsonl":
-            return [json.loads(line) for line in file]
-        return list(csv.DictReader(file))
+            return [parse_json(line) for line in file]
+        rows = csv.DictReader(file)
+        return [{name: uncelled(value) for name, value in row.items()} for row in rows]

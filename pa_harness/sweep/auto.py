@@ -9,11 +9,13 @@ run's folder, so that a search that was stopped goes on with the same command.
 from __future__ import annotations
 
 import math
+import zlib
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from pa_harness.analysis.reading import read_trajectory
-from pa_harness.analysis.resampling import generator
 from pa_harness.analysis.search import (
     CONFIDENCE,
     TOLERANCE,
@@ -29,6 +31,8 @@ from pa_harness.analysis.trajectory import ICL
 from pa_harness.errors import SweepError
 from pa_harness.runs.folder import RunFolder
 from pa_harness.storage import plain, write_json
+from pa_harness.sweep.checks import check
+from pa_harness.sweep.kept import check_same
 from pa_harness.sweep.sweep import sweep
 from pa_harness.sweep.workload import load_tasks
 
@@ -36,8 +40,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from pa_harness.analysis.trajectory import Trajectory
     from pa_harness.runs.settings import SweepSettings
     from pa_harness.sweep.progress import Progress
+    from pa_harness.sweep.sweep import Terms
 
 GRID = "0:1:0.1"
 BUDGET = 0.4
@@ -83,14 +89,17 @@ class Found:
         )
 
 
-def auto_sweep(settings: SweepSettings, path: Path, budget: float, progress: Progress) -> Found:
-    """Search the grid `settings.lam`.
+def auto_sweep(
+    settings: SweepSettings, path: Path, budget: float, progress: Progress, terms: Terms
+) -> Found:
+    """Search the grid `settings.lam`; every phase must be of what the first is, and is now.
 
     Args:
         settings: of a sweep of the full grid.
         path: the run's folder.
         budget: most evaluations, as a share of the full grid's.
         progress: is told how far each phase is.
+        terms: how each phase is done.
 
     Raises:
         SweepError: the budget does not allow the first phase, a task has too few documents, or no
@@ -98,21 +107,20 @@ def auto_sweep(settings: SweepSettings, path: Path, budget: float, progress: Pro
         RunError: as of a sweep.
     """
     grid = settings.lam
-    order = _shuffled(settings)
+    order = _shuffled(settings, path)
     total = sum(map(len, order.values())) * len(grid)
     shares = block_shares([len(places) for places in order.values()])
     places = _first_phase(len(grid), shares[0], budget)
     blocks: list[Block] = []
-    phases, documents = [], []
+    phases: list[tuple[float, ...]] = []
+    documents: list[int] = []
     notes: tuple[str, ...] = ()
     while True:
         samples = _part(order, shares[: len(blocks) + 1])
         count = sum(map(len, samples.values()))
         lams = tuple(grid[place] for place in places)
         part = replace(settings, lam=lams, samples=samples, limit=None)
-        folder = path / f"phase-{len(blocks) + 1}"
-        sweep(part, folder, progress)
-        trajectory = read_trajectory(folder)
+        trajectory = _phase(part, path, len(blocks) + 1, progress, terms)
         suite = trajectory.suite(ICL)
         if suite is None:
             raise SweepError("--lam auto maximises ICL, and no task of this sweep counts for it.")
@@ -130,11 +138,7 @@ def auto_sweep(settings: SweepSettings, path: Path, budget: float, progress: Pro
         if why:
             break
     result = Found(
-        lam=grid[found.chosen],
-        confidence=found.confidence,
-        cost=cost,
-        phases=tuple(phases),
-        documents=tuple(documents),
+        *(grid[found.chosen], found.confidence, cost, tuple(phases), tuple(documents)),
         lams=grid,
         best=tuple(found.best.tolist()),
         mean=tuple(found.mean.tolist()),
@@ -143,6 +147,17 @@ def auto_sweep(settings: SweepSettings, path: Path, budget: float, progress: Pro
     )
     write_json(RunFolder(path).search_file, plain(result))
     return result
+
+
+def _phase(
+    settings: SweepSettings, path: Path, number: int, progress: Progress, terms: Terms
+) -> Trajectory:
+    """Sweep what a phase asks; it must be of the same models and tasks as the first."""
+    first, folder = RunFolder(path / "phase-1"), path / f"phase-{number}"
+    started = first.started if number > 1 else ""  # to templates with a date, one day
+    sweep(settings, folder, progress, replace(terms, started=started))
+    check_same(first, RunFolder(folder), [*(settings.samples or ())])
+    return read_trajectory(folder)
 
 
 def _first_phase(count: int, share: float, budget: float) -> list[int]:
@@ -168,10 +183,11 @@ def _end(found: Belief, *, left: bool, affordable: bool) -> str:
     return "" if affordable else "The budget is spent."
 
 
-def _shuffled(settings: SweepSettings) -> dict[str, list[int]]:
+def _shuffled(settings: SweepSettings, path: Path) -> dict[str, list[int]]:
     """The documents of every task, in an order of chance that is the same every time."""
     from lm_eval.evaluator_utils import get_sample_size
 
+    check(settings, path)
     if settings.samples:
         raise SweepError("--lam auto chooses the documents itself. Leave out --samples.")
     order = {}
@@ -183,7 +199,8 @@ def _shuffled(settings: SweepSettings) -> dict[str, list[int]]:
                 f"--lam auto cuts every task's documents into blocks; {name} has {count} "
                 f"documents. Expected {_FEWEST} or more."
             )
-        order[name] = [int(place) for place in generator(0, name).permutation(count)]
+        random = np.random.default_rng([0, zlib.crc32(name.encode())])  # of no other task
+        order[name] = [int(place) for place in random.permutation(count)]
     return order
 
 

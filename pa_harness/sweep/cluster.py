@@ -77,6 +77,11 @@ class Shares:
             self._shares[share].append(unit)
         self._attempts: Counter[Place] = Counter()
 
+    @property
+    def left(self) -> int:
+        """Units that nobody has taken."""
+        return sum(map(len, self._shares))
+
     def take(self, worker: int) -> Place | None:
         """The worker's next unit; where its share is done, the last of the longest other one."""
         own = self._shares[worker]

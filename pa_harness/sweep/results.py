@@ -6,9 +6,9 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from pa_harness.runs.documents import write_documents
-from pa_harness.runs.folder import read_json
 from pa_harness.runs.samples import DocumentValues
 from pa_harness.runs.scores import from_lm_eval
+from pa_harness.runs.seal import read_sealed
 from pa_harness.storage import write_json
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def write_results(folder: RunFolder, settings: SweepSettings, workload: Workload
     for lam in settings.lam:
         scores += _finish_lam(folder, settings, workload, lam)
     write_documents(_documents(folder, settings, workload), folder.documents_file)
-    folder.write_scores(scores)  # last: where it is, the sweep is complete
+    folder.write_scores(scores)
     return scores
 
 
@@ -44,7 +44,7 @@ def _finish_lam(
     folder: RunFolder, settings: SweepSettings, workload: Workload, lam: float
 ) -> list[Score]:
     """Write lm-eval's results file of one λ, from the units' files alone; return its scores."""
-    units = {task: read_json(folder.unit(lam, task)) for task in workload.tasks}
+    units = {task: read_sealed(folder.unit(lam, task)) for task in workload.tasks}
     record = folder.provenance()
     first = next(iter(units.values()))
     results = _assembled(units, workload)
@@ -66,8 +66,8 @@ def _finish_lam(
         "total_evaluation_time_seconds": str(sum(unit["seconds"] for unit in units.values())),
         "pa_harness": {
             "tasks": {task: unit["facts"] for task, unit in units.items()},
-            # Absent in units of sweeps that were begun before it was kept.
-            "prefix_sharing": {t: unit.get("prefix_sharing", {}) for t, unit in units.items()},
+            "identity": {task: unit["identity"]["digest"] for task, unit in units.items()},
+            "prefix_sharing": {task: unit["prefix_sharing"] for task, unit in units.items()},
         },
     }
     write_json(folder.results(lam), results)
@@ -115,5 +115,5 @@ def _documents(
 ) -> Iterator[tuple[float, str, DocumentValues]]:
     for lam in settings.lam:
         for task in workload.tasks:
-            values = read_json(folder.unit(lam, task))["documents"]
-            yield lam, task, DocumentValues(values["ids"], values["values"])
+            values = read_sealed(folder.unit(lam, task))["documents"]
+            yield lam, task, DocumentValues(**values)

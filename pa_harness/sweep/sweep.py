@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
-from importlib.metadata import version
+from contextlib import nullcontext
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pa_harness import __version__, processes
-from pa_harness.errors import SweepError
-from pa_harness.runs.folder import RunFolder
+from pa_harness import processes
+from pa_harness.errors import SweepError, listed
+from pa_harness.runs.folder import NO_IDENTITY, RunFolder
 from pa_harness.runs.scores import main_metric
-from pa_harness.storage import sole_writer, write_json, write_text
+from pa_harness.runs.seal import write_sealed
+from pa_harness.storage import sole_writer, write_text
+from pa_harness.sweep.checks import check
+from pa_harness.sweep.kept import Kept
+from pa_harness.sweep.prompts import first_difference_to
 from pa_harness.sweep.results import write_results
+from pa_harness.sweep.shot_draws import undrawn
+from pa_harness.sweep.sources import library_versions
 from pa_harness.sweep.worker import UnitWorker
 from pa_harness.sweep.workload import documents, load_tasks
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from pa_harness.runs.scores import Score
     from pa_harness.runs.settings import SweepSettings
     from pa_harness.sweep.cluster import Cluster
@@ -24,24 +35,40 @@ if TYPE_CHECKING:
     from pa_harness.sweep.unit import Place, Unit
     from pa_harness.sweep.workload import Workload
 
-_LIBRARIES = ("lm_eval", "transformers", "torch", "datasets", "numpy")
+
+@dataclass(frozen=True)
+class Terms:
+    """How a sweep is done: nothing here changes a number.
+
+    Attributes:
+        command: that began it, for its record.
+        cluster: whose workers evaluate; None: this process does.
+        redo: tasks and λ whose units are evaluated again; empty: all that are not of what would be
+            evaluated now; None: such units are refused.
+        started: when it began, in UTC, as another sweep that it is a part of; empty: now.
+    """
+
+    command: str = ""
+    cluster: Cluster | None = None
+    redo: Sequence[str] | None = None
+    started: str = ""
+
+
+_PLAIN = Terms()
 
 
 def sweep(
-    settings: SweepSettings,
-    path: Path,
-    progress: Progress,
-    command: str = "",
-    cluster: Cluster | None = None,
+    settings: SweepSettings, path: Path, progress: Progress, terms: Terms = _PLAIN
 ) -> list[Score]:
     """Evaluate every task at every λ, or what is missing of it; write the run folder.
+
+    A run that is there, finished or not, is compared with what its command would evaluate now.
 
     Args:
         settings: what to do.
         path: the run folder; one that holds a part of the same sweep is completed.
         progress: is told how far it is.
-        command: that began the sweep, for its record.
-        cluster: whose workers evaluate; None: this process does.
+        terms: how.
 
     Returns:
         The scores, as in the folder's table; none in processes beside the first.
@@ -50,35 +77,58 @@ def sweep(
         SweepError: the model or the tasks cannot be swept.
         RunError: the folder is in use, or holds something else.
     """
+    check(settings, path)
+    if not RunFolder(path).scores_file.exists():
+        named = ", ".join(settings.tasks)
+        progress.note(f"{named} at {len(settings.lam)} λ. Looking at the tasks ...")
     if processes.count() > 1:
         _check_cache(settings, f"{processes.count()} processes: they")
         processes.start()
     if processes.number() > 0:
         _help(settings, progress)
         return []
-    with sole_writer(path, "a sweep"):
-        folder = RunFolder(path)
-        folder.open_(settings, _provenance(folder, command))
-        if folder.scores_file.exists():
-            processes.agree([])
+    folder = RunFolder(path)
+    only_read = folder.manifest and terms.redo is None and not os.access(path, os.W_OK)
+    with nullcontext() if only_read else sole_writer(path, "a sweep"):
+        if folder.is_old and folder.scores_file.exists() and terms.redo is None:
+            folder.open_(settings, {})
+            progress.note(f"{path} {NO_IDENTITY}.")
+            processes.agree(None)
             return folder.scores()
+        folder.open_(settings, _provenance(folder, terms.command), terms.started)
         workload = load_tasks(settings)
-        missing = processes.agree(_missing(folder, settings, workload))
-        if missing and cluster is not None:
-            _evaluate_on_cluster(folder, workload, missing, progress, cluster)
-        elif missing:
-            _evaluate(folder, settings, workload, missing, progress)
-        return write_results(folder, settings, workload)
+        if settings.fewshot_draws and (note := undrawn(workload.tasks)):
+            progress.note(note)
+        kept = Kept(folder, settings, workload)
+        kept.check(terms.redo, progress.note)
+        missing = kept.missing()
+        processes.agree((missing, folder.started))
+        if missing:
+            folder.reopen()
+            if terms.cluster is None:
+                _evaluate(kept, missing, progress, folder.started)
+            else:
+                _evaluate_on_cluster(kept, missing, progress, folder.started, terms.cluster)
+        else:
+            lost = folder.manifest.lost()
+            if not lost:
+                return folder.scores()
+            progress.note("\n".join(["Written again, from the units:", listed(lost)]))
+        scores = write_results(folder, settings, workload)
+        folder.finish(kept.logs)
+        return scores
 
 
 def _help(settings: SweepSettings, progress: Progress) -> None:
     """Do what the first of several processes does, for its model calls; keep nothing."""
-    missing = processes.agree(None)
-    if missing:
+    agreed = processes.agree(None)
+    if agreed and agreed[0]:
+        missing, started = agreed
         with tempfile.TemporaryDirectory() as place:
             folder = RunFolder(Path(place))
-            folder.open_(settings, {"versions": {}})
-            _evaluate(folder, settings, load_tasks(settings), missing, progress)
+            folder.open_(settings, {}, started)
+            kept = Kept(folder, settings, load_tasks(settings))
+            _evaluate(kept, missing, progress, started)
 
 
 def _check_cache(settings: SweepSettings, several: str) -> None:
@@ -90,72 +140,58 @@ def _check_cache(settings: SweepSettings, several: str) -> None:
 
 
 def _provenance(folder: RunFolder, command: str) -> dict[str, Any]:
-    """What a sweep runs under: versions, which it must keep; machine and command."""
-    versions = {"pa_harness": __version__, **{name: version(name) for name in _LIBRARIES}}
-    if folder.scores_file.exists():
-        return {"versions": versions}
+    """What a sweep runs under: versions, machine, command; nothing where that is kept already."""
+    if folder.begun:
+        return {}
     from lm_eval.loggers.utils import add_env_info, get_commit_from_path
 
     environment: dict[str, Any] = {"git_hash": get_commit_from_path(Path.cwd())}
     add_env_info(environment)
-    return {"versions": versions, "command": command, "environment": environment}
+    return {"versions": library_versions(), "command": command, "environment": environment}
 
 
-def _missing(folder: RunFolder, settings: SweepSettings, workload: Workload) -> list[Place]:
-    return [each for each in _every(settings, workload) if not folder.unit(*each).exists()]
-
-
-def _evaluate(
-    folder: RunFolder,
-    settings: SweepSettings,
-    workload: Workload,
-    missing: list[Place],
-    progress: Progress,
-) -> None:
+def _evaluate(kept: Kept, missing: list[Place], progress: Progress, started: str) -> None:
     """Evaluate in this process."""
+    settings, workload = kept.settings, kept.workload
     progress.note(f"Loading {settings.model} ...")
-    worker = UnitWorker(settings, workload, missing[0][0], progress.answered)
-    folder.check_model(worker.info)
+    worker = UnitWorker(settings, workload, missing[0][0], started, progress.answered)
+    kept.check_model(worker.info, worker.stamps)
     for name in dict.fromkeys(task for _, task in missing):
-        folder.check_prompts(name, worker.prompts(name))
-    kept = set(_every(settings, workload)) - set(missing)
-    progress.plan(settings.lam, _sizes(settings, workload), kept, worker.count_tokens())
+        digest, log = worker.prompts(name), kept.log_of(name)
+        if log is not None:
+            task = workload.tasks[name]
+            kept.refuse_prompts(name, digest, partial(first_difference_to, log, task))
+    done = set(kept.every) - set(missing)
+    progress.plan(settings.lam, _sizes(settings, workload), done, worker.count_tokens())
     for lam, name in missing:
         progress.start_unit(lam, name, len(workload.tasks[name].instances))
-        _keep(folder, (lam, name), *worker.evaluate(lam, name), progress)
+        _keep(kept, (lam, name), *worker.evaluate(lam, name), progress)
     progress.close()
 
 
 def _evaluate_on_cluster(
-    folder: RunFolder,
-    workload: Workload,
-    missing: list[Place],
-    progress: Progress,
-    cluster: Cluster,
+    kept: Kept, missing: list[Place], progress: Progress, started: str, cluster: Cluster
 ) -> None:
     """Evaluate on the workers of a Ray cluster; what they return is written here."""
     from pa_harness.sweep.ray_workers import evaluate
 
     settings = cluster.settings
     _check_cache(settings, "--executor ray: several workers")
-    kept = set(_every(settings, workload)) - set(missing)
-    progress.plan(settings.lam, _sizes(settings, workload), kept)
-    for done in evaluate(cluster, missing, progress.note):
-        folder.check_model(done.info)
-        folder.check_prompts(done.place[1], done.prompts)
-        progress.start_unit(*done.place, 1)
-        _keep(folder, done.place, done.unit, done.log, progress)
+    done = set(kept.every) - set(missing)
+    progress.plan(settings.lam, _sizes(settings, kept.workload), done)
+    for each in evaluate(cluster, missing, started, progress.note):
+        kept.check_model(each.info, each.stamps)
+        progress.start_unit(*each.place, 1)
+        _keep(kept, each.place, each.unit, each.log, progress)
     progress.close()
 
 
-def _keep(folder: RunFolder, place: Place, unit: Unit, log: str, progress: Progress) -> None:
+def _keep(kept: Kept, place: Place, unit: Unit, log: str, progress: Progress) -> None:
+    kept.check_unit(place, unit)
+    folder = kept.folder
     write_text(folder.samples(*place), log)
-    write_json(folder.unit(*place), unit)  # last: where it is, the unit is done
+    write_sealed(folder.unit(*place), unit)  # last: where it is, the unit is done
     progress.end_unit(_main_value(unit))
-
-
-def _every(settings: SweepSettings, workload: Workload) -> list[Place]:
-    return [(lam, name) for lam in settings.lam for name in workload.tasks]
 
 
 def _sizes(settings: SweepSettings, workload: Workload) -> dict[str, int]:

@@ -6,14 +6,21 @@ before it in the same process.
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import json
 import os
 import random
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pa_harness.runs.samples import Generation, document_values
+from pa_harness.runs.identity import identity_digest, settings_part
+from pa_harness.runs.samples import document_values
+from pa_harness.runs.seal import text_digest
+from pa_harness.sweep.sources import library_versions, plain, task_config
 from pa_harness.sweep.workload import forget_answers
+from pa_harness.tasks.clusters import clusters
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,16 +31,31 @@ Unit = dict[str, Any]
 Place = tuple[float, str]  # of a unit: its λ and task
 
 
+@dataclass(frozen=True)
+class Prepared:
+    """A task that can be asked.
+
+    Attributes:
+        task: with its prompts built.
+        facts: of `workload.facts`.
+        digests: of `sources.task_digests`, and that of its prompts.
+    """
+
+    task: Any
+    facts: Mapping[str, Any]
+    digests: Mapping[str, Any]
+
+
 def evaluate_unit(
-    lm: Any, task: Any, facts: Mapping[str, Any], settings: SweepSettings
+    lm: Any, prepared: Prepared, settings: SweepSettings, lam: float
 ) -> tuple[Unit, str]:
     """Evaluate one task with the λ that is in place.
 
     Args:
         lm: whose weights have their λ.
-        task: with its prompts built.
-        facts: of `workload.facts`.
+        prepared: the task.
         settings: seeds, limit and the like.
+        lam: the value of the sweep that is in place.
 
     Returns:
         The unit, and the text of its sample log.
@@ -41,8 +63,10 @@ def evaluate_unit(
     from lm_eval import evaluate
 
     began = time.monotonic()
+    task, facts = prepared.task, prepared.facts
     name = task.task_name
     forget_answers(task)
+    _lengths(lm).clear()  # of the last unit, which a --use_cache file would leave there
     _seed(settings)
     os.environ.setdefault("DISABLE_MULTIPROC", "1")  # lm-eval's bootstrap would fork the model
     found = evaluate(
@@ -57,22 +81,65 @@ def evaluate_unit(
         confirm_run_unsafe_code=settings.confirm_run_unsafe_code,
     )
     samples = found["samples"][name]
-    values = document_values(samples, _generation(lm, task))
+    values = document_values(samples, _lengths(lm))
     info = lm.get_model_info()
     shared = info.pop("prefix_sharing", {})
-    parts = ("results", "configs", "versions", "n-shot", "higher_is_better", "n-samples")
+    parts = ("results", "versions", "n-shot", "higher_is_better", "n-samples")
+    log = "".join(_line(sample) for sample in samples)
     unit = {
+        "identity": _identity(prepared, settings, lam, samples),
         **{part: found[part][name] for part in parts},
+        "configs": task_config(task),
         "model": info,
         "prefix_sharing": {} if settings.use_cache else _without_process(shared),
         "tokenizer": _tokenizer(lm),
         "facts": dict(facts),
         "task_hash": _task_hash(samples),
-        "documents": {"ids": values.ids, "values": values.values},
+        "documents": {
+            "ids": values.ids,
+            "values": values.values,
+            "clusters": _clusters(task, samples, values.ids),
+        },
+        "log": text_digest(log),
         "seconds": time.monotonic() - began,
     }
-    plain: Unit = json.loads(json.dumps(unit, default=_plain))
-    return plain, "".join(_line(sample) for sample in samples)
+    made: Unit = json.loads(json.dumps(unit, default=plain))
+    made["identity"]["digest"] = identity_digest(made)
+    return made, log
+
+
+def _identity(
+    prepared: Prepared, settings: SweepSettings, lam: float, samples: list[dict[str, Any]]
+) -> dict[str, Any]:
+    """What the unit is of, beside what stands in other entries of it."""
+    name = prepared.task.task_name
+    return {
+        "lam": lam,
+        "task": name,
+        "settings": settings_part(settings, name),
+        "versions": library_versions(),
+        "task_is": {**prepared.digests, "targets": _targets(samples)},
+    }
+
+
+def _lengths(lm: Any) -> dict[str, Any]:
+    """Where the model notes the lengths of its answers; nowhere, if it does not."""
+    found: dict[str, Any] = getattr(getattr(lm, "answer_lengths", None), "found", {})
+    return found
+
+
+def _targets(samples: list[dict[str, Any]]) -> str:
+    """A digest of the right answers."""
+    sha = hashlib.sha256()
+    for sample in samples:
+        sha.update(json.dumps([sample["doc_id"], sample["target"]], default=plain).encode())
+    return sha.hexdigest()[:32]
+
+
+def _clusters(task: Any, samples: list[dict[str, Any]], ids: list[int]) -> list[str]:
+    """The cluster of each document."""
+    documents = {int(sample["doc_id"]): sample["doc"] for sample in samples}
+    return clusters(task, [documents[number] for number in ids])
 
 
 def _without_process(shared: Mapping[str, Any]) -> dict[str, Any]:
@@ -99,13 +166,18 @@ def _seed(settings: SweepSettings) -> None:
         np.random.seed(numpy)
     if torch is not None:
         set_torch_seed(torch)
+    _seed_language_detection()
 
 
-def _generation(lm: Any, task: Any) -> Generation | None:
-    if task.get_config("output_type") != "generate_until" or not hasattr(lm, "tok_encode"):
-        return None
-    limit = int(getattr(lm, "max_gen_toks", 256))
-    return Generation(lambda text: len(lm.tok_encode(text, add_special_tokens=False)), limit)
+def _seed_language_detection() -> None:
+    """IFEval's checks of languages draw from a generator of langdetect's own.
+
+    Seeded so, each text is judged by itself: equal answers pass or fail alike at every λ.
+    """
+    with contextlib.suppress(ImportError):
+        from langdetect import DetectorFactory
+
+        DetectorFactory.seed = 0
 
 
 def _tokenizer(lm: Any) -> dict[str, Any]:
@@ -135,13 +207,4 @@ def _line(sample: dict[str, Any]) -> str:
         for number, request in enumerate(sample["arguments"])
     }
     logged["target"] = str(sample["target"])
-    return json.dumps(logged, default=_plain, ensure_ascii=False) + "\n"
-
-
-def _plain(value: Any) -> Any:
-    """What JSON has no form for; sets sorted, because their order changes with the process."""
-    from lm_eval.utils import handle_non_serializable
-
-    if isinstance(value, (set, frozenset)):
-        return sorted(value, key=str)
-    return handle_non_serializable(value)
+    return json.dumps(logged, default=plain, ensure_ascii=False) + "\n"

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from pa_harness import processes
 from pa_harness.errors import SweepError
-from pa_harness.runs.settings import model_lam
-from pa_harness.sweep.unit import evaluate_unit
-from pa_harness.sweep.workload import build_prompts, facts
+from pa_harness.runs.settings import model_arguments, model_lam
+from pa_harness.sweep.prompts import build_prompts
+from pa_harness.sweep.sources import task_digests
+from pa_harness.sweep.unit import Prepared, evaluate_unit
+from pa_harness.sweep.workload import facts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,6 +31,7 @@ class UnitWorker:
         settings: SweepSettings,
         workload: Workload,
         lam: float,
+        started: str,
         answered: Callable[[], None] = lambda: None,
     ) -> None:
         """Load the model.
@@ -37,53 +40,47 @@ class UnitWorker:
             settings: of the sweep.
             workload: its tasks.
             lam: the first λ.
+            started: when the sweep began: today, to chat templates.
             answered: called for every answered request.
 
         Raises:
             SweepError: the model cannot be swept.
         """
-        self._settings, self._tasks = settings, workload.tasks
+        self._settings, self._tasks, self._started = settings, workload.tasks, started
         self._lm = _load_model(settings, lam)
         self._asked = _with_cache(QuietModel(self._lm, answered), settings)
-        self._digests: dict[str, str] = {}
+        self._prepared: dict[str, Prepared] = {}
         self.info: dict[str, Any] = self._lm.get_model_info()
+        stamps = getattr(self._lm, "file_stamps", dict)
+        self.stamps: dict[str, Any] = stamps()
 
     def count_tokens(self) -> Callable[[], int] | None:
-        """Count the tokens that go through the model from now on, padding included.
-
-        Returns:
-            What gives the count so far; None for a model that is no torch module.
-        """
-        model = getattr(self._lm, "model", None)
-        register = getattr(model, "register_forward_pre_hook", None)
-        if register is None:
+        """What gives the tokens that went through the model so far; None if it does not count."""
+        if not hasattr(self._lm, "tokens_computed"):
             return None
-        sizes: list[int] = [0]
-
-        def count(_: Any, given: tuple[Any, ...], named: dict[str, Any]) -> None:
-            tokens = named.get("input_ids", given[0] if given else None)
-            sizes[0] += 0 if tokens is None else tokens.numel()
-
-        register(count, with_kwargs=True)
-        return lambda: sizes[0]
+        return lambda: int(self._lm.tokens_computed)
 
     def prompts(self, name: str) -> str:
         """Render a task's prompts, once; the digest of all of them."""
-        if name not in self._digests:
+        return str(self._prepare(name).digests["prompts"])
+
+    def _prepare(self, name: str) -> Prepared:
+        if name not in self._prepared:
             task = self._tasks[name]
-            template = facts(name, task, self._settings)["chat_template"]
-            self._digests[name] = build_prompts(task, self._settings, self._lm, template)
-        return self._digests[name]
+            known = facts(name, task, self._settings)
+            template = known["chat_template"]
+            prompts = build_prompts(task, self._settings, self._lm, template, self._started)
+            digests = {**task_digests(task, self._settings), "prompts": prompts}
+            self._prepared[name] = Prepared(task, known, digests)
+        return self._prepared[name]
 
     def evaluate(self, lam: float, name: str) -> tuple[Unit, str]:
         """The unit, and the text of its sample log."""
-        self.prompts(name)
+        prepared = self._prepare(name)
         wanted = model_lam(self._settings, lam)
         if self._lm.lam != wanted:
             self._lm.set_lam(wanted)
-        task = self._tasks[name]
-        known = facts(name, task, self._settings)
-        return evaluate_unit(self._asked, task, known, self._settings)
+        return evaluate_unit(self._asked, prepared, self._settings, lam)
 
 
 class QuietModel:
@@ -122,6 +119,10 @@ def _load_model(settings: SweepSettings, lam: float) -> Any:
     """The model object at its first λ, through lm-eval's registry."""
     import lm_eval.models  # noqa: F401 -- fills the registry
     from lm_eval.api.registry import get_model
+    from transformers.utils import logging
+
+    bars: Any = logging
+    bars.disable_progress_bar()  # a sweep has its own
 
     try:
         cls = get_model(settings.model)
@@ -142,10 +143,7 @@ def _load_model(settings: SweepSettings, lam: float) -> Any:
         "max_batch_size": settings.max_batch_size,
         "device": settings.device,
     }
-    extra = {"trust_remote_code": True} if settings.trust_remote_code else {}
-    return cls.create_from_arg_obj(
-        {**settings.model_args, **extra, "lam": model_lam(settings, lam)}, options
-    )
+    return cls.create_from_arg_obj(model_arguments(settings, lam), options)
 
 
 def _with_cache(lm: QuietModel, settings: SweepSettings) -> Any:

@@ -8,14 +8,19 @@ answers are taken out.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import io
-import json
+import logging
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pa_harness.errors import SweepError, first_line, listed
+from pa_harness.runs.scores import DRAW
+from pa_harness.sweep.checks import IFEVAL_PACKAGES
+from pa_harness.sweep.shot_draws import with_draws
+from pa_harness.tasks.clusters import clusters, named
+from pa_harness.tasks.index import lm_eval_index
 from pa_harness.tasks.shipped import INSTRUCTION
 
 if TYPE_CHECKING:
@@ -26,7 +31,8 @@ if TYPE_CHECKING:
 # lm-eval's own instruction-following tasks, which carry no category, and their main metric.
 _IFEVAL = "prompt_level_strict_acc,none"
 _INSTRUCTION_TASKS = {"ifeval": _IFEVAL, "leaderboard_ifeval": _IFEVAL}
-_IFEVAL_PACKAGES = {"immutabledict", "langdetect", "nltk"}
+# What lm-eval raises of a task's file, data and code.
+_OF_TASKS = (KeyError, ValueError, OSError, IndexError, TypeError, AssertionError, StopIteration)
 _SENTENCES = "punkt_tab"  # NLTK's data that IFEval splits sentences and words with
 _FACTS = ("category", "scoring", "metric", "counts_as", "random_baseline")
 
@@ -48,15 +54,15 @@ def load_tasks(settings: SweepSettings) -> Workload:
     """
     names = ", ".join(settings.tasks)
     try:
-        with _silence():
+        with silence():
             loaded = _load(settings)
     except ImportError as error:
-        package = "'pa-harness[ifeval]'" if error.name in _IFEVAL_PACKAGES else error.name
+        package = "'pa-harness[ifeval]'" if error.name in IFEVAL_PACKAGES else error.name
         raise SweepError(
             f"The tasks {names} cannot be loaded without a package that is not installed: "
             f"{first_line(error)}. Do `pip install {package}`."
         ) from error
-    except (KeyError, ValueError, OSError) as error:
+    except _OF_TASKS as error:
         raise SweepError(
             f"The tasks {names} cannot be loaded: {type(error).__name__}: {first_line(error)}"
         ) from error
@@ -66,11 +72,18 @@ def load_tasks(settings: SweepSettings) -> Workload:
     for task in loaded["tasks"].values():
         _override(task, settings)
         _check_samples(task, settings)
-    return Workload(dict(loaded["tasks"]), dict(loaded.get("groups") or {}))
+        if named(task):
+            clusters(task, [task.task_docs[0]])  # what is wrong is said before a model is loaded
+    tasks = with_draws(dict(loaded["tasks"]), settings)
+    return Workload(tasks, dict(loaded.get("groups") or {}))
 
 
 def _check_samples(task: Any, settings: SweepSettings) -> None:
-    """lm-eval's own check of the numbers comes after the model is loaded, as an assertion."""
+    """lm-eval's own checks come after the model is loaded, as assertions and other exceptions."""
+    if not documents(task, settings):
+        raise SweepError(
+            f"{task.task_name} has no documents to ask. Leave it out, or look into its data."
+        )
     chosen = (settings.samples or {}).get(task.task_name)
     if chosen and not 0 <= min(chosen) <= max(chosen) < len(task.eval_docs):
         raise SweepError(
@@ -80,9 +93,11 @@ def _check_samples(task: Any, settings: SweepSettings) -> None:
 
 
 def _check_names(tasks: dict[str, Any], settings: SweepSettings) -> None:
-    """Refuse a category or a metric that no task would take: it would go unseen."""
-    for option, named in (("categories", settings.categories), ("metrics", settings.metrics)):
-        unknown = [name for name in named if name not in tasks]
+    """Refuse what is given for a task that is not swept: it would go unseen."""
+    given: dict[str, Any] = {"samples": settings.samples or {}}
+    given |= {"categories": settings.categories, "metrics": settings.metrics}
+    for option, by_task in given.items():
+        unknown = [name for name in by_task if name not in tasks]
         if unknown:
             raise SweepError(
                 f"{option} names {', '.join(unknown)}, which is not swept. The tasks are:\n"
@@ -104,6 +119,7 @@ def facts(name: str, task: Any, settings: SweepSettings) -> dict[str, Any]:
     """
     metadata = task.get_config("metadata") or {}
     known = {key: metadata[key] for key in _FACTS if metadata.get(key) is not None}
+    name = name.partition(DRAW)[0]
     if name in _INSTRUCTION_TASKS:
         known = {"category": INSTRUCTION, "metric": _INSTRUCTION_TASKS[name], **known}
     for key, given in (("category", settings.categories), ("metric", settings.metrics)):
@@ -114,42 +130,6 @@ def facts(name: str, task: Any, settings: SweepSettings) -> dict[str, Any]:
         template = known.get("category") == INSTRUCTION
     known["chat_template"] = "default" if template is True else str(template or "")
     return known
-
-
-def build_prompts(task: Any, settings: SweepSettings, lm: Any, template: str) -> str:
-    """Render the task's prompts, for good; return a digest of all requests and documents.
-
-    Args:
-        task: lm-eval's; asked to build requests later, it will keep these.
-        settings: limit, samples, system instruction.
-        lm: for its chat template.
-        template: of `facts`.
-
-    Raises:
-        SweepError: a chat template is wanted, and the tokenizer has none.
-    """
-    from lm_eval.evaluator_utils import get_sample_size
-
-    if template:
-        _check_template(task, lm)
-    multiturn = settings.fewshot_as_multiturn
-    with _silence():
-        task.build_all_requests(
-            limit=get_sample_size(task, settings.limit),
-            samples=(settings.samples or {}).get(task.task_name),
-            rank=lm.rank,
-            world_size=lm.world_size,
-            system_instruction=settings.system_instruction,
-            apply_chat_template=bool(template),
-            fewshot_as_multiturn=bool(template) and multiturn is not False,
-            chat_template=lm.apply_chat_template if template else None,
-            tokenizer_name=getattr(lm, "tokenizer_name", "") if template else "",
-        )
-    task.build_all_requests = lambda **_: None
-    sha = hashlib.sha256()
-    for instance in task.instances:
-        sha.update(json.dumps([instance.doc_id, instance.arguments], default=str).encode())
-    return sha.hexdigest()
 
 
 def documents(task: Any, settings: SweepSettings) -> int:
@@ -187,22 +167,11 @@ def _check_sentences() -> None:
         ) from None
 
 
-def _check_template(task: Any, lm: Any) -> None:
-    tokenizer = getattr(lm, "tokenizer", None)
-    if tokenizer is not None and not getattr(tokenizer, "chat_template", None):
-        raise SweepError(
-            f"{task.task_name} is asked in chat format, and the tokenizer has no chat template. "
-            "Name one that has (tokenizer= in --model_args), or ask raw prompts "
-            "(--apply_chat_template false)."
-        )
-
-
 def _load(settings: SweepSettings) -> Any:
-    """Load from the shipped and the user's own tasks; from all of lm-eval's where that fails.
-
-    Indexing lm-eval's 14,000 own entries costs 12 s of every start.
-    """
+    """Load from the shipped and the user's own tasks; where that fails, from lm-eval's as well."""
     from lm_eval.tasks import TaskManager
+    from lm_eval.tasks._index import Entry, Kind
+    from lm_eval.utils import pattern_match
 
     options = {
         "include_path": list(settings.include_path) or None,
@@ -213,18 +182,14 @@ def _load(settings: SweepSettings) -> Any:
     if all(name in few.all_subtasks + few.all_groups for name in settings.tasks):
         with contextlib.suppress(KeyError):
             return few.load(list(settings.tasks))
-    manager = TaskManager(**options)
-    found = {
-        name: [name] if Path(name).is_file() else manager.match_tasks([name])
+    for each in lm_eval_index().values():
+        entry = Entry(each.name, Kind[each.kind.upper()], each.file, tags=each.tags)
+        few.task_index.setdefault(each.name, entry)
+    found = [
+        [name] if Path(name).is_file() else pattern_match([name], sorted(few.task_index))
         for name in settings.tasks
-    }
-    unknown = [name for name, matches in found.items() if not matches]
-    if unknown:
-        raise SweepError(
-            f"Unknown task: {', '.join(unknown)}. `lm-eval ls tasks` lists all; tasks of your own "
-            "need --include_path FOLDER."
-        )
-    return manager.load(list(dict.fromkeys(name for each in found.values() for name in each)))
+    ]
+    return few.load(list(dict.fromkeys(name for each in found for name in each)))
 
 
 def _override(task: Any, settings: SweepSettings) -> None:
@@ -240,7 +205,32 @@ def _override(task: Any, settings: SweepSettings) -> None:
 
 
 @contextlib.contextmanager
-def _silence() -> Iterator[None]:
+def silence() -> Iterator[None]:
     """Keep progress bars and notes from the terminal; lm-eval gives them no switch."""
     with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
         yield
+
+
+class _Warnings(logging.Handler):
+    """Keeps what is warned of."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.texts: dict[str, None] = {}
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.texts[record.getMessage()] = None
+
+
+@contextlib.contextmanager
+def silence_but_warnings() -> Iterator[None]:
+    """`silence`, but say once what lm-eval warns of: an input that it does not use, perhaps."""
+    kept, log = _Warnings(), logging.getLogger("lm_eval")
+    log.addHandler(kept)
+    try:
+        with silence():
+            yield
+    finally:
+        log.removeHandler(kept)
+        for text in kept.texts:
+            sys.stderr.write(f"lm-eval: {text}\n")

@@ -39,6 +39,9 @@ class ShippedTask:
         num_fewshot: Demonstrations in a prompt.
         split: The evaluated split.
         documents: Evaluated documents of the published split, all parts together.
+        cluster: The column that documents which stand together have in common; empty where none
+            does, and `tasks.clusters` goes by texts.
+        clusters: How many there are of it, where that is published or was counted; else 0.
         metric: The main metric as lm-eval names it, ``name,filter``.
         random_baseline: What guessing scores (fraction), the mean over parts.
         source: The paper.
@@ -53,6 +56,8 @@ class ShippedTask:
     num_fewshot: int
     split: str
     documents: int
+    cluster: str
+    clusters: int
     metric: str
     random_baseline: float
     source: str
@@ -102,6 +107,7 @@ def _cells(task: ShippedTask) -> dict[str, str]:
         "shots": str(task.num_fewshot),
         "split": task.split,
         "documents": f"{task.documents:,}",
+        "clusters": _clusters(task),
         "metric": task.metric.partition(",")[0],
         "random baseline": f"{task.random_baseline:.3g}",
         "source": task.source,
@@ -109,6 +115,11 @@ def _cells(task: ShippedTask) -> dict[str, str]:
         "setup it matches": task.matches,
         "in the suite because": task.suite or "–",
     }
+
+
+def _clusters(task: ShippedTask) -> str:
+    by = f"by `{task.cluster}`" if task.cluster else "–"
+    return f"{task.clusters:,} {by}" if task.clusters else by
 
 
 def _shipped(config: dict[str, Any]) -> ShippedTask:
@@ -121,6 +132,8 @@ def _shipped(config: dict[str, Any]) -> ShippedTask:
         num_fewshot=config["num_fewshot"],
         split=config["test_split"],
         documents=metadata["splits"][config["test_split"]],
+        cluster=metadata.get("cluster", ""),
+        clusters=metadata.get("clusters", 0),
         metric=metadata["metric"],
         random_baseline=sum(p["metadata"]["random_baseline"] for p in parts) / len(parts),
         source=metadata["source"],

@@ -101,7 +101,7 @@ class AdaptedWeights:
             return ""
         keys = sorted(key for key in written if among is None or key in among)
         lines = "\n".join(f"{key} {written[key]}" for key in keys)
-        return "weights-" + hashlib.sha256(lines.encode()).hexdigest()[:16]
+        return "weights-" + hashlib.sha256(lines.encode()).hexdigest()[:32]
 
     def ends(self, key: str) -> tuple[Slice, Slice]:
         """θ_base and θ_instruct of one parameter."""

@@ -1,4 +1,4 @@
-"""Types of model arguments: what lm-eval parsed from text, against the type hints."""
+"""Types of model arguments: what lm-eval parsed from text, against the hints; devices."""
 
 from __future__ import annotations
 
@@ -66,3 +66,30 @@ def _spelled(kind: Any) -> str:
     names |= {dict: "a mapping", type(None): "nothing"}
     kind = typing.get_origin(kind) or kind
     return names.get(kind, getattr(kind, "__name__", str(kind)))
+
+
+def check_device(device: str) -> None:
+    """HFLM silently takes another device when it does not know the name.
+
+    Raises:
+        ModelArgsError: it is none, or is not here.
+    """
+    import torch
+
+    try:
+        parsed = torch.device(device)
+    except RuntimeError as error:
+        raise ModelArgsError(
+            f"device={shown(device)} is not a device. Expected for example cpu, cuda or cuda:0."
+        ) from error
+    kind = parsed.type
+    if kind not in ("cpu", "cuda", "mps", "npu", "xpu", "hpu") or device.startswith("cpu:"):
+        raise ModelArgsError(f"device={device!r} cannot run models. Expected cpu, cuda or mps.")
+    if device in ("cpu", "cuda:0"):  # lm-eval passes cuda:0 when nobody asked for a device
+        return
+    count = getattr(torch, kind).device_count()
+    if (parsed.index or 0) >= count:
+        raise ModelArgsError(
+            f"device={device!r} is not here: torch sees {count} {kind} devices. Pass device=cpu, "
+            "or install the torch that matches your accelerator."
+        )

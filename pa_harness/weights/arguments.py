@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import re
 import typing
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Literal
 
-import torch
-
-from pa_harness.errors import ModelArgsError
+from pa_harness.errors import ModelArgsError, did_you_mean
 from pa_harness.lam.reading import read_lam
 from pa_harness.lam.schedule import Lam
-from pa_harness.weights.argument_types import SHOWN, check_type, shown
-from pa_harness.weights.methods import Setting, check_setting
+from pa_harness.weights.argument_types import SHOWN, check_device, check_type, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    import torch
+
+    from pa_harness.weights.methods import Setting
 
 DEFAULT_PAIR = ("HuggingFaceTB/SmolLM2-135M", "HuggingFaceTB/SmolLM2-135M-Instruct")
 _EXAMPLE = "--model_args pretrained=BASE,instruct=INSTRUCT,lam=0.5"
 _NAMES = ("pretrained", "instruct", "peft", "tokenizer")  # folders or hub ids
 # Arguments of transformers' from_pretrained that reach it through HFLM's **kwargs.
-_FROM_PRETRAINED: dict[str, Any] = {
+FROM_PRETRAINED: dict[str, Any] = {
     **dict.fromkeys(("attn_implementation", "experts_implementation"), str),
     **dict.fromkeys(("offload_buffers", "low_cpu_mem_usage", "use_kernels"), bool),
     **{"device_map": str | dict[str, Any], "max_memory": dict[Any, Any], "tp_size": int},
@@ -122,6 +122,8 @@ class ModelArgs:
     @property
     def setting(self) -> Setting:
         """The method with its number."""
+        from pa_harness.weights.methods import Setting
+
         return Setting(self.method, self.rank, self.energy, self.density)
 
 
@@ -129,7 +131,7 @@ def parse(
     given: Mapping[str, Any],
     host: Callable[..., None],
     model: str = "hf",
-    more: Mapping[str, Any] = _FROM_PRETRAINED,
+    more: Mapping[str, Any] = FROM_PRETRAINED,
 ) -> tuple[ModelArgs, dict[str, Any]]:
     """Check model arguments.
 
@@ -146,27 +148,47 @@ def parse(
     Raises:
         ModelArgsError: the first thing that is wrong.
     """
+    import torch
+
+    from pa_harness.weights.methods import check_setting
+
+    ours, rest = split(given, {**more, **_parameters(host)}, model)
+    # HFLM's own default is "cuda", on every machine.
+    rest.setdefault("device", "cuda" if torch.cuda.is_available() else "cpu")
+    check_setting(ours.setting)
+    _check_dtypes(ours, rest)
+    _check_together(rest)
+    check_device(rest["device"])
+    return ours, rest
+
+
+def split(
+    given: Mapping[str, Any], theirs: Mapping[str, Any], model: str = "hf"
+) -> tuple[ModelArgs, dict[str, Any]]:
+    """Ours and the others of the model arguments, each checked by itself; without torch.
+
+    Args:
+        given: all of them, as lm-eval parsed them.
+        theirs: types by name of those that lm-eval's class takes.
+        model: lm-eval's name of that class.
+
+    Raises:
+        ModelArgsError: the first thing that is wrong.
+    """
     given = {key: value for key, value in given.items() if value is not None}
     for name, reason in _REFUSED.items():
         if name in given and (given[name] or name == "lambda"):
             raise ModelArgsError(f"{name}={shown(given[name])} {reason}")
     given = {name: value for name, value in given.items() if name not in _REFUSED}
     hints = typing.get_type_hints(ModelArgs)
-    known = {**more, **_parameters(host), **hints}
+    known = {**theirs, **hints}
     _check_names(given, known, model)
     for name, value in given.items():
         if name != "lam":
             check_type(name, value, known[name])
     _check_forms(given)
     ours = _with_pair({name: given[name] for name in given if name in hints})
-    rest = {name: value for name, value in given.items() if name not in hints}
-    # HFLM's own default is "cuda", on every machine.
-    rest.setdefault("device", "cuda" if torch.cuda.is_available() else "cpu")
-    check_setting(ours.setting)
-    _check_dtypes(ours, rest)
-    _check_together(rest)
-    _check_device(rest["device"])
-    return ours, rest
+    return ours, {name: value for name, value in given.items() if name not in hints}
 
 
 def torch_dtype(name: object, argument: str = "dtype") -> torch.dtype | None:
@@ -175,6 +197,8 @@ def torch_dtype(name: object, argument: str = "dtype") -> torch.dtype | None:
     Raises:
         ModelArgsError: not a floating dtype of torch.
     """
+    import torch
+
     dtype = getattr(torch, name, None) if isinstance(name, str) else name
     if name in (None, "auto"):
         return None
@@ -199,8 +223,7 @@ def _check_names(given: Mapping[str, Any], known: Mapping[str, Any], model: str)
     for name in given:
         if name in known:
             continue
-        close = difflib.get_close_matches(name[:SHOWN], sorted(known), n=1)
-        hint = f"Did you mean {close[0]}? " if close else ""
+        hint = f"{did_you_mean(name, sorted(known))} ".lstrip()
         named = name if name.isidentifier() and len(name) <= SHOWN else shown(name)
         raise ModelArgsError(
             f"Unknown model argument {named}={shown(given[name])}. {hint}Ours are "
@@ -243,6 +266,8 @@ def _with_pair(ours: dict[str, Any]) -> ModelArgs:
 
 
 def _check_dtypes(ours: ModelArgs, rest: Mapping[str, Any]) -> None:
+    import torch
+
     dtype = torch_dtype(rest.get("dtype"))
     if ours.rounding == "stochastic" and dtype not in (None, torch.bfloat16):
         raise ModelArgsError(
@@ -264,24 +289,3 @@ def _check_together(rest: Mapping[str, Any]) -> None:
         raise ModelArgsError("tp_plan= and parallelize=True exclude each other. Pass one of them.")
     if "tp_size" in rest and "tp_plan" not in rest:
         raise ModelArgsError(f"tp_size={rest['tp_size']} needs tp_plan=auto, under torchrun.")
-
-
-def _check_device(device: str) -> None:
-    """HFLM silently takes another device when it does not know the name."""
-    try:
-        parsed = torch.device(device)
-    except RuntimeError as error:
-        raise ModelArgsError(
-            f"device={shown(device)} is not a device. Expected for example cpu, cuda or cuda:0."
-        ) from error
-    kind = parsed.type
-    if kind not in ("cpu", "cuda", "mps", "npu", "xpu", "hpu") or device.startswith("cpu:"):
-        raise ModelArgsError(f"device={device!r} cannot run models. Expected cpu, cuda or mps.")
-    if device in ("cpu", "cuda:0"):  # lm-eval passes cuda:0 when nobody asked for a device
-        return
-    count = getattr(torch, kind).device_count()
-    if (parsed.index or 0) >= count:
-        raise ModelArgsError(
-            f"device={device!r} is not here: torch sees {count} {kind} devices. Pass device=cpu, "
-            "or install the torch that matches your accelerator."
-        )

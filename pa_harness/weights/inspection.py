@@ -6,13 +6,17 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from pa_harness.checkpoints.adapter import adapter_fingerprint
+from pa_harness.checkpoints.adapters.adapter import adapter_fingerprint
+from pa_harness.checkpoints.adapters.lora import LoraSlice
 from pa_harness.checkpoints.checkpoint import checksum, is_finite
-from pa_harness.checkpoints.lora import LoraSlice
+from pa_harness.checkpoints.stamps import changed, shortened, stamps
 from pa_harness.errors import CheckpointError, PAHarnessError, PairError, listed
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from pa_harness.checkpoints.pair import Pair
+    from pa_harness.checkpoints.slices import Slice
 
 
 class Findings:
@@ -30,6 +34,8 @@ class Findings:
         self._pair, self._check_finite = pair, check_finite
         self._not_finite: list[str] = []
         self._overflowed: dict[str, float] = {}
+        self._contents: dict[str, str] = {}
+        self._stamps = {end.role: end.stamps for end in (pair.base, pair.instruct)}
 
     def examine(self, key: str, lam: float, out: torch.Tensor | None) -> None:
         """Checksum both ends, and note NaN or Inf in them; once for every key.
@@ -39,18 +45,22 @@ class Findings:
             lam: its λ.
             out: θ_λ, which shows what is not finite but at λ = 0 and 1; None where it is not made.
         """
-        pair = self._pair
         if key in self.checksums["base"]:
             return
-        ends = {"base": pair.base_slices[key], "instruct": pair.instruct_slices[key]}
         suspect = self._check_finite and (out is None or lam in (0.0, 1.0) or not is_finite(out))
-        for side, end in ends.items():
-            if isinstance(end, LoraSlice) or (side == "instruct" and end is ends["base"]):
-                continue  # a LoRA pair: the adapter was checked when it was read
+        for side, end in self._ends(key):
             value = end[...]
             self.checksums[side][key] = checksum(value)
             if suspect and not is_finite(value):
                 self._not_finite.append(f"{side} {key}")
+
+    def _ends(self, key: str) -> Iterator[tuple[str, Slice]]:
+        """The ends that are read from files; a LoRA pair's adapter was checked when it was read."""
+        pair = self._pair
+        base, instruct = pair.base_slices[key], pair.instruct_slices[key]
+        yield "base", base
+        if not isinstance(instruct, LoraSlice) and instruct is not base:
+            yield "instruct", instruct
 
     def note_written(self, key: str, lam: float, out: torch.Tensor) -> None:
         """Keep the checksum of θ_λ, and whether it left the range of its dtype."""
@@ -62,15 +72,49 @@ class Findings:
         if self._check_finite and may and not is_finite(out):
             self._overflowed[key] = lam
 
-    def fingerprints(self) -> dict[str, str]:
-        """By side: its commit hash, or for a local folder a digest of its content."""
-        base, instruct = self._pair.base, self._pair.instruct
-        ours = self._pair.base_slices
-        found = {base.role: base.fingerprint(self.checksums["base"], ours)}
-        if self._pair.is_lora:
-            return {**found, instruct.role: adapter_fingerprint(instruct)}
-        theirs = instruct.fingerprint(self.checksums["instruct"], self._pair.instruct_slices)
-        return {**found, instruct.role: theirs}
+    def contents(self) -> dict[str, str]:
+        """By side a digest of its weights, all of them.
+
+        Those that no model has read yet are read here.
+        """
+        if not self._contents:
+            for key in self._pair.base_slices:
+                if key not in self.checksums["base"]:
+                    for side, end in self._ends(key):
+                        self.checksums[side][key] = checksum(end[...])
+            base, instruct = self._pair.base, self._pair.instruct
+            ours, theirs = self._pair.base_slices, self._pair.instruct_slices
+            other = (
+                adapter_fingerprint(instruct)
+                if self._pair.is_lora
+                else instruct.content(self.checksums["instruct"], theirs)
+            )
+            own = base.content(self.checksums["base"], ours)
+            self._contents = {base.role: own, instruct.role: other}
+        return self._contents
+
+    def check_unchanged(self) -> None:
+        """Refuse files whose weights are no longer those of `contents`; costs a look at each file.
+
+        Only where one was written to since (or replaced, or touched) is it read again.
+
+        Raises:
+            CheckpointError: some hold other weights, or were cut off.
+        """
+        for end in (self._pair.base, self._pair.instruct):
+            before, now = self._stamps[end.role], stamps(end.folder)
+            names = changed(before, now)
+            if not names:
+                continue
+            cut = shortened(before, now)
+            again = None if cut else Findings(self._pair, check_finite=False).contents()
+            if again is None or again[end.role] != self.contents()[end.role]:
+                raise CheckpointError(
+                    f"{end}: {'cut off' if cut else 'written to'} since it was opened:\n"
+                    f"{listed(end.folder / name for name in cut or names)}\nWeights of before and "
+                    "after would be mixed. Restore the checkpoint, and leave it alone meanwhile."
+                )
+            self._stamps[end.role] = now
 
     def check_read(self) -> None:
         """Refuse checkpoints with NaN or Inf, and a pair of equal ones.

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 LAMS = (0.0, 0.5, 1.0)
 IDS = [3, 5, 8, 13]  # of the judged documents; the judge numbers them 0 … 3
 WINS = {0.0: [0.1, 0.2, None, 0.4], 0.5: [0.5, 0.9, 0.3, 0.6], 1.0: [0.6, 0.7, 0.2, 0.8]}
+WHOLE = {0.0: [20.0, 30, 25], 0.5: [60.0, 50, 70], 1.0: [50.0, 55, 40]}  # where all have verdicts
 ICL = {0.0: [1, 1, 1, 0], 0.5: [1, 1, 0, 0], 1.0: [1, 0, 0, 0]}
 IFEVAL = {0.0: [0, 0, 0, 0], 0.5: [0, 1, 0, 1], 1.0: [1, 1, 0, 1]}
 JUDGE = "weighted_alpaca_eval_gpt4_turbo"
@@ -53,17 +54,18 @@ def write_run(folder: Path, *, ifeval: bool = False) -> Path:
 
 
 def add_judge(
-    run: Path, name: str = JUDGE, lams: tuple[float, ...] = LAMS, lc: float = 1.0
+    run: Path, name: str = JUDGE, lams: tuple[float, ...] = LAMS, *, parts: bool = True
 ) -> None:
     judged, rows = [], []
     for lam in lams:
         preferences = [None if win is None else 1 + win for win in WINS[lam]]
-        judged.append(Judged(lam, f"lam={lam:g}", [{"preference": each} for each in preferences]))
+        three = [*WHOLE[lam][:2], 0.0, WHOLE[lam][2]] if parts else []
+        annotations = [{"preference": each} for each in preferences]
+        judged.append(Judged(lam, f"lam={lam:g}", annotations, three))
         empty = dict.fromkeys(Judgement.__dataclass_fields__, 0)
         texts = {"generator": "x", "lc_absent": "", "comparable": ""}
-        numbers = {"lam": lam, "length_controlled_winrate": lc * 30 + lam}
         rows += [
-            Judgement(**{**empty, **texts, **numbers, "subset": subset})
+            Judgement(**{**empty, **texts, "lam": lam, "subset": subset})
             for subset in ("all", "koala")
         ]
     JudgeFolder(run / "judgements" / name).write({}, rows, judged, "pa_alpaca_eval")
@@ -91,26 +93,35 @@ def test_the_only_judge_is_if(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     choices = shown(run, "choose", "--tolerance", "0.05")
     assert choices["instruction"] == f"{JUDGE} (win_rate)"
     best, constrained = choices["choices"]
-    assert best["lam"] == 0
-    assert best["instruction_change"] == pytest.approx(means[0] - means[2])
+    assert (best["candidate"], best["verdict"]) == (0, "few")
+    assert best["instruction_change"]["estimate"] == pytest.approx(means[0] - means[2])
     assert means[1] > 0.95 * means[2] > means[0]
-    assert constrained["lam"] == 0.5
+    assert constrained["kept"][0]["probability"][2] == 1
     assert choices["pareto"] == [0, 0.5, 1]
     assert f"IF is {JUDGE} (win_rate)." in capsys.readouterr().out
 
 
 def test_length_control_stands_beside(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """It is fitted to all documents at once, so no mean over documents, and no interval of ours."""
+    """Its parts by instruction, whose mean is the rate, give it an interval."""
     run = write_run(tmp_path / "run")
     add_judge(run)
-    found = shown(run, "summary")["aside"]["length_controlled_winrate"]
-    assert found["estimate"] == [30, 30.5, 31]
-    assert found["low"] == found["high"] == [None] * 3
+    found = shown(run, "summary")["aside"][f"length_controlled_winrate,judge {JUDGE}"]
+    parts = [np.array(WHOLE[lam]) for lam in LAMS]
+    np.testing.assert_allclose(found["estimate"], [part.mean() for part in parts])
+    errors = [part.std(ddof=1) / math.sqrt(3) for part in parts]
+    np.testing.assert_allclose(found["error"], errors)
     told = capsys.readouterr().out
-    assert "length-controlled win rate, %" in told
-    assert "[–, –]" not in told
-    add_judge(run, lc=math.nan)
-    assert "length_controlled_winrate" not in shown(run, "summary")["aside"]
+    assert f"length-controlled win rate, % ({JUDGE})" in told
+    add_judge(run, parts=False)
+    assert not any("length" in name for name in shown(run, "summary")["aside"])
+
+
+def test_two_judges_rates_stand_side_by_side(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run")
+    add_judge(run, "one")
+    add_judge(run, "other")
+    aside = shown(run, "summary", "--instruction", "one")["aside"]
+    assert {name.rpartition(" ")[2] for name in aside if "length" in name} == {"one", "other"}
 
 
 def test_what_a_judge_says_is_not_averaged_unasked(
@@ -131,9 +142,11 @@ def test_what_a_judge_says_is_not_averaged_unasked(
     ):
         found = shown(run, "choose", "--instruction", given)
         assert found["instruction"] == name
-        assert found["choices"][0]["instruction_change"] == pytest.approx(change)
+        assert found["choices"][0]["instruction_change"]["estimate"] == pytest.approx(change)
     both = shown(run, "choose", "--instruction", "ifeval", "weighted")
-    assert both["choices"][0]["instruction_change"] == pytest.approx((-0.75 - 1.4 / 3) / 2)
+    assert both["choices"][0]["instruction_change"]["estimate"] == pytest.approx(
+        (-0.75 - 1.4 / 3) / 2
+    )
 
 
 def test_several_judges_side_by_side(tmp_path: Path) -> None:
@@ -158,10 +171,11 @@ def test_what_cannot_be_used_is_noted(tmp_path: Path) -> None:
     waiting = (
         f"pa_alpaca_eval has no score of its own: its answers wait for `pa-harness judge {run}`."
     )
-    assert read_trajectory(run).notes == (waiting,)
+    assert read_trajectory(run).notes[:-1] == (waiting,)
     add_judge(run, "short", lams=(0.0, 1.0))
-    notes = read_trajectory(run).notes
-    assert notes == ("The judge short is left out: it judged λ = 0, 1.", waiting)
+    *notes, unchecked = read_trajectory(run).notes
+    assert "kept no digests" in unchecked, "nobody has swept it"
+    assert notes == ["The judge short is left out: it judged λ = 0, 1.", waiting]
 
 
 def test_no_document_judged_at_every_lam(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -141,7 +141,6 @@ def test_openais_key_goes_to_openai_only(
         (["--concurrency", "0"], "--concurrency 0 --attempts 8 --timeout 120: expected numbers"),
         (["--timeout", "nan"], "--attempts 8 --timeout nan: expected numbers above 0"),
         (["--timeout", "inf"], "--attempts 8 --timeout inf: expected numbers above 0"),
-        (["--seed", "-1"], "--seed -1: expected a whole number from 0"),
         (["--price", "1", "--max_cost", "nan"], "--max_cost nan: expected dollars, 0 or more"),
         (["--price", "1", "--max_cost", "-1"], "--max_cost -1: expected dollars, 0 or more"),
         (["--task", "**/x"], "has no sample logs of **/x"),

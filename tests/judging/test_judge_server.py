@@ -5,9 +5,9 @@ The server is a real one on 127.0.0.1; waiting is made short where it is not wha
 
 from __future__ import annotations
 
+import asyncio
 import io
 import sys
-import threading
 import time
 from email.utils import formatdate
 from pathlib import Path
@@ -38,6 +38,23 @@ def server(fake: FakeJudge, attempts: int = 4, timeout: float = 5.0) -> JudgeSer
     return JudgeServer(fake.url, None, Patience(timeout, attempts), first_wait=0.01)
 
 
+def answer_of(
+    judge: JudgeServer, *requests: Request, after: float = 0.0
+) -> Verdict | list[Verdict]:
+    """What the server says, to one or to several at a time; all but the first asked so late."""
+
+    async def late(number: int, each: Request) -> Verdict:
+        await asyncio.sleep(after * number)
+        return await judge.ask(each, lambda _: None)
+
+    async def all_() -> list[Verdict]:
+        async with judge:
+            return list(await asyncio.gather(*(late(*each) for each in enumerate(requests))))
+
+    found = asyncio.run(all_())
+    return found if len(found) > 1 else found[0]
+
+
 def failing(times: int, *answer: Any) -> Script:
     """Fails the first so many requests."""
     return lambda number, _: answer if number < times else None  # type: ignore[return-value]
@@ -59,7 +76,7 @@ def failing(times: int, *answer: Any) -> Script:
 )
 def test_it_asks_again(answer: tuple[Any, ...]) -> None:
     with FakeJudge(failing(2, *answer)) as fake:
-        found = server(fake).ask(request())
+        found = answer_of(server(fake), request())
         assert found.completion["text"] == "m"
         assert found.answered_by == "fake"
         assert fake.requests == 3
@@ -69,7 +86,7 @@ def test_it_gives_up_with_the_last_reason(caplog: pytest.LogCaptureFixture) -> N
     """Minutes may pass until then: it says once that there is trouble, not at every attempt."""
     with FakeJudge(failing(99, 500, {}, {"error": {"message": "out of order"}})) as fake:
         with pytest.raises(NoAnswer, match=r"no answer in 4 attempts; .*500.*out of order"):
-            server(fake).ask(request())
+            answer_of(server(fake), request())
         assert fake.requests == 4
     (told,) = [text for text in caplog.messages if text.startswith("The judge gave no answer")]
     assert "(attempt 1 of 4): status 500" in told
@@ -84,11 +101,11 @@ def test_a_slow_server_is_asked_again() -> None:
 
     with FakeJudge(script) as fake:
         judge = server(fake, timeout=0.3)
-        assert judge.ask(request()).completion["text"] == "m"
+        assert answer_of(judge, request()).completion["text"] == "m"
         assert fake.requests == 3
 
 
-def test_a_rate_limit_holds_for_all_threads() -> None:
+def test_a_rate_limit_holds_for_all() -> None:
     """One is told to wait; the others do not ask before the time, nor does waiting use attempts."""
     times: list[float] = []
 
@@ -97,14 +114,7 @@ def test_a_rate_limit_holds_for_all_threads() -> None:
         return (429, {"Retry-After": "0.5"}, {}) if number < 1 else None
 
     with FakeJudge(script) as fake:
-        judge = server(fake, attempts=1)
-        first = threading.Thread(target=judge.ask, args=(request("a"),))
-        first.start()
-        while not times:
-            time.sleep(0.01)
-        time.sleep(0.1)
-        assert judge.ask(request("b")).completion["text"] == "m"
-        first.join()
+        answer_of(server(fake, attempts=1), request("a"), request("b"), after=0.2)
     assert len(times) == 3
     assert min(times[1:]) - times[0] >= 0.5
 
@@ -118,7 +128,7 @@ def test_retry_after_may_be_a_date() -> None:
         return (503, {"Retry-After": then}, {}) if number < 1 else None
 
     with FakeJudge(script) as fake:
-        server(fake).ask(request())
+        answer_of(server(fake), request())
     assert times[1] - times[0] >= 0.9
 
 
@@ -140,7 +150,7 @@ def test_retry_after_may_be_a_date() -> None:
 def test_what_would_be_the_same_for_all_ends_it(answer: tuple[Any, ...], text: str) -> None:
     with FakeJudge(failing(99, *answer)) as fake:
         with pytest.raises(JudgeError, match=text):
-            server(fake).ask(request())
+            answer_of(server(fake), request())
         assert fake.requests == 1
 
 
@@ -148,15 +158,15 @@ def test_a_request_that_is_too_long_is_its_own_failure() -> None:
     with FakeJudge(failing(1, 400, {}, {"error": {"message": "too long"}})) as fake:
         judge = server(fake)
         with pytest.raises(NoAnswer, match=r"status 400: .*too long"):
-            judge.ask(request())
-        assert judge.ask(request()).completion["text"] == "m"
+            answer_of(judge, request())
+        assert answer_of(judge, request()).completion["text"] == "m"
 
 
 def test_nobody_is_there() -> None:
     with FakeJudge() as fake:
         judge = server(fake)
     with pytest.raises(JudgeError, match=r"cannot be reached: .*Is it running"):
-        judge.ask(request())
+        answer_of(judge, request())
 
 
 class Session:
@@ -260,6 +270,6 @@ def test_two_processes_may_write(tmp_path: Path) -> None:
 
 
 def test_the_client_is_an_extra(fake: FakeJudge, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "openai", None)
+    monkeypatch.setitem(sys.modules, "httpx2", None)
     with pytest.raises(ExtraError, match=r"^Judging needs the extra 'alpaca', .*\[alpaca\]'\.$"):
         server(fake)

@@ -45,7 +45,7 @@ def test_a_models_own_numbers_differ_by_0_and_have_its_rank(board: Board) -> Non
         assert not any(row.reasons for row in section.rows), run[0]
         assert {row.model for row in section.rows} == {run[0].model}
         (sentence,) = section.sentences
-        assert f"on {len(board.tasks)} of {len(board.tasks)} comparable task" in sentence
+        assert sentence.endswith(f"agrees as printed: {len(board.tasks)}.")
         check_ranks(board, run, everything, section)
 
 
@@ -220,15 +220,18 @@ def test_standard_errors_and_z() -> None:
             if "," in key:
                 metric, _, filtered = key.partition(",")
                 numbers[f"{metric}_stderr,{filtered}"] = 0.01
-                numbers[key] += 0.03 if name == "winogrande" else 0.0
+                numbers[key] += {"winogrande": 0.04, "hellaswag": 0.02}.get(name, 0.0)
     section = beside(V1, content)
     rows = {row.task: row for row in section.rows}
     assert rows["MMLU"].stderr == pytest.approx(0.01 / math.sqrt(57))
-    assert rows["WinoGrande"].z == pytest.approx(3.0)
-    assert (
-        "on 5 of 6 comparable tasks; WinoGrande differs by +0.0300 (z = +3.0)."
-        in (section.sentences[0])
+    assert rows["WinoGrande"].z == pytest.approx(4 / math.sqrt(2))
+    assert rows["WinoGrande"].visible == pytest.approx(2.8 * math.sqrt(2) * 0.01)
+    assert section.sentences[0].endswith(
+        "6 comparable tasks: agrees as printed: 4; not contradicted: 1 (differences under ±0.0396 "
+        "are invisible here); WinoGrande differs by +0.0400 (z = +2.8)."
     )
+    wide = sections(from_results(content, FILE), [V1.name], margin=0.05)[0].sentences[0]
+    assert "agrees as printed: 4; reproduced within ±0.05: 1; WinoGrande" in wide
 
 
 def test_a_table_in_the_leaderboards_words_is_its_own_task() -> None:

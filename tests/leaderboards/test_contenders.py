@@ -39,7 +39,7 @@ def test_ends_come_first_and_stand_beside_their_models() -> None:
         ("λ = 0.5", "google/gemma-2b-it"),
     ]
     assert section.sentences == (
-        "λ = 0 reproduces google/gemma-2b on 6 of 6 comparable tasks.",
+        "λ = 0 beside google/gemma-2b, 6 comparable tasks: agrees as printed: 6.",
         "λ = 1: no task is comparable with google/gemma-2b-it's.",  # published in float16
     )
     assert {standing.contender for standing in section.standings} == {"λ = 0", "λ = 1", "λ = 0.5"}

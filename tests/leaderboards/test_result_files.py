@@ -88,7 +88,7 @@ BROKEN = {
     "binary": (b"\xff\xfe\x00\x01", "r.json is not a text file"),
     "list": ("[1, 2]", "r.json is of another kind: list. Expected a results file of lm-eval"),
     "foreign": ('{"loss": 1, "epoch": 2}', "another kind: dict with loss, epoch. Expected"),
-    "deep": ("[" * 100_000, "r.json cannot be read: "),
+    "deep": ("[" * 100_000, "r.json is not whole JSON .it is nested too deep"),
     "no numbers": ('{"results": {}, "configs": {}}', "r.json holds no task's numbers"),
     "not a number": (
         '{"results": {"a": {"acc,none": "N/A"}}, "configs": {"a": {}}}',

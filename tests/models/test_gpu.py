@@ -11,8 +11,8 @@ from shared_prompts import REQUESTS, answers, assert_same
 from small_models import model_of
 from through_lm_eval import adapted, weights
 
-from pa_harness.prefixes.generation import Asked, continuations
-from pa_harness.prefixes.graphs import Graphs
+from pa_harness.prefixes.decoding.generation import Asked, continuations
+from pa_harness.prefixes.decoding.graphs import Graphs
 from pa_harness.prefixes.reading import Reader
 
 if TYPE_CHECKING:

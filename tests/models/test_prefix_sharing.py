@@ -152,6 +152,34 @@ def test_counts_of_another_kind_do_not_outlive_their_evaluation(pair: Pair) -> N
     assert lm.sharing_info() == {}
 
 
+@pytest.mark.parametrize("shares", [True, False])
+def test_tokens_that_went_through_the_model(shares: bool, pair: Pair) -> None:
+    """A running total, whichever way requests go; the trial's own model does not count."""
+    lm = adapted(pair, prefix_sharing=shares)
+    seen = [0]
+
+    def count(_: Any, given: tuple[Any, ...], named: dict[str, Any]) -> None:
+        tokens = named.get("input_ids", given[0] if given else None)
+        seen[0] += tokens.numel()
+
+    lm.model.register_forward_pre_hook(count, with_kwargs=True)
+    assert lm.tokens_computed == 0
+    greedy = {"until": ["@@"], "max_gen_toks": 6}
+    drawn = {**greedy, "do_sample": True, "temperature": 1.0}  # goes hf's way
+    texts = [
+        Instance("generate_until", {}, (SHOTS + end, options), 0)
+        for options in (greedy, drawn)
+        for end in ("Question: the dog?\nAnswer:", "Question: one?\nAnswer:")
+    ]
+    probe = shares  # one token that says how large a slot is
+    for _ in range(2):
+        answers(lm, REQUESTS)
+        lm.loglikelihood_rolling([Instance("loglikelihood_rolling", {}, (SHOTS,), 0)])
+        before = lm.tokens_computed
+        lm.generate_until(texts)
+        assert before < lm.tokens_computed == seen[0] - probe
+
+
 def test_rolling_log_likelihoods_are_hfs_own(pair: Pair) -> None:
     lm, reference = sharing(pair[0], max_length=16), stock(pair[0], max_length=16, batch_size=3)
     requests = [Instance("loglikelihood_rolling", {}, (SHOTS,), 0)]
@@ -185,8 +213,8 @@ def test_autocast_is_hfs(pair: Pair) -> None:
         assert our != whole
 
 
-def test_an_empty_continuation_is_left_to_hf(pair: Pair) -> None:
-    with pytest.raises(AssertionError):
+def test_an_empty_continuation_is_refused(pair: Pair) -> None:
+    with pytest.raises(PAHarnessError, match=r"The answer '' behind .*a' has no token of its own"):
         sharing(pair[0])._loglikelihood_tokens([(("a", ""), [5], [])], disable_tqdm=True)
     assert sharing(pair[0])._loglikelihood_tokens([], disable_tqdm=True) == []
 

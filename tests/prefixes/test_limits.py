@@ -11,7 +11,7 @@ from families import FAMILIES, make_model
 from live_bytes import LiveBytes
 from small_models import CPU, MORE, model_of
 
-from pa_harness.prefixes.generation import Asked, continuations
+from pa_harness.prefixes.decoding.generation import Asked, continuations
 from pa_harness.prefixes.limits import Limits, bytes_per_token
 from pa_harness.prefixes.reading import Reader
 from pa_harness.prefixes.scoring import Plan, Request, score

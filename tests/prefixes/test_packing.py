@@ -26,6 +26,14 @@ def prefixes(sequences: list[list[int]]) -> set[Path]:
     return {tuple(s[:end]) for s in sequences for end in range(1, len(s) + 1)}
 
 
+def node_at(trie: TokenTrie, sequence: int, position: int) -> int:
+    """The node that holds the token at a position of a sequence."""
+    node = trie.leaf[sequence]
+    while trie.start[node] > position:
+        node = trie.parent[node]
+    return node
+
+
 @given(SEQUENCES)
 @settings(deadline=None)
 def test_the_trie_holds_every_prefix_once(sequences: list[list[int]]) -> None:
@@ -39,7 +47,7 @@ def test_the_trie_holds_every_prefix_once(sequences: list[list[int]]) -> None:
     for index, sequence in enumerate(sequences):
         assert trie.end[trie.leaf[index]] == len(sequence)
         for position in range(len(sequence)):
-            node = trie.node_at(index, position)
+            node = node_at(trie, index, position)
             assert trie.start[node] <= position < trie.end[node]
             assert trie.run(node, position, position + 1).tolist() == [sequence[position]]
 
@@ -78,7 +86,7 @@ def test_passes_compute_every_token_once_and_show_it_its_ancestors(
         first = data.draw(st.integers(0, len(sequence) - 1))
         for position in range(first, len(sequence)):
             want = Want(position, target=7, request=index)
-            wants.setdefault(trie.node_at(index, position), []).append(want)
+            wants.setdefault(node_at(trie, index, position), []).append(want)
             asked.append((index, tuple(sequence[: position + 1])))
     for values in wants.values():
         values.sort(key=lambda want: want.position)

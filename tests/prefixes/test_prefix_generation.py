@@ -14,13 +14,13 @@ from shared_prompts import Hook, adapted, sharing
 from small_models import CPU, MORE, model_of, tokens
 from through_lm_eval import stock
 
-from pa_harness.prefixes.attention import TreeAttention
+from pa_harness.prefixes.attention.tree import TreeAttention
 from pa_harness.prefixes.counts import Counts
-from pa_harness.prefixes.families import families
-from pa_harness.prefixes.generation import Asked, continuations
+from pa_harness.prefixes.decoding.families import families
+from pa_harness.prefixes.decoding.generation import Asked, continuations
+from pa_harness.prefixes.decoding.rows import Rows
 from pa_harness.prefixes.limits import Limits
 from pa_harness.prefixes.reading import Reader
-from pa_harness.prefixes.rows import Rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -97,7 +97,7 @@ def test_rows_of_several_pages_that_end_at_several_times(
 ) -> None:
     """Pages of 4 slots, 3 rows, 9 prompts: pages are freed, used again, moved together."""
     for place in ("rows", "row_attention", "generation"):
-        monkeypatch.setattr(f"pa_harness.prefixes.{place}.PAGE", 4)
+        monkeypatch.setattr(f"pa_harness.prefixes.decoding.{place}.PAGE", 4)
     model = model_of(name)
     given_prompts = [[3, 4, *range(9 * n + 7, 9 * n + 8 + 3 * n)] for n in range(9)]
     whole = [alone(model, prompt, 30, frozenset()) for prompt in given_prompts]

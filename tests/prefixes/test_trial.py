@@ -11,9 +11,9 @@ import transformers
 from families import FAMILIES, make_model
 from small_models import CPU, MORE, model_of, small
 
-from pa_harness.prefixes import attention
-from pa_harness.prefixes.attention import NotATreeError
-from pa_harness.prefixes.kernels import Score
+from pa_harness.prefixes.attention import tree as attention
+from pa_harness.prefixes.attention.kernels import Score
+from pa_harness.prefixes.attention.tree import NotATreeError
 from pa_harness.prefixes.limits import Limits
 from pa_harness.prefixes.reading import Reader
 from pa_harness.prefixes.scoring import Plan, Request, score

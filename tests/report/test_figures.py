@@ -38,7 +38,7 @@ def whole() -> Trajectory:
 
 @pytest.fixture(scope="module")
 def summary(whole: Trajectory) -> Summary:
-    return summarise(whole, 200)
+    return summarise(whole)
 
 
 def axes_of(summaries: list[Summary], name: str) -> Axes:
@@ -134,22 +134,22 @@ def test_the_heat_map_shows_points_and_what_leaves_its_band(summary: Summary) ->
     for curve in tasks:
         each = curve.to_instruct
         assert each is not None
-        for value, low, high in zip(each.estimate, each.band_low, each.band_high, strict=True):
-            expected.append(f"{100 * value:+.1f}{'•' if low > 0 or high < 0 else ''}")
+        for value, clear in zip(each.estimate, curve.outside, strict=True):
+            expected.append(f"{100 * value:+.1f}{'•' if clear else ''}")
     assert texts == expected
 
 
 def test_a_figure_without_data_is_not_drawn(whole: Trajectory) -> None:
     inner = [replace(task, values=task.values[:2], more={}) for task in whole.tasks[:2]]
-    bare = summarise(Trajectory("x", LAMS[:2], tuple(inner), ()), 20)
-    assert all_figures([bare]) == {}
+    bare = summarise(Trajectory("x", LAMS[:2], tuple(inner), ()))
+    assert set(all_figures([bare])) == {"overview"}
 
 
 def test_names_of_any_length_have_a_place(whole: Trajectory, tmp_path: Path) -> None:
     tasks = tuple(
         replace(t, name=n * 120, counted=n * 120) for t, n in zip(whole.tasks, "ab", strict=False)
     )
-    long = replace(summarise(replace(whole, tasks=tasks), 20), label="c" * 500)
+    long = replace(summarise(replace(whole, tasks=tasks)), label="c" * 500)
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # matplotlib warns of a layout that failed
         write_figures(all_figures([long, long]), tmp_path)
@@ -172,7 +172,7 @@ def test_files_are_the_same_each_time_and_hold_names_as_they_are(
 ) -> None:
     first = write_figures(all_figures([summary]), tmp_path / "a")
     second = write_figures(all_figures([summary]), tmp_path / "b")
-    assert {path.suffix for path in first} == {".svg", ".png"}
+    assert {path.suffix for path in first} == {".svg", ".png", ".pdf"}
     for one, two in zip(first, second, strict=True):
         assert one.read_bytes() == two.read_bytes()
     for path in first:

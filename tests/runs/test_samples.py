@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pa_harness.runs.samples import Generation, document_values, option_log_likelihoods
+from pa_harness.runs.samples import document_values, option_log_likelihoods
 
 
 def choice(number: int, values: list[float], target: Any, **more: Any) -> dict[str, Any]:
@@ -64,11 +64,13 @@ def test_which_option_is_right() -> None:
     assert option_log_likelihoods(twice) == (values, 1)
 
 
-def answer(number: int, text: str, settings: dict[str, Any], name: str = "none") -> dict[str, Any]:
+def answer(
+    number: int, text: str, settings: dict[str, Any], name: str = "none", prompt: str = "prompt"
+) -> dict[str, Any]:
     return {
         "doc_id": number,
         "target": "blue",
-        "arguments": [("prompt", settings)],
+        "arguments": [(prompt, settings)],
         "resps": [[text]],
         "filter": name,
         "metrics": ["exact_match"],
@@ -77,15 +79,11 @@ def answer(number: int, text: str, settings: dict[str, Any], name: str = "none")
 
 
 def test_answers_have_a_length_and_an_end() -> None:
-    words = Generation(lambda text: len(text.split()), limit=4)
-    samples = [
-        answer(0, "blue", {}),
-        answer(1, "a b c d", {}),
-        answer(2, "a b", {"max_gen_toks": 2}),
-    ]
-    found = document_values(samples, words)
-    assert found.values["length,answer"] == [1.0, 4.0, 2.0]
-    assert found.values["ended,answer"] == [1.0, 0.0, 0.0]
+    samples = [answer(n, "blue", {}, prompt=f"prompt {n}") for n in range(3)]
+    found = document_values(samples, {"prompt 0": (1, True), "prompt 1": (4, False)})
+    assert found.values["length,answer"][:2] == [1.0, 4.0]
+    assert found.values["ended,answer"][:2] == [1.0, 0.0]
+    assert math.isnan(found.values["length,answer"][2]), "of a text from a cache nothing is known"
     assert "hit,options" not in found.values
     assert "length,answer" not in document_values(samples).values
 

@@ -11,7 +11,8 @@ import pytest
 
 from pa_harness.cli.main import parser
 from pa_harness.errors import SweepError
-from pa_harness.runs.settings import SweepSettings, as_yaml, difference, resolve
+from pa_harness.runs.identity import difference
+from pa_harness.runs.settings import SweepSettings, as_yaml, resolve
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -95,6 +96,33 @@ def test_null_in_a_file_is_the_default(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("written", "flag"),
+    [
+        ("trust_remote_code: true", "trust_remote_code"),
+        ("confirm_run_unsafe_code: true", "confirm_run_unsafe_code"),
+        ("model_args: {pretrained: a, trust_remote_code: true}", "trust_remote_code"),
+        ("model_args: pretrained=a,instruct=b,trust_remote_code=True", "trust_remote_code"),
+    ],
+)
+def test_a_file_gives_no_trust(written: str, flag: str, tmp_path: Path) -> None:
+    file = tmp_path / "theirs.yaml"
+    file.write_text(f"tasks: [a]\n{written}\n")
+    given = {**LEAST, "model_args": None if "model_args" in written else LEAST["model_args"]}
+    with pytest.raises(SweepError, match=f"asks for {flag}.* A file cannot .*add --{flag} to the"):
+        resolve(given, file)
+    resolve({**given, flag: True}, file)
+    resolve(LEAST, tmp_path / "theirs.yaml") if "model_args" in written else None
+
+
+def test_a_bomb_of_aliases_is_no_settings(tmp_path: Path) -> None:
+    file = tmp_path / "sweep.yaml"
+    rows = [f"x{n + 1}: &x{n + 1} [{', '.join([f'*x{n}'] * 9)}]" for n in range(8)]
+    file.write_text("\n".join(["x0: &x0 [y, y, y, y, y, y, y, y]", *rows]))
+    with pytest.raises(SweepError, match=r"cannot be read: line \d+: aliases .* multiply"):
+        resolve(LEAST, file)
+
+
+@pytest.mark.parametrize(
     ("given", "message"),
     [
         ({"tasks": None}, r"A sweep needs tasks: give --tasks"),
@@ -128,7 +156,7 @@ def test_what_is_refused(given: dict[str, object], message: str) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("a: [", r"cannot be read: while parsing"),
+        ("a: [", r"cannot be read: line 2: did not find"),
         ("- a", r"holds list, not settings"),
         (None, "cannot be read: .*No such"),
     ],

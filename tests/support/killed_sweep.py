@@ -1,4 +1,6 @@
-"""Kills a sweep at random moments until it is done: ``python killed_sweep.py RUN SETTINGS KILLS``.
+"""Kills a sweep at random moments until it is done.
+
+``python killed_sweep.py RUN SETTINGS KILLS sweep|auto``
 
 The libraries are imported once; each sweep runs in a fork, so that a kill costs no start.
 """
@@ -8,6 +10,7 @@ from __future__ import annotations
 import io
 import os
 import random
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -18,18 +21,34 @@ from lm_eval.api import registry  # noqa: F401
 
 import pa_harness.models.hf  # noqa: F401
 from pa_harness.runs.settings import resolve
+from pa_harness.sweep.auto import auto_sweep
 from pa_harness.sweep.progress import Progress
-from pa_harness.sweep.sweep import sweep
+from pa_harness.sweep.sweep import Terms, sweep
 
 
 def once(run: Path, settings: Path, seconds: float | None) -> int:
-    """One sweep; its wait status."""
+    """One sweep or search; its wait status."""
 
     def work() -> int:
-        sweep(resolve({}, settings), run, Progress(io.StringIO()))
+        progress = Progress(io.StringIO())
+        if KIND == "auto":
+            auto_sweep(resolve({}, settings), run, 0.9, progress, Terms())
+        else:
+            sweep(resolve({}, settings), run, progress)
         return 0
 
     return forked(work, seconds)
+
+
+def take_away(run: Path) -> None:
+    """Most of what has come to its end."""
+    for path in sorted(run.glob("phase-[2-9]")):
+        shutil.rmtree(path)
+    for table in ("scores.parquet", "phase-1/scores.parquet", "auto.json"):
+        (run / table).unlink(missing_ok=True)
+    units = [*run.glob("units/*/*.json"), *run.glob("phase-1/units/*/*.json")]
+    for path in sorted(units)[2:]:
+        path.unlink()
 
 
 def main() -> None:
@@ -41,11 +60,10 @@ def main() -> None:
     killed = 0
     while killed < kills:
         killed += os.WIFSIGNALED(once(run, settings, moments.uniform(0, 0.8 * whole)))
-        if (run / "scores.parquet").exists():  # it came to its end: take most of it away
-            (run / "scores.parquet").unlink()
-            for path in sorted(run.glob("units/*/*.json"))[2:]:
-                path.unlink()
+        if (run / ("auto.json" if KIND == "auto" else "files.json")).exists():
+            take_away(run)
     assert once(run, settings, None) == 0
 
 
+KIND = sys.argv[4]
 main()

@@ -155,7 +155,7 @@ def write_data(file: Path, rows: list[Row]) -> Path:
 
 
 def task_of(file: Path) -> Any:
-    (loaded,) = load_tasks(str(file))
+    (loaded,) = load_tasks(str(file)).tasks
     return loaded.task
 
 

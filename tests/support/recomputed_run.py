@@ -1,7 +1,7 @@
 """The numbers of a sweep from lm-eval's sample logs and results files alone, by NumPy.
 
-It imports nothing of pa_harness and does everything in its own way. Random draws are those that
-the package documents: a generator for each task, of the seed 0 and the task's name.
+It imports nothing of pa_harness and does everything in its own way. Intervals are not calculated
+again here: `tests/analysis` does that.
 """
 
 from __future__ import annotations
@@ -9,20 +9,23 @@ from __future__ import annotations
 import json
 import math
 from functools import cached_property
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from recomputed_intervals import band, generator, interval, of_documents, resampled
+from recomputed_values import of_documents
 
-SPLITS, BINS = 200, 15
+BINS = 15
 Named = dict[str, Any]
 
 
 class Task:
     """One task: its samples by λ and document, and what its results file says of it."""
 
-    def __init__(self, name: str, logs: list[list[Named]], results: Named, counter: Any) -> None:
+    def __init__(
+        self, name: str, logs: list[list[Named]], results: Named, units: list[Named]
+    ) -> None:
         metadata = results["configs"][name].get("metadata") or {}
         facts = {**metadata, **results["pa_harness"]["tasks"][name]}
         first = logs[0][0]
@@ -37,8 +40,7 @@ class Task:
         self.ids = sorted(chosen[0])
         self.samples = [[by[number] for number in self.ids] for by in chosen]
         self.values = np.array([of_documents(metric, log) for log in self.samples])
-        self.drawn = resampled(self.values, name)
-        self.counter = counter
+        self._units = units
 
     def metric(self, row: int, name: str, filtered: str) -> list[float]:
         """Any metric's values at one λ."""
@@ -64,14 +66,15 @@ class Task:
 
     @cached_property
     def answers(self) -> Any:
-        """λ × documents × (tokens, ended); None where nothing was generated."""
+        """λ × documents × (tokens, ended), as the model noted them; None without generation."""
         if not isinstance(self.samples[0][0]["resps"][0][0], str):
             return None
         found = []
-        for log in self.samples:
-            most = [s["arguments"]["gen_args_0"]["arg_1"].get("max_gen_toks", 256) for s in log]
-            sizes = [self.counter(s["resps"][0][0]) for s in log]
-            found.append([(n, float(n < limit)) for n, limit in zip(sizes, most, strict=True)])
+        for unit in self._units:
+            values = unit["documents"]["values"]
+            noted = zip(values["length,answer"], values["ended,answer"], strict=True)
+            by_number = dict(zip(unit["documents"]["ids"], noted, strict=True))
+            found.append([by_number[number] for number in self.ids])
         return np.array(found, dtype=float)
 
 
@@ -84,19 +87,13 @@ class Run:
             self.results[float(file.parent.name[4:])] = json.loads(file.read_text("utf-8"))
         self.lams = sorted(self.results)
         one = self.results[self.lams[-1]]
-        tokenizer: list[Any] = []
-
-        def counter(text: str) -> int:
-            if not tokenizer:
-                from transformers import AutoTokenizer
-
-                given = one["config"]["model_args"]
-                place = given.get("tokenizer") or given.get("instruct") or given["pretrained"]
-                tokenizer.append(AutoTokenizer.from_pretrained(place))
-            return len(tokenizer[0].encode(text, add_special_tokens=False))
-
         self.tasks = [
-            Task(name, [_log(folder, lam, name) for lam in self.lams], one, counter)
+            Task(
+                name,
+                [_log(folder, lam, name) for lam in self.lams],
+                one,
+                [_unit(folder, lam, name) for lam in self.lams],
+            )
             for name in one["pa_harness"]["tasks"]
         ]
 
@@ -124,25 +121,23 @@ class Run:
         return {name: tasks for name, tasks in found.items() if tasks}
 
     def curve(self, name: str) -> Named:
-        """Each column's name and numbers by λ: (estimate, low, high), and the band."""
+        """Each column's name and numbers by λ."""
         tasks, normalised = self.members[name], name == "ICL, normalised"
 
         def scale(task: Task, values: Any) -> Any:
             return (values - task.baseline) / (1 - task.baseline) if normalised else values
 
         value = self.average(tasks, lambda t: scale(t, t.values.mean(axis=1)))
-        drawn = self.average(tasks, lambda t: scale(t, t.drawn))
-        found = {"value": interval(value, drawn)}
+        found = {"value": value}
         for column, lam in (("to_instruct", 1.0), ("to_base", 0.0)):
             if lam in self.lams:
                 row = self.lams.index(lam)
-                found[column] = interval(value - value[row], drawn - drawn[row])
+                found[column] = value - value[row]
         if 1.0 in self.lams:
             one = self.lams.index(1.0)
-            found["band"] = band(value - value[one], drawn - drawn[one])
+            found["band"] = value - value[one]
             with np.errstate(divide="ignore", invalid="ignore"):
-                percent = 100 * (value / value[one] - 1), 100 * (drawn / drawn[one] - 1)
-            found["fractional"] = interval(*percent)
+                found["fractional"] = 100 * (value / value[one] - 1)
             counted = list(dict.fromkeys(task.counted for task in tasks))
             groups = [[task for task in tasks if task.counted == each] for each in counted]
             means = np.stack(
@@ -150,7 +145,7 @@ class Run:
             )
             if len(counted) > 2:
                 apart = means - means[one]
-                found["over"] = interval(apart.mean(axis=1), resampled(apart, name))
+                found["over"] = apart.mean(axis=1)
         return found
 
     def pareto(self) -> str | None:
@@ -170,7 +165,7 @@ class Run:
 
     @cached_property
     def beside(self) -> Named:
-        """Calibration and answers: (estimate, low, high) by λ."""
+        """Calibration and answers, by λ."""
         found = {}
         for name, source, place in (
             *(("brier", "options", 2), ("answer_length", "answers", 0)),
@@ -179,62 +174,21 @@ class Run:
             tasks = [task for task in self.tasks if getattr(task, source) is not None]
             if tasks:
                 arrays = {t.name: getattr(t, source)[:, :, place] for t in tasks}
-                mean = self.average(tasks, lambda t, a=arrays: a[t.name].mean(axis=1))
-                drawn = self.average(tasks, lambda t, a=arrays: resampled(a[t.name], t.name))
-                found[name] = interval(mean, drawn)
+                found[name] = self.average(tasks, lambda t, a=arrays: a[t.name].mean(axis=1))
         tasks = [task for task in self.tasks if task.options is not None]
         if tasks:
-            parts = self.average(tasks, _calibration)
-            low = parts[0][:, 0] - np.quantile(parts[1][:, 1:], 0.975, axis=1)
-            high = 2 * parts[0][:, 0] - np.quantile(parts[0][:, 1:], 0.025, axis=1)
-            found["ece"] = parts[0][:, 0], low.clip(0), high.clip(0)
+            found["calibration"] = np.sqrt(self.average(tasks, _calibration).clip(0))
         return found
 
-    def choice(self, constrained: bool) -> Named:
-        """λ* of the ICL, perhaps where IF is at least 98% of IF(1), and its cross-fitted gain."""
-        icl, followed = self.members["ICL"], self.members.get("IF", [])
-        one = self.lams.index(1.0)
-        first = {task.name: _halves(task) for task in self.tasks}
-        order = sorted(range(len(self.lams)), key=lambda n: abs(self.lams[n] - 1))
+    def at(self, name: str, lam: float) -> float:
+        """An average at one λ."""
+        mean = self.average(self.members[name], lambda t: t.values.mean(axis=1))
+        return float(mean[self.lams.index(lam)])
 
-        def pick(mean: Any) -> int:
-            score, limit = self.average(icl, mean), self.average(followed, mean)
-            kept = [
-                not constrained or limit[n] >= limit[one] - 0.02 * abs(limit[one]) for n in order
-            ]
-            return max(
-                (n for n, fine in zip(order, kept, strict=True) if fine), key=lambda n: score[n]
-            )
 
-        chosen = pick(lambda t: t.values.mean(axis=1))
-        gains, variances = [], []
-        for split in range(SPLITS):
-            inside = {name: rows[split] for name, rows in first.items()}
-            on = pick(lambda t, s=inside: t.values[:, s[t.name]].mean(axis=1))
-            off = pick(lambda t, s=inside: t.values[:, ~s[t.name]].mean(axis=1))
-            gain = variance = 0.0
-            for task, weight in zip(icl, self.weights(icl), strict=True):
-                apart = task.values - task.values[one]
-                seen = np.where(inside[task.name], apart[off], apart[on])
-                gain += weight * seen.mean()
-                variance += weight**2 * seen.var(ddof=1) / seen.size
-            gains.append(gain)
-            variances.append(variance)
-        gain, half = float(np.mean(gains)), 1.959963984540054 * math.sqrt(np.mean(variances))
-        value = self.average(icl, lambda t: t.values.mean(axis=1))
-        change = self.average(followed, lambda t: t.values.mean(axis=1)) if followed else None
-        return {
-            "lam": self.lams[chosen],
-            "cells": [
-                value[chosen],
-                value[one],
-                value[chosen] - value[one],
-                gain,
-                gain - half,
-                gain + half,
-                change[chosen] - change[one] if followed else math.nan,
-            ],
-        }
+def _unit(folder: Path, lam: float, name: str) -> Named:
+    found: Named = json.loads((folder / f"units/lam={lam:g}/{name}.json").read_text("utf-8"))
+    return found
 
 
 def _log(folder: Path, lam: float, task: str) -> list[Named]:
@@ -243,23 +197,14 @@ def _log(folder: Path, lam: float, task: str) -> list[Named]:
 
 
 def _calibration(task: Task) -> Any:
-    """Two arrays, λ × (1 + REPLICATES): Σ|gap| as measured and resampled, Σ|change of gap|."""
+    """By λ: Σ_bins n_bin/n · mean over pairs of documents of the product of their gaps."""
     confidence, hit = task.options[:, :, 0], task.options[:, :, 1]
     bins = np.minimum((confidence * BINS).astype(int), BINS - 1)
-    sums, changes = [], []
+    found = []
     for row in range(len(bins)):
-        each = np.array([(hit[row] - confidence[row]) * (bins[row] == n) for n in range(BINS)])
-        gaps = np.column_stack([each.mean(axis=1), resampled(each, task.name)])
-        sums.append(np.abs(gaps).sum(axis=0))
-        changes.append(np.abs(gaps - gaps[:, :1]).sum(axis=0))
-    return np.array([sums, changes])
-
-
-def _halves(task: Task) -> Any:
-    """Which documents are in the first half, by split."""
-    count, random = task.values.shape[1], generator(f"split {task.name}")
-    rows = np.zeros((SPLITS, count), dtype=bool)
-    for row in rows:
-        extra = int(random.integers(2)) * (count % 2)
-        row[random.permutation(count)[: count // 2 + extra]] = True
-    return rows
+        gaps, total = hit[row] - confidence[row], 0.0
+        for inside in (np.flatnonzero(bins[row] == n) for n in range(BINS)):
+            pairs = [gaps[a] * gaps[b] for a, b in combinations(inside, 2)]
+            total += len(inside) / len(gaps) * float(np.mean(pairs)) if pairs else 0.0
+        found.append(total)
+    return np.array(found)

@@ -110,7 +110,8 @@ class Maker:
         return {"id": str(i), "question_stem": self.text(), **self.lettered(i, 4)}
 
     def commonsense_qa(self, i: int, _: str) -> dict[str, Any]:
-        return {"id": str(i), "question": f"Where is {self.text()}?", **self.lettered(i, 5)}
+        question = {"question": f"Where is {self.text()}?", "question_concept": f"concept {i // 2}"}
+        return {"id": str(i), **question, **self.lettered(i, 5)}
 
     def glue(self, i: int, config: str) -> dict[str, Any]:
         if config == "sst2":

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 from pa_harness.registration import install
 from pa_harness.runs.settings import SweepSettings, resolve
 from pa_harness.sweep.progress import Progress
-from pa_harness.sweep.sweep import sweep
+from pa_harness.sweep.sweep import Terms, sweep
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 install()
@@ -87,12 +88,17 @@ def timeless(folder: Path) -> dict[str, str]:
         name = re.sub(r"_\d{4}-\d\d-\d\dT[\d.-]+", "_DATE", str(path.relative_to(folder)))
         text = path.read_bytes().decode("latin-1")
         text = re.sub(r'"(seconds|date|started|total_\w+_seconds)": "?[\d.:T-]+"?', "TIME", text)
+        text = re.sub(r'\n  "digest": "\w+"\n', "SEAL", text)  # of times, too
+        if path.name == "files.json":
+            text = re.sub(
+                r'(.json": )"\w+"', "\\1SEAL", re.sub(r"_\d{4}-\d\d-\d\dT[\d-]+.\d+", "", text)
+            )
         found[name] = re.sub(r'"pretty_env_info": ".*"', "MACHINE", text)  # it has clock speeds
     return found
 
 
-def run(settings: SweepSettings, folder: Path) -> str:
+def run(settings: SweepSettings, folder: Path, redo: Sequence[str] | None = None) -> str:
     """Sweep, and return what was written on progress."""
     stream = io.StringIO()
-    sweep(settings, folder, Progress(stream))
+    sweep(settings, folder, Progress(stream), Terms(redo=redo))
     return stream.getvalue()

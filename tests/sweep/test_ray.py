@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
-from toy import timeless
+from watched import Watched, scores
 
 from pa_harness.cli.sweep import wanted_cluster
 from pa_harness.errors import ExtraError, SweepError
 from pa_harness.sweep.cluster import ATTEMPTS, Cluster, Shares
 from pa_harness.sweep.progress import Progress
-from pa_harness.sweep.sweep import sweep
+from pa_harness.sweep.sweep import Terms, sweep
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,20 +38,6 @@ def ray() -> Iterator[Any]:
     module.shutdown()
 
 
-class Watched(io.StringIO):
-    """A stream that runs a function when a line holds a text, once."""
-
-    def __init__(self, text: str, act: Any) -> None:
-        super().__init__()
-        self._text, self._act = text, act
-
-    def write(self, line: str) -> int:
-        if self._act is not None and self._text in line:
-            act, self._act = self._act, None
-            act()
-        return super().write(line)
-
-
 def kill_a_worker() -> None:
     """With SIGKILL, one of our own actors that is at work."""
     import psutil
@@ -59,11 +45,6 @@ def kill_a_worker() -> None:
     ours = psutil.Process().children(recursive=True)
     workers = [each for each in ours if "ray::UnitServer" in " ".join(each.cmdline())]
     os.kill(workers[0].pid, signal.SIGKILL)
-
-
-def scores(folder: Path) -> dict[str, str]:
-    """All files but the record, in which prompts stand in the order they came in."""
-    return {name: text for name, text in timeless(folder).items() if name != "provenance.json"}
 
 
 @pytest.mark.parametrize("killed", [pytest.param(False, marks=pytest.mark.slow), True])
@@ -78,7 +59,7 @@ def test_two_workers_write_the_folder_of_one_process(
     # As many threads as here: sums over many threads differ in the last bit.
     monkeypatch.setenv("OMP_NUM_THREADS", str(torch.get_num_threads()))
     stream = Watched("1/9 units", kill_a_worker if killed else None)
-    sweep(settings, tmp_path / "run", Progress(stream), "", Cluster(settings, workers=2))
+    sweep(settings, tmp_path / "run", Progress(stream), Terms("", Cluster(settings, workers=2)))
     assert scores(tmp_path / "run") == scores(whole)
     assert stream.getvalue().count("its worker was lost") == killed
     assert "2 workers with 1 CPUs and 0 GPUs each" in stream.getvalue()
@@ -95,7 +76,7 @@ def test_workers_go_on_where_a_sweep_was_stopped(
     for name in ("units/lam=0.5/toy_kind.json", "units/lam=1/toy_answer.json", "scores.parquet"):
         (folder / name).unlink()
     stream = io.StringIO()
-    sweep(settings, folder, Progress(stream), "", Cluster(settings, workers=2))
+    sweep(settings, folder, Progress(stream), Terms("", Cluster(settings, workers=2)))
     assert scores(folder) == scores(whole)
     assert "2 workers" in stream.getvalue()
     assert "9/9 units" in stream.getvalue()
@@ -107,13 +88,13 @@ def test_a_workers_complaint_arrives_as_it_is(
 ) -> None:
     wrong = replace(settings, model="hf", tasks=("toy_colour",))
     with pytest.raises(SweepError, match=r"^--model hf has no λ to set"):
-        sweep(wrong, tmp_path, Progress(io.StringIO()), "", Cluster(wrong, workers=2))
+        sweep(wrong, tmp_path, Progress(io.StringIO()), Terms("", Cluster(wrong, workers=2)))
 
 
 def test_an_answer_file_cannot_be_shared(settings: SweepSettings, tmp_path: Path) -> None:
     cached = replace(settings, use_cache="answers")
     with pytest.raises(SweepError, match=r"use_cache=answers with --executor ray"):
-        sweep(cached, tmp_path, Progress(io.StringIO()), "", Cluster(cached))
+        sweep(cached, tmp_path, Progress(io.StringIO()), Terms("", Cluster(cached)))
 
 
 def test_without_ray_it_says_what_to_install(
@@ -121,7 +102,7 @@ def test_without_ray_it_says_what_to_install(
 ) -> None:
     monkeypatch.setitem(__import__("sys").modules, "ray", None)
     with pytest.raises(ExtraError, match=r"--executor ray needs the extra 'ray'.*\[ray\]"):
-        sweep(settings, tmp_path, Progress(io.StringIO()), "", Cluster(settings))
+        sweep(settings, tmp_path, Progress(io.StringIO()), Terms("", Cluster(settings)))
 
 
 def test_every_worker_walks_its_own_lams() -> None:

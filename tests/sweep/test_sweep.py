@@ -172,14 +172,13 @@ def test_progress_is_told_what_the_results_say(settings: SweepSettings, tmp_path
             assert 0 < counts["distinct"] <= counts["computed"] < counts["stock"]
             assert (counts["decoded"] > 0) == (task == "toy_answer")
             assert progress.sizes[task] == results["n-samples"][task]["effective"]
-            if (lam, task) != (0.0, "toy_colour"):  # in which sharing is tried out, too
-                assert progress.told[lam, task] == counts["computed"] + counts["decoded"]
+            assert progress.told[lam, task] == counts["computed"] + counts["decoded"]
     (tmp_path / "scores.parquet").unlink()
     (tmp_path / "units/lam=1/toy_kind.json").unlink()
     again = Watching()
     sweep_room.sweep(settings, tmp_path, again)
     assert again.sizes == progress.sizes
-    assert again._stream.getvalue().splitlines()[1:2] == ["8 of 9 units are done."]
+    assert again._stream.getvalue().splitlines()[2:3] == ["8 of 9 units are done."]
 
 
 @pytest.mark.parametrize(
@@ -187,7 +186,10 @@ def test_progress_is_told_what_the_results_say(settings: SweepSettings, tmp_path
     [
         ({"model": "hf"}, r"--model hf has no λ to set \(HFLM has no set_lam\)"),
         ({"model": "nothing"}, r"--model nothing: "),
-        ({"tasks": ["no_such_task"]}, r"Unknown task: no_such_task\. `lm-eval ls tasks`"),
+        (
+            {"tasks": ["no_such_task"]},
+            r"Unknown task: no_such_task\. No name is like it\. `lm-eval ls tasks`",
+        ),
         ({"tasks": ["toy_group", "toy_kind"]}, r"cannot be loaded: ValueError: Duplicate task"),
         (
             {"samples": {"toy_kind": [0, 900]}, "limit": None},

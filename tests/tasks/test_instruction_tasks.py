@@ -166,13 +166,17 @@ def test_ifeval_without_its_sentences_is_refused_before_the_model(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """The pair does not exist: nothing of it has been looked at."""
+    """The pair has no weights: nothing of it but that it is there has been looked at."""
     import nltk
+
+    for side in ("base", "instruct"):
+        (folder / side).mkdir()
+        (folder / side / "config.json").write_text("{}")
 
     monkeypatch.setattr(nltk.data, "path", [str(folder / "elsewhere")])
     monkeypatch.setattr(nltk, "download", lambda *_: False)
-    command = "sweep --model_args pretrained=none,instruct=none --lam 0,1 --tasks ifeval -o run"
-    assert main([*command.split(), "--include_path", str(IFEVAL)]) == 2
+    command = "sweep --model_args pretrained=base,instruct=instruct --lam 0,1 --tasks ifeval"
+    assert main([*command.split(), "-o", "run", "--include_path", str(IFEVAL)]) == 2
     told = capsys.readouterr()
     assert "IFEval needs NLTK's punkt_tab, which is not here and cannot be downloaded" in told.err
     assert "python -m nltk.downloader punkt_tab" in told.err

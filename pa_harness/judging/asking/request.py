@@ -7,6 +7,8 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from pa_harness.foreign.reading import MALFORMED
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -35,7 +37,7 @@ class Request:
         """
         parts = [base_url, self.endpoint, self.body]
         text = json.dumps(parts, sort_keys=True, ensure_ascii=False)
-        return hashlib.sha256(text.encode()).hexdigest()
+        return hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()
 
     @property
     def characters(self) -> int:
@@ -51,9 +53,14 @@ def completion_of(choice: Mapping[str, Any]) -> dict[str, Any]:
     The text is the content, or the arguments of the function that the judge was to call.
     """
     message = choice.get("message") or {}
-    calls = message.get("tool_calls") or ()
-    called = message.get("function_call") or (calls[0].get("function") if calls else None)
-    text = called["arguments"] if called else message.get("content", choice.get("text"))
+    try:
+        calls = message.get("tool_calls") or ()
+        called = message.get("function_call") or (calls[0].get("function") if calls else None)
+        text = called["arguments"] if called else message.get("content", choice.get("text"))
+    except MALFORMED:  # of the call; what it says stands there all the same
+        text = message.get("content")
+    if isinstance(text, list):  # in parts
+        text = "".join(str(part.get("text") or "") for part in text)
     return {**choice, "text": text or ""}
 
 

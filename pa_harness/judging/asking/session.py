@@ -1,21 +1,25 @@
-"""Ask a judge what it has not answered yet: many at once, each answer kept as it comes."""
+"""Ask a judge what it has not answered yet: many at once, each answer kept as it comes.
+
+An answer is paid for, whatever is in it: its text is on the disk before anything is made of it.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import time
-from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from pa_harness.errors import JudgeError
+from pa_harness.errors import JudgeError, RunError
 from pa_harness.judging.asking.price import tokens_of
+from pa_harness.judging.asking.reply import shown, tokens_taken
 from pa_harness.judging.asking.server import NoAnswer, Stopped
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from concurrent.futures import Future
+    from collections.abc import Callable, Iterator, Mapping
     from typing import TextIO
 
     from pa_harness.judging.asking.price import Price
@@ -24,6 +28,7 @@ if TYPE_CHECKING:
     from pa_harness.judging.asking.verdicts import Verdict, Verdicts
 
     IsVerdict = Callable[[Request, Mapping[str, object]], bool]
+    UnderWay = dict[asyncio.Task[Verdict], tuple[str, Request]]
 
 _HOPELESS = 20  # requests in a row without a verdict, after which nothing more is asked
 _EVERY_TERMINAL, _EVERY_LINE = 0.2, 15.0  # seconds between two reports
@@ -74,6 +79,11 @@ class AskingProgress:
         self._stream.write(f"\r{line[:width]:<{width}}" + ("\n" if last else ""))
         self._stream.flush()
 
+    def say(self, text: str) -> None:
+        """A line of its own."""
+        self._stream.write(f"\n{text}\n" if self._live else f"{text}\n")
+        self._stream.flush()
+
     def _left(self, tally: Tally, seconds: float) -> str:
         done = tally.answered + tally.failed
         if not done or not seconds:
@@ -112,11 +122,21 @@ class Asking:
 
         Raises:
             JudgeError: the judge cannot be asked. What came is kept.
+            KeyboardInterrupt: what was under way has come to its end; at a second Ctrl-C at once.
         """
         tally = Tally(len(requests), price)
-        left = iter(requests.items())
-        under_way: dict[Future[Verdict], tuple[str, Request]] = {}
-        with ThreadPoolExecutor(concurrency) as threads:
+        asyncio.run(self._ask_all(iter(requests.items()), tally, concurrency, max_cost))
+        return tally
+
+    async def _ask_all(
+        self,
+        left: Iterator[tuple[str, Request]],
+        tally: Tally,
+        concurrency: int,
+        max_cost: float | None,
+    ) -> None:
+        under_way: UnderWay = {}
+        async with self._server:
             try:
                 while True:
                     while len(under_way) < concurrency and not tally.stopped:
@@ -126,33 +146,39 @@ class Asking:
                         if self._too_dear(following[1], under_way, tally, max_cost):
                             tally.stopped = f"--max_cost {max_cost:g} is reached"
                             break
-                        under_way[threads.submit(self._server.ask, following[1])] = following
+                        task = asyncio.ensure_future(self._one(*following, tally))
+                        under_way[task] = following
                     if not under_way:
                         break
-                    for future in wait(under_way, return_when=FIRST_COMPLETED).done:
-                        self._take(future, *under_way.pop(future), tally)
+                    done, _ = await asyncio.wait(under_way, return_when=asyncio.FIRST_COMPLETED)
+                    for task in done:
+                        self._take(task, *under_way.pop(task), tally)
             except BaseException:
-                self._keep_what_is_under_way(under_way, tally)
+                await self._keep_what_is_under_way(under_way, tally)
                 raise
             finally:
                 self._progress.tell(tally, last=True)
-        return tally
 
-    def _take(self, future: Future[Verdict], key: str, request: Request, tally: Tally) -> None:
-        """Keep an answer, or why there is none."""
+    async def _one(self, key: str, request: Request, tally: Tally) -> Verdict:
+        def arrived(text: str) -> None:
+            self._kept.put_answer(key, text)
+            tally.dollars += tally.price.of(*tokens_taken(text, tokens_of(request))) or 0.0
+
+        return await self._server.ask(request, arrived)
+
+    def _take(self, task: asyncio.Task[Verdict], key: str, request: Request, tally: Tally) -> None:
+        """Make a verdict of an answer, or keep why there is none."""
         try:
-            verdict = future.result()
+            verdict = task.result()
         except NoAnswer as error:
             self._fail(key, str(error), tally)
         else:
-            cost = tally.price.of(verdict.prompt_tokens, verdict.completion_tokens)
-            tally.dollars += cost or 0.0
             if self._is_verdict(request, verdict.completion):
                 self._kept.put(key, verdict)
                 tally.answered += 1
                 self._in_a_row = 0
             else:
-                self._fail(key, f"no verdict in {_shown(verdict)}", tally)
+                self._fail(key, f"no verdict in {shown(verdict.completion)}", tally)
         self._progress.tell(tally)
         if self._in_a_row >= _HOPELESS and not tally.stopped:
             tally.stopped = f"{self._in_a_row} requests in a row had no verdict"
@@ -165,40 +191,28 @@ class Asking:
         tally.reasons = [*tally.reasons[:4], reason]
         self._in_a_row += 1
 
-    def _keep_what_is_under_way(
-        self, under_way: Mapping[Future[Verdict], tuple[str, Request]], tally: Tally
-    ) -> None:
+    async def _keep_what_is_under_way(self, under_way: UnderWay, tally: Tally) -> None:
         """Answers that are on their way are paid for: wait for them, begin no others."""
-        self._server.stop.set()
-        for future, (key, request) in under_way.items():
-            try:
-                verdict = future.result()
-            except (NoAnswer, Stopped, JudgeError):
-                continue
-            if self._is_verdict(request, verdict.completion):
-                self._kept.put(key, verdict)
-                tally.answered += 1
+        self._server.stop()
+        waiting = [task for task in under_way if not task.done()]
+        if waiting:
+            self._progress.say(
+                f"{len(waiting)} answers may be on their way, and paid for: waiting "
+                f"{self._server.patience.timeout:g} seconds at most. Ctrl-C again leaves them."
+            )
+            await asyncio.wait(waiting)
+        for task, (key, request) in under_way.items():
+            with suppress(NoAnswer, Stopped, JudgeError, RunError, asyncio.CancelledError):
+                verdict = task.result()
+                if self._is_verdict(request, verdict.completion):
+                    self._kept.put(key, verdict)
+                    tally.answered += 1
 
     def _too_dear(
-        self,
-        request: Request,
-        under_way: Mapping[Future[Verdict], tuple[str, Request]],
-        tally: Tally,
-        max_cost: float | None,
+        self, request: Request, under_way: UnderWay, tally: Tally, max_cost: float | None
     ) -> bool:
         if max_cost is None:
             return False
         open_requests = [request, *(each for _, each in under_way.values())]
         bound = sum(tally.price.of(*tokens_of(each)) or 0.0 for each in open_requests)
         return tally.dollars + bound > max_cost
-
-
-def _shown(verdict: Verdict) -> str:
-    """What a judge said, for a message: its text, and the likeliest first tokens."""
-    text = repr(str(verdict.completion.get("text"))[:200])
-    logprobs = verdict.completion.get("logprobs")
-    content = logprobs.get("content") if isinstance(logprobs, dict) else None
-    if not content:
-        return f"{text} (no logprobs)"
-    tokens = [each.get("token") for each in content[0].get("top_logprobs") or ()]
-    return f"{text} (first token one of {tokens})"

@@ -16,6 +16,12 @@ _DECIDED = {  # arguments of lm-eval's vLLM model that would undo what is done h
     "quantization": "is not supported: quantised values cannot be interpolated. Leave it out.",
     "worker_extension_cls": "is ours: it holds the change of λ. Leave it out.",
     "hf_overrides": "would change the pair's configuration. Leave it out.",
+    "kv_transfer_config": "keeps keys and values that a change of λ does not reach. Leave it out.",
+    "kv_offloading_size": "keeps keys and values that a change of λ does not reach. Leave it out.",
+    "kv_offloading_backend": "keeps keys and values that a change of λ does not reach. Leave it "
+    "out.",
+    "kv_events_config": "tells others of keys and values that a change of λ makes stale. Leave it "
+    "out.",
     "tokenizer_revision": "is not supported. Pass tokenizer=FOLDER.",
 }
 PLACEMENT = {  # arguments that say where and in what portions, not what

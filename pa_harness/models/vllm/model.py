@@ -20,6 +20,8 @@ from lm_eval.api.registry import register_model
 from pa_harness.checkpoints.vocabulary import neutral_generation_config, read_tokenizer, stop_ids
 from pa_harness.errors import PAHarnessError, missing_extra
 from pa_harness.models.adapted import AdaptedModel
+from pa_harness.models.generated import AnswerLengths, Length, measured
+from pa_harness.models.requests import check_answer
 from pa_harness.models.vllm.arguments import PLACEMENT, parse_for_engine, room_to_score
 from pa_harness.models.vllm.weights import EngineWeights
 from pa_harness.models.vllm.worker import EXTENSION
@@ -56,6 +58,7 @@ class PartiallyAdaptedVLLM(AdaptedModel, VLLM):
     _contexts: dict[tuple[int, ...], int]  # tokens of a request -> length of its context
     tokens_asked = tokens_cached = 0
     _quiet = False
+    answer_lengths = AnswerLengths()  # of the last `generate_until`
     _room = 0  # tokens that the engine takes beyond the `max_length` asked for
 
     def __init__(self, /, **model_args: Any) -> None:
@@ -137,7 +140,9 @@ class PartiallyAdaptedVLLM(AdaptedModel, VLLM):
     def generate_until(self, requests: list[Any], disable_tqdm: bool = False) -> list[Any]:
         """lm-eval's; the bars of the engine are as quiet as its own."""
         self._quiet = disable_tqdm
-        return super().generate_until(requests, disable_tqdm)
+        self.answer_lengths = AnswerLengths()
+        with self.answer_lengths.noting(self):
+            return super().generate_until(requests, disable_tqdm)
 
     @staticmethod
     def modify_gen_kwargs(
@@ -153,7 +158,8 @@ class PartiallyAdaptedVLLM(AdaptedModel, VLLM):
         """lm-eval's, with the context's length of every request at hand for the engine's cache."""
         most = self.max_length - 1  # lm-eval's own truncation
         self.tokens_asked = self.tokens_cached = 0
-        for _, context, rest in requests:
+        for texts, context, rest in requests:
+            check_answer(texts, rest, most)
             tokens = tuple((context + rest)[-most:])
             length = len(tokens) - len(rest)
             self._contexts[tokens] = min(length, self._contexts.get(tokens, length))
@@ -176,6 +182,7 @@ class PartiallyAdaptedVLLM(AdaptedModel, VLLM):
             for output in outputs:  # the texts HFLM would give for these tokens
                 best = output.outputs[0]
                 best.text = self.tokenizer.decode(best.token_ids, skip_special_tokens=True)
+            self.answer_lengths.expect(self._length(output.outputs[0]) for output in outputs)
             return outputs
         sharing = self._args.prefix_sharing and bool(self._contexts)
         outputs = self._ask(requests, _scoring(reads_cache=sharing))
@@ -185,6 +192,12 @@ class PartiallyAdaptedVLLM(AdaptedModel, VLLM):
             for n, output in zip(again, whole, strict=True):
                 outputs[n] = output
         return outputs
+
+    def _length(self, answer: Any) -> Length:
+        """Of the tokens that the engine gives, and why it stopped."""
+        ends = frozenset(self._facts["stop_token_ids"])
+        count, ended = measured(answer.token_ids, ends, (), self.tokenizer.decode)
+        return count, ended or answer.finish_reason == "stop"
 
     def _ask(self, requests: Sequence[list[int]], sampling_params: Any) -> list[Any]:
         from vllm import TokensPrompt
@@ -246,7 +259,7 @@ class PartiallyAdaptedVLLM(AdaptedModel, VLLM):
     def _count_parameters(self) -> int:
         return sum(math.prod(each.get_shape()) for each in self._pair.base_slices.values())
 
-    def _cost_info(self) -> dict[str, Any]:
+    def _own_info(self) -> dict[str, Any]:
         counts = {"asked": self.tokens_asked, "from_cache": self.tokens_cached}
         return {"prefix_sharing": {"loglikelihood": counts}} if self.tokens_asked else {}
 

@@ -7,10 +7,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pa_harness.errors import TaskError
+from pa_harness.tasks.authoring.cluster_checks import cluster_findings
+from pa_harness.tasks.authoring.columns import columns_used
+from pa_harness.tasks.authoring.confinement import confined
 from pa_harness.tasks.authoring.document_checks import document_findings
 from pa_harness.tasks.authoring.material import Finding, read_material
+from pa_harness.tasks.authoring.metric_checks import group_findings, metric_findings, metric_names
 from pa_harness.tasks.authoring.prompts import SCORINGS
-from pa_harness.tasks.authoring.source import columns_used, load_tasks
+from pa_harness.tasks.authoring.source import load_tasks
 from pa_harness.tasks.authoring.token_checks import token_findings
 from pa_harness.tasks.average import JUDGED
 
@@ -71,7 +75,15 @@ def check_tasks(spec: str, tokenizers: list[str], *, limit: int = LIMIT) -> list
     """
     if limit < 1:
         raise TaskError(f"--limit {limit}: expected 1 or more documents.")
-    return [check_task(loaded, tokenizers, limit) for loaded in load_tasks(spec)]
+    with confined():
+        loaded = load_tasks(spec)
+        reports = [check_task(each, tokenizers, limit) for each in loaded.tasks]
+    tasks = {each.name: each.task for each in loaded.tasks}
+    return reports + [
+        Report(f"{name}: a group of {len(tasks)} tasks", [], found)
+        for name, group in loaded.groups.items()
+        if (found := group_findings(group, tasks))
+    ]
 
 
 def check_task(loaded: LoadedTask, tokenizers: list[str], limit: int = LIMIT) -> Report:
@@ -81,10 +93,21 @@ def check_task(loaded: LoadedTask, tokenizers: list[str], limit: int = LIMIT) ->
     findings = [
         *_prompting(material),
         *document_findings(material),
+        *cluster_findings(material),
         *token_findings(material, tokenizers),
         *_generation(material),
         *_metadata(material),
+        *metric_findings(material),
     ]
+    if loaded.own:
+        findings.append(
+            Finding(
+                "note",
+                "its templates were rendered in a sandbox here; evaluating a task runs them, and "
+                "its functions, as code.",
+                "Look at what you did not write yourself.",
+            )
+        )
     if material.total > len(material.documents):
         findings.append(Finding("note", f"only the first {limit} documents were looked at."))
     shots = f"{material.num_fewshot} shots"
@@ -209,20 +232,19 @@ def _metadata(material: Material) -> Iterator[Finding]:
             f"metadata says scoring: {scoring}, the task is {task.OUTPUT_TYPE}.",
             f"Expected one of {', '.join(SCORINGS)} that agrees with output_type.",
         )
-    metrics = [
-        f"{metric['metric'] if isinstance(metric['metric'], str) else metric['metric'].__name__},"
-        f"{name}"
-        for metric in task.config.metric_list or []
-        for name in [item["name"] for item in task.config.filter_list or [{"name": "none"}]]
-    ]
+    metrics = metric_names(task)
     if said.get("metric") and metrics and said["metric"] not in (*metrics, JUDGED):
         yield Finding(
             "error",
             f"metadata says metric: {said['metric']!r}, which the task does not have.",
             f"It has {', '.join(metrics)}.",
         )
-    counts = [len(d.choices) for d in material.documents if material.scored_by_choice and d.choices]
-    chance = sum(1 / count for count in counts) / len(counts) if counts else None
+    chances = [
+        max(1, len(set(d.targets))) / len(d.choices)
+        for d in material.documents
+        if material.scored_by_choice and d.choices
+    ]
+    chance = sum(chances) / len(chances) if chances else None
     baseline = said.get("random_baseline")
     number = baseline if isinstance(baseline, (int, float)) else math.nan
     if chance is not None and baseline is not None and not abs(number - chance) <= _ROUNDING:

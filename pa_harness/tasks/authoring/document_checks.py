@@ -8,7 +8,7 @@ from collections import Counter, defaultdict
 from typing import TYPE_CHECKING
 
 from pa_harness.data_file import places
-from pa_harness.tasks.authoring.material import Finding
+from pa_harness.tasks.authoring.material import COUNTED, LISTED, Finding
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -17,6 +17,11 @@ if TYPE_CHECKING:
 
 _SIGMAS = 3.0  # a deviation from chance smaller than this many standard errors is not one
 _MARGIN = 0.05  # and neither is one smaller than this
+_CURES = {
+    LISTED: "Name the column itself, without braces: doc_to_target: answer. That is not evaluated.",
+    COUNTED: "If the texts are meant, name the column itself, without braces: doc_to_target: "
+    "answer; if numbers are, say so: '{{answer | int}}'.",
+}
 _CLASSES = 20  # a generation task with more different answers has no label set
 
 
@@ -53,7 +58,7 @@ def _scorable(material: Material) -> Iterator[Finding]:
                 "warning" if "twice" in problem else "error",
                 f"{which} documents that {problem}: {len(found)} of {len(documents)} "
                 f"({_numbers(found)}); the first: {found[0].problem[1][:300]}.",
-                "Correct these rows, or the template that reads them.",
+                _CURES.get(problem, "Correct these rows, or the template that reads them."),
             )
 
 

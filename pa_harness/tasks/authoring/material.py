@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from pa_harness.data_file import is_empty
-from pa_harness.errors import first_line
+from pa_harness.errors import TaskError, first_line
+from pa_harness.tasks.authoring.columns import is_counted, texts_in
+from pa_harness.tasks.authoring.confinement import one_document
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -15,6 +18,10 @@ if TYPE_CHECKING:
     from pa_harness.tasks.authoring.source import LoadedTask
 
 PROMPTS = 3
+# Of a document's problems, those that have a cure of their own.
+LISTED = "have an answer that lm-eval takes for a Python list"
+COUNTED = "have a gold answer that lm-eval takes for an option's number, and that is another's text"
+_PATIENCE = 60.0  # seconds for all documents of a split
 _SEED = 1234  # lm-eval's default seed of few-shot sampling
 
 
@@ -146,6 +153,9 @@ def read_material(loaded: LoadedTask, used: list[str], limit: int) -> Material:
         loaded: the task.
         used: the columns it uses.
         limit: how many documents of each split to look at.
+
+    Raises:
+        TaskError: a document, or all of them, take too long.
     """
     task = loaded.task
     documents = _documents(task, task.task_docs, used, limit, shot=False)
@@ -163,14 +173,30 @@ def _documents(
     task: Any, rows: Iterable[dict[str, Any]], used: list[str], limit: int, *, shot: bool
 ) -> list[Document]:
     found = []
+    began = time.monotonic()
     for number, row in enumerate(islice(rows, limit)):
         unfilled = tuple(column for column in used if is_empty(row.get(column)))
         try:
-            found.append(_document(task, row, number, unfilled, shot=shot))
+            with one_document():
+                found.append(_document(task, row, number, unfilled, shot=shot))
+        except TimeoutError as error:
+            raise _too_long(task, f"document {number}", error) from None
         except Exception as error:  # noqa: BLE001 -- templates, and the user's own functions
             problem = ("cannot be rendered", f"{type(error).__name__}: {first_line(error)}")
             found.append(Document(number, "", problem=problem, unfilled=unfilled))
+        if time.monotonic() - began > _PATIENCE:
+            raise TaskError(
+                f"{task.task_name}: the first {number + 1} documents took more than "
+                f"{_PATIENCE:g} seconds. Look at fewer: --limit {max(1, number // 2)}."
+            )
     return found
+
+
+def _too_long(task: Any, what: str, error: TimeoutError) -> TaskError:
+    return TaskError(
+        f"{task.task_name}: the texts of {what} cannot be made: {error}. Look for a loop in its "
+        "templates and functions."
+    )
 
 
 def _document(
@@ -183,9 +209,15 @@ def _document(
     if task.multiple_input:  # the options are prompts, the target follows each of them
         return _chosen(number, str(target), choices, text, unfilled)
     if task.OUTPUT_TYPE == "multiple_choice":
+        if is_counted(how.doc_to_target, target, choices, row, task):
+            problem = (COUNTED, f"{str(target)!r} with the options {list(choices)}")
+            return Document(number, text, choices, problem=problem, unfilled=unfilled)
         return _chosen(number, text, choices, target, unfilled)
     if choices and isinstance(target, int):
         target = choices[target]
+    shown = texts_in(how.doc_to_target, row, task)
+    if isinstance(target, list) and shown:
+        return Document(number, text, problem=(LISTED, repr(target)), unfilled=unfilled)
     targets = tuple(str(item) for item in (target if isinstance(target, list) else [target]))
     blank = not any(item.strip() for item in targets)
     problem = ("have an empty target", repr(target)) if blank else ("", "")
@@ -222,7 +254,10 @@ def _prompts(task: Any, documents: list[Document]) -> tuple[list[Prompt], str]:
     prompts = []
     for document, row in zip(documents[:PROMPTS], task.task_docs, strict=False):
         try:
-            prompts.append(_prompt(task, document, row))
+            with one_document():
+                prompts.append(_prompt(task, document, row))
+        except TimeoutError as error:
+            raise _too_long(task, f"prompt {document.number}", error) from None
         except Exception as error:  # noqa: BLE001 -- lm-eval asserts, and users' functions
             return prompts, f"{type(error).__name__}: {first_line(error)}"
     return prompts, ""

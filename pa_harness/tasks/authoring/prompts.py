@@ -46,6 +46,7 @@ class NewTask:
         fewshot: a data file of shots.
         num_fewshot: how many shots; at most 5 by default.
         category: a category of the suite, or `OWN`.
+        cluster: a column with the same value in documents that stand together (a story's number).
     """
 
     data: str
@@ -60,6 +61,7 @@ class NewTask:
     fewshot: str | None = None
     num_fewshot: int | None = None
     category: str = OWN
+    cluster: str | None = None
 
     @property
     def columns(self) -> list[tuple[str, str]]:
@@ -155,7 +157,10 @@ def generation(wanted: NewTask, rows: DataFile) -> tuple[list[str], dict[str, An
     """
     answer = str(wanted.answer)
     # A CSV reader may make numbers of the answers, which a prompt cannot hold; a template is text.
-    longest, template = 0, f"{{{{{answer} | trim}}}}" if rows.loader == "csv" else answer
+    trimmed = f"{{{{{answer} | trim}}}}"
+    longest, template = 0, trimmed if rows.loader == "csv" else answer
+    if _looks_listed(rows, answer):
+        template = trimmed = answer  # of a template's "[1, 2]" lm-eval makes a list
     for row, place in zip(rows.rows, rows.places, strict=True):
         value = row[answer]
         accepted = [str(item) for item in (value if isinstance(value, list) else [value])]
@@ -166,7 +171,13 @@ def generation(wanted: NewTask, rows: DataFile) -> tuple[list[str], dict[str, An
             )
         longest = max(longest, *map(len, accepted))
         if not isinstance(value, list) and value != accepted[0].strip():
-            template = f"{{{{{answer} | trim}}}}"
+            template = trimmed
+            if trimmed == answer:
+                raise DataFileError(
+                    f"{rows.path}, {place}: {answer!r} is {accepted[0][:60]!r}. Where answers look "
+                    "like lists, lm-eval evaluates what a template trims. Take the blanks around "
+                    "it out."
+                )
     # A token has at least one character, but for rare ones: as many tokens as characters suffice.
     tokens = max(32, 1 << (longest - 1).bit_length())
     match = {"metric": "exact_match", **_MEAN, "ignore_case": True, "ignore_punctuation": True}
@@ -183,6 +194,11 @@ def generation(wanted: NewTask, rows: DataFile) -> tuple[list[str], dict[str, An
     ]
     metric = "exact_match,remove_whitespace"
     return lines, {"scoring": "gen", "metric": metric, "random_baseline": 0.0}
+
+
+def _looks_listed(rows: DataFile, answer: str) -> bool:
+    texts = [row[answer].strip() for row in rows.rows if isinstance(row[answer], str)]
+    return any(text.startswith("[") and text.endswith("]") for text in texts)
 
 
 def _prompt(wanted: NewTask, shown: str = "") -> str:

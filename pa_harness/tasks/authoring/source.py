@@ -6,18 +6,20 @@ order in which lm-eval uses them, to say what is wrong in the user's terms.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pa_harness.data_file import LOADERS, read_data_file
-from pa_harness.errors import DataFileError, TaskError, first_line
+from pa_harness.errors import DataFileError, TaskError
+from pa_harness.foreign.reading import MALFORMED
+from pa_harness.tasks.authoring.columns import columns_used
+from pa_harness.tasks.authoring.yaml_file import cause, check_only, read_yaml
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_FIELDS = ("doc_to_text", "doc_to_choice", "doc_to_target")  # a column's name, or a template
 _STRUCTURE = {"group", "tag", "task_list", "class", "include"}  # keys that are not TaskConfig's
 
 
@@ -29,15 +31,25 @@ class LoadedTask:
         name: the task's name.
         config: its YAML, with includes, before lm-eval filled in defaults.
         task: lm-eval's ConfigurableTask.
+        own: whether it is a file's, and not one of lm-eval's or ours.
     """
 
     name: str
     config: dict[str, Any]
     task: Any
+    own: bool = False
 
 
-def load_tasks(spec: str) -> list[LoadedTask]:
-    """The task, or the tasks of the group.
+@dataclass(frozen=True)
+class Loaded:
+    """A task, or the tasks of a group, and the groups themselves (lm-eval's Group by name)."""
+
+    tasks: list[LoadedTask]
+    groups: dict[str, Any] = field(default_factory=dict)
+
+
+def load_tasks(spec: str) -> Loaded:
+    """The task, or the tasks of the group; under `confinement.confined`.
 
     Args:
         spec: the path of a YAML, or a name: ours first, then lm-eval's own (indexed in seconds).
@@ -53,67 +65,20 @@ def load_tasks(spec: str) -> list[LoadedTask]:
     is_path = spec.endswith((".yaml", ".yml")) or "/" in spec or Path(spec).is_file()
     manager, entry = _from_file(Path(spec).expanduser()) if is_path else _from_name(spec)
     if entry.kind.name == "TASK":
-        return [_load(manager, entry)]
+        return Loaded([_load(manager, entry, own=is_path)])
     if entry.kind.name == "PY_TASK":
         raise TaskError(f"{spec} is a Python class; only tasks written as YAML can be checked.")
     try:
         built = manager.load([entry.name])
     except Exception as error:  # whatever a member's YAML, data or functions raise
         raise TaskError(
-            f"The group {entry.name} cannot be loaded: {_cause(error)}. Check its tasks one by one."
+            f"The group {entry.name} cannot be loaded: {cause(error)}. Check its tasks one by one."
         ) from error
-    return [
-        LoadedTask(name, _raw(task, entry.yaml_path), task)
+    tasks = [
+        LoadedTask(name, _raw(task, entry.yaml_path), task, is_path)
         for name, task in sorted(built["tasks"].items())
     ]
-
-
-def columns_used(config: dict[str, Any], columns: list[str]) -> list[str]:
-    """The columns that the prompt, the options and the target are made of.
-
-    Functions are not looked into.
-
-    Raises:
-        TaskError: a template or a name that no column answers to.
-    """
-    used: dict[str, None] = {}
-    shots = config.get("fewshot_config") or {}
-    for where, value in [
-        *((field, config.get(field)) for field in (*_FIELDS, "gen_prefix", "description")),
-        *((f"fewshot_config.{field}", shots.get(field)) for field in _FIELDS),
-    ]:
-        if isinstance(value, str) and value:
-            used |= dict.fromkeys(_columns_of(where, value, config, columns))
-    return list(used)
-
-
-def _columns_of(where: str, value: str, config: dict[str, Any], columns: list[str]) -> list[str]:
-    from jinja2 import TemplateSyntaxError, meta
-    from lm_eval.utils import env
-
-    if value in columns:
-        return [value]
-    try:
-        names = meta.find_undeclared_variables(env.parse(value)) - set(env.globals)
-    except TemplateSyntaxError as error:
-        raise TaskError(
-            f"{where} {value!r} is no Jinja template: {error.message} (line {error.lineno}). "
-            "Correct it."
-        ) from error
-    choices = config.get("doc_to_choice")
-    constant = isinstance(choices, list) and value in choices
-    if not names and where.endswith(_FIELDS) and value.isidentifier() and not constant:
-        names = {value}  # without braces: a column's name that is no column, not a text
-    guarded = "defined" in value or "default" in value
-    unknown = sorted(names - set(columns))
-    if unknown and not guarded:
-        close = get_close_matches(unknown[0], columns, 1)
-        hint = f" Did you mean {close[0]!r}?" if close else ""
-        raise TaskError(
-            f"{where} uses {', '.join(map(repr, unknown))}, which no document has.{hint} "
-            f"Columns: {', '.join(columns)}."
-        )
-    return sorted(names & set(columns))
+    return Loaded(tasks, dict(built["groups"]))
 
 
 def _from_file(path: Path) -> tuple[Any, Any]:
@@ -126,10 +91,12 @@ def _from_file(path: Path) -> tuple[Any, Any]:
 
     if not path.is_file():
         raise TaskError(f"There is no file {path} (looked for from {Path.cwd()}).")
-    config = _read_yaml(path, functions=True)
-    if not isinstance(config.get("group", config.get("task")), str):
+    config = read_yaml(path, functions=True)
+    named = config.get("group", config.get("task"))
+    if not (isinstance(named, str) and named.strip()):
         raise TaskError(f"{path} names neither task: nor group:. Name the task: 'task: my_task'.")
     if "group" not in config:
+        check_only(path, config["task"])
         return TaskManager(include_defaults=False), TaskIndex.entry_from_path(path)
     members = config.get("task") or []
     named = {item for item in members if isinstance(item, str)} | {config["group"]}
@@ -156,54 +123,36 @@ def _from_name(name: str) -> tuple[Any, Any]:
     )
 
 
-def _read_yaml(path: Path, *, functions: bool) -> dict[str, Any]:
-    import yaml
-    from lm_eval.tasks._yaml_loader import load_yaml
-
-    try:
-        config: dict[str, Any] = load_yaml(path, resolve_func=functions)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f", line {mark.line + 1}" if mark else ""
-        problem = getattr(error, "problem", None) or first_line(error)
-        raise TaskError(
-            f"{path}{line}: not YAML: {problem}. Texts with ': ', '#', '{{' or a leading quote "
-            "need double quotes around them."
-        ) from error
-    except Exception as error:  # a function's module is the user's code and may raise anything
-        raise TaskError(
-            f"{path} cannot be read: {_cause(error)}. Expected "
-            "key: value pairs; include: and !function name files beside the YAML."
-        ) from error
-    return config
-
-
-def _load(manager: Any, entry: Any) -> LoadedTask:
-    config = _read_yaml(entry.yaml_path, functions=True)
+def _load(manager: Any, entry: Any, *, own: bool) -> LoadedTask:
+    config = read_yaml(entry.yaml_path, functions=True)
     try:
         known = entry.name in manager.task_index
         built = manager.load([entry.name if known else str(entry.yaml_path)])
     except Exception as error:  # whatever its YAML, data or functions raise
-        for problem in _problems(config):
+        problem = _first_problem(config)
+        if problem:
             raise problem from error
         raise TaskError(
-            f"lm-eval cannot build {entry.name} ({entry.yaml_path}): {_cause(error)}."
+            f"lm-eval cannot build {entry.name} ({entry.yaml_path}): {cause(error)}."
         ) from error
-    return LoadedTask(entry.name, config, built["tasks"][entry.name])
-
-
-def _cause(error: Exception) -> str:
-    return f"{type(error).__name__}: {first_line(error).rstrip('.!')}"
+    return LoadedTask(entry.name, config, built["tasks"][entry.name], own)
 
 
 def _raw(task: Any, path: Path) -> dict[str, Any]:
     """What the YAML of a group's member says; where the group says more, lm-eval's own record."""
     source = (task.config.metadata or {}).get("config_source", "")
-    own = _read_yaml(Path(source), functions=True) if Path(source).is_file() else {}
+    own = read_yaml(Path(source), functions=True) if Path(source).is_file() else {}
     built: dict[str, Any] = task.config.to_dict(keep_callable=True)
     if not own or Path(source) == path:
         return built
     return {key: built.get(key, value) for key, value in own.items()}
+
+
+def _first_problem(config: dict[str, Any]) -> TaskError | DataFileError | None:
+    try:
+        return next(_problems(config), None)
+    except MALFORMED:  # settings of another shape: what lm-eval says of them is all there is
+        return None
 
 
 def _problems(config: dict[str, Any]) -> Iterator[TaskError | DataFileError]:
@@ -250,7 +199,7 @@ def _check_splits(config: dict[str, Any]) -> None:
         loaded = datasets.load_dataset(path, name, **kwargs)
     except Exception as error:  # the hub's, the file system's and pyarrow's errors
         raise TaskError(
-            f"The data set {path}{f' ({name})' if name else ''} cannot be loaded: {_cause(error)}."
+            f"The data set {path}{f' ({name})' if name else ''} cannot be loaded: {cause(error)}."
         ) from error
     keys = ("test_split", "validation_split", "fewshot_split", "training_split")
     named = {key: config[key] for key in keys if config.get(key)}
@@ -270,7 +219,7 @@ def _check_splits(config: dict[str, Any]) -> None:
                 documents = config["process_docs"](documents)
             except Exception as error:  # the user's own function
                 raise TaskError(
-                    f"process_docs fails on {key} {split!r}: {_cause(error)}."
+                    f"process_docs fails on {key} {split!r}: {cause(error)}."
                 ) from error
         if not len(documents):
             raise TaskError(f"{key}: {split} is empty: there are no documents in it.")

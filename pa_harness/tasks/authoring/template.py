@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from pa_harness.data_file import DataFile, places, read_data_file
 from pa_harness.errors import DataFileError, TaskError
 from pa_harness.storage import write_text
+from pa_harness.tasks.authoring.columns import CONSTANTS
 from pa_harness.tasks.authoring.prompts import SCORINGS, NewTask, flow, generation, multiple_choice
 
 if TYPE_CHECKING:
@@ -22,7 +23,10 @@ if TYPE_CHECKING:
 
 SHOTS = 5  # at most, where no number is given
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
-_NOT_NAMES = {"self", "if", "else", "for", "in", "is", "and", "or", "not", "import", "from"}
+_NOT_NAMES = {
+    *("self", "loop", "if", "else", "for", "in", "is", "and", "or", "not", "import", "from"),
+    *CONSTANTS,
+}
 
 
 def write_task(
@@ -51,17 +55,21 @@ def write_task(
     wanted = _completed(wanted, data, ask)
     file = Path(output or f"{wanted.name}.yaml").expanduser().absolute()
     if file.suffix != ".yaml":
-        raise TaskError(f"--output {file}: lm-eval finds tasks by the ending .yaml only. Add it.")
+        raise TaskError(
+            f"--output_path {file}: lm-eval finds tasks by the ending .yaml only. Add it."
+        )
     if _exists(file) and not force:
-        raise TaskError(f"{file} exists. Pass --force to overwrite it, or another --output.")
+        raise TaskError(f"{file} exists. Pass --force to overwrite it, or another --output_path.")
     if not file.parent.is_dir():
-        raise TaskError(f"There is no folder {file.parent}. Make it, or pass another --output.")
+        raise TaskError(
+            f"There is no folder {file.parent}. Make it, or pass another --output_path."
+        )
     text = task_yaml(wanted, data, file.parent)
     try:
         write_text(file, text)
     except OSError as error:
         raise TaskError(
-            f"{file} cannot be written: {error.strerror}. Pass another --output."
+            f"{file} cannot be written: {error.strerror}. Pass another --output_path."
         ) from error
     return file
 
@@ -70,7 +78,9 @@ def _exists(file: Path) -> bool:
     try:
         return file.exists()
     except OSError as error:  # a name that is too long
-        raise TaskError(f"{file} cannot be written: {error.strerror}. Pass --output.") from error
+        raise TaskError(
+            f"{file} cannot be written: {error.strerror}. Pass --output_path."
+        ) from error
 
 
 def _completed(wanted: NewTask, data: DataFile, ask: Callable[[str], str] | None) -> NewTask:
@@ -137,11 +147,16 @@ def task_yaml(wanted: NewTask, data: DataFile, folder: Path) -> str:
     for flag, column in used:
         for file in (data, shots) if shots else (data,):
             _check_column(file, column, flag)
+    if wanted.cluster:
+        data.check_column(wanted.cluster, "--cluster")
+        data.check_filled(wanted.cluster)
     splits, evaluated = _splits(wanted, data, shots, [column for _, column in used])
     if wanted.scoring == "gen":
         scored, metadata = generation(wanted, rows)
     else:
         scored, metadata = multiple_choice(wanted, rows, evaluated)
+    if wanted.cluster:
+        metadata = {**metadata, "cluster": wanted.cluster}
     command = (
         "lm_eval --model partially_adapted --model_args pretrained=BASE,instruct=INSTRUCT,lam=0.5 "
         f"--include_path {shlex.quote(str(folder))} --tasks {wanted.name}"

@@ -101,7 +101,7 @@ def test_answers_are_those_of_our_own_model_at_every_lam(two_sides: tuple[Path, 
         left, right = ours.get_model_info(), theirs.get_model_info()
         for name in ("lam", "lam_eff", "relative_delta", "base", "instruct", "arithmetic"):
             assert left[name] == right[name], name
-        for name in ("tokenizer_digest", "config_digest", "stop_token_ids", "notes"):
+        for name in ("tokenizer_digest", "model_config", "stop_token_ids", "notes"):
             assert left[name] == right[name], name
     assert seen[0] == seen[3] != seen[1], "back at the base, bit for bit"
     assert seen[1] != seen[2]

@@ -30,7 +30,7 @@ BY_FUNCTION = "include: _task\nprocess_docs: !function own.{}\n"
 SLICED = {"data_files": {"rows": "test.jsonl"}, "split": {"test": "rows[12:]", "shots": "rows[:2]"}}
 BROKEN: dict[str, tuple[Task, Callable[[], None] | None, str]] = {
     "no file": ({}, lambda: Path("odd.yaml").unlink(), r"TaskError: There is no file odd\.yaml"),
-    "no YAML": ({}, put(odd_yaml="task: odd\ntest_split: 'x\n"), r"line 3: not YAML: found unexp"),
+    "no YAML": ({}, put(odd_yaml="task: odd\ntest_split: 'x\n"), r"line 3: found unexp"),
     "a list": ({}, put(odd_yaml="- odd\n"), r"odd\.yaml cannot be read: .* Expected key: value"),
     "nameless": ({"task": None}, None, r"odd\.yaml names neither task: nor group:"),
     "unknown key": (

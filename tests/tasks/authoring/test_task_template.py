@@ -77,7 +77,7 @@ def test_generation_with_a_context(folder: Path) -> None:
     rows = [{"p": f"page {n}", "q": f"q {n}", "a": [f"x {n}", "y" * 40]} for n in range(7)]
     write_data(folder / "read.jsonl", rows)
     options = ["--question", "q", "--answer", "a", "--context", "p", "--category", "reading"]
-    main(["new-task", "read.jsonl", "--scoring", "gen", *options])
+    main(["new-task", "read.jsonl", "--scoring", "gen", *options, "--cluster", "p"])
     task = task_of(folder / "read_gen.yaml")
     assert prompt(task, 0).endswith("x 4\n\nPassage: page 5\nQuestion: q 5\nAnswer:")
     assert prompt(task, 0).count("Passage:") == 6
@@ -90,6 +90,7 @@ def test_generation_with_a_context(folder: Path) -> None:
     scores = [task.process_results(task.task_docs[0], [said]) for said in ("X 5.", "x 6")]
     assert [score["exact_match"] for score in scores] == [1.0, 0.0]
     assert task.config.metadata["category"] == "reading"
+    assert task.config.metadata["cluster"] == "p"
 
 
 def test_generated_answers_are_texts(folder: Path) -> None:

@@ -21,6 +21,12 @@ MISTAKES: dict[str, tuple[list[Row], list[str], str]] = {
     "no answer": ([{"question": "x"}], GEN, r"Column of the answer\? Pass --answer\."),
     "column": (TWO, [*GEN, "--answer", "anwser"], r"no column 'anwser' .*Did you mean 'answer'"),
     "context": (TWO, [*GEN, "--context", "page"], r"no column 'page' \(--context\)\. Its columns"),
+    "cluster": (TWO, [*GEN, "--cluster", "page"], r"no column 'page' \(--cluster\)\. Its columns"),
+    "hole in clusters": (
+        [{**TWO[0], "page": 1}, TWO[1]],
+        [*GEN, "--cluster", "page"],
+        r"'page' is missing or empty in 1 of 2 rows: line 2",
+    ),
     "hole": (
         [*TWO, {"question": "q3"}],
         GEN,

@@ -1,0 +1,86 @@
+"""What a choice of λ found, as records; `analysis.words` says it.
+
+The verdict on a rule's candidate is one of
+
+    better             the band of all λ at once is above 0 at the candidate
+    kept               the candidate is λ = 1 itself
+    indistinguishable  the band leaves out 0 at no λ that may be chosen
+    unclear            it does, but not at the candidate
+    few                there are fewer than `FEWEST` clusters of documents: nothing is concluded
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from pa_harness.analysis.constraints import Kept
+    from pa_harness.analysis.crossfit import Gain
+    from pa_harness.analysis.intervals import Intervals
+
+FEWEST = 20
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One way of choosing and what it chose. Values are in the objective's own unit."""
+
+    rule: str  # best, constrained or weighted
+    meaning: str  # the rule in words
+    objective: str  # the average that is maximised
+    lam: float  # what the rule names: the candidate where it is better, else 1
+    candidate: float  # the best that may be chosen, by the smoothed curve
+    value: float  # of the objective at the candidate
+    instruct_value: float  # of the objective at λ = 1
+    difference: float  # of the two, as measured: flatters
+    low: float  # of the 95% band of all λ at the candidate
+    high: float
+    detectable: float  # difference that the band would have found in 80% of such sweeps
+    gain: Gain  # of choosing so
+    often: tuple[float, ...]  # share of folds that chose each λ
+    instruction_change: Gain  # of choosing so, in IF; NaN without instruction tasks
+    kept: tuple[Kept, ...]  # each constraint at each λ
+    confidence: float  # with which all constraints are kept together
+    admitted: tuple[bool, ...]  # λ that may be chosen
+    documents: int  # of the objective
+    clusters: int
+    verdict: str  # better, indistinguishable, unclear, kept (the candidate is λ = 1) or few
+    sentence: str
+
+
+@dataclass(frozen=True)
+class Choices:
+    """Every choice that the sweep allows, and the Pareto front of (ICL, IF)."""
+
+    label: str
+    lams: tuple[float, ...]
+    choices: tuple[Choice, ...]
+    pareto: tuple[float, ...]  # λ that no other λ beats in both; empty without IF
+    on_front: tuple[float, ...]  # by λ: share of draws of both averages in which it is one of them
+    instruction: str  # what IF is the mean of
+
+
+def verdict_of(
+    band: Intervals, free: NDArray[np.bool_], place: int, one: int, clusters: int
+) -> str:
+    """The verdict, in a word.
+
+    Args:
+        band: of the differences to λ = 1.
+        free: which λ may be chosen, shape (λ,).
+        place: of the candidate.
+        one: of λ = 1.
+        clusters: that the documents are of.
+    """
+    if clusters < FEWEST:
+        return "few"
+    if band.band_low[place] > 0:
+        return "better"
+    if place == one:
+        return "kept"
+    apart = (band.band_low > 0) | (band.band_high < 0)
+    return "unclear" if apart[free].any() else "indistinguishable"

@@ -1,0 +1,95 @@
+"""A choice as sentences: what the numbers support, and no more."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pa_harness.analysis.intervals import Array
+    from pa_harness.analysis.verdict import Choice
+
+
+def sentence(choice: Choice, lams: Array) -> str:
+    """What a rule found, in one to three sentences.
+
+    Args:
+        choice: its record.
+        lams: of the sweep.
+    """
+    points = _Points(choice)
+    rule = f"By the rule '{choice.meaning}'"
+    at_once = f"95% for all {len(lams)} λ at once"
+    apart = f"{points.of(choice.difference)} ({points.to(choice.low, choice.high)}; {at_once})"
+    found = (
+        "80% of such sweeps would have found a difference of "
+        f"{points.of(choice.detectable, sign='')}."
+    )
+    if choice.verdict == "few":
+        count = counted(choice.documents, choice.clusters)
+        return f"{rule} there is no verdict: {count} are too few to tell λ apart."
+    if choice.verdict == "better":
+        gain = choice.gain
+        text = (
+            f"{rule} λ = {choice.lam:g} is better than λ = 1: {apart}. Choosing so gains "
+            f"{points.of(gain.estimate)} (95% interval {points.to(gain.low, gain.high)}; measured "
+            "on documents that had no say in the choice)."
+        )
+    elif choice.verdict == "kept":
+        text = f"{rule} λ = 1 stays{_alone(choice, lams)}. {found}"
+    else:
+        start = "no λ is distinguishable from 1"
+        if choice.verdict == "unclear":
+            start = "no λ is shown to be better than 1, some are worse"
+        text = f"{rule} {start}. The best candidate is λ = {choice.candidate:g}: {apart}. {found}"
+    return " ".join([text, *_promised(choice, lams)])
+
+
+def _alone(choice: Choice, lams: Array) -> str:
+    """That nothing else may be chosen, where it is so."""
+    return ": nothing else may be chosen" if sum(choice.admitted) == 1 < len(lams) else ""
+
+
+def _promised(choice: Choice, lams: Array) -> list[str]:
+    """How sure each constraint is at the candidate, and what the documents could certify."""
+    texts = []
+    place = list(lams).index(choice.candidate)
+    for kept in choice.kept:
+        count = counted(kept.documents, kept.clusters)
+        if choice.candidate != 1:
+            texts.append(
+                f"At λ = {choice.candidate:g} {kept.constraint} holds with a probability of "
+                f"{kept.probability[place]:.0%} for documents of this kind ({count})."
+            )
+            continue
+        rest = [n for n, lam in enumerate(lams) if lam != 1]
+        best = max(rest, key=lambda n: kept.certified[n], default=None)
+        if best is not None and not any(choice.admitted[n] for n in rest):
+            texts.append(
+                f"{count[0].upper()}{count[1:]} cannot certify {kept.constraint} at any λ with "
+                f"{choice.confidence:.0%}; at λ = {lams[best]:g} they could certify "
+                f"{kept.bound(best)}."
+            )
+    return texts
+
+
+def counted(documents: int, clusters: int) -> str:
+    """How many documents, and in how many clusters where these are fewer."""
+    if documents == clusters:
+        return f"{documents} document{'s' * (documents != 1)}"
+    return f"{documents} documents in {clusters} cluster{'s' * (clusters != 1)}"
+
+
+class _Points:
+    """Numbers in points where the objective is a fraction, else in its own unit."""
+
+    def __init__(self, choice: Choice) -> None:
+        values = (choice.value, choice.instruct_value)
+        fraction = min(values) >= 0 and max(values) <= 1
+        self._factor, self._digits, self._unit = (100, 2, " points") if fraction else (1, 4, "")
+
+    def of(self, value: float, sign: str = "+") -> str:
+        return f"{self._factor * value:{sign}.{self._digits}f}{self._unit}"
+
+    def to(self, low: float, high: float) -> str:
+        ends = (f"{self._factor * each:+.{self._digits}f}" for each in (low, high))
+        return " to ".join(ends)
