@@ -89,11 +89,15 @@ def _exported(pair: tuple[Path, Path], cls: type[Any], middle: Tensors, kind: st
 def _plain(folder: Path, cls: type[Any], names: list[str], kind: str) -> Tensors:
     """What transformers itself makes of a folder, under the names of a class."""
     own = json.loads((folder / "config.json").read_text(encoding="utf-8"))["architectures"][0]
-    if own == cls.__name__ or kind != "mixed":  # one class reads the other's files
-        return cls.from_pretrained(folder, dtype=torch.float32).state_dict()
+    if own == cls.__name__ or kind != "mixed":
+        alone, info = cls.from_pretrained(folder, dtype=torch.float32, output_loading_info=True)
+        if not info["missing_keys"]:  # one class reads the other's files
+            return alone.state_dict()
     model = getattr(transformers, own).from_pretrained(folder, dtype=torch.float32)
     state: Tensors = model.state_dict()
-    path = next(n for n, each in model.named_modules() if n.endswith("language_model"))
+    path = next(
+        n for n, each in model.named_modules() if n.endswith(("language_model", "text_model"))
+    )
     inner = {k.removeprefix(f"{path}."): v for k, v in state.items() if k.startswith(f"{path}.")}
     inner = {k.removeprefix("model."): v for k, v in inner.items()}
     head = model.get_output_embeddings().weight

@@ -125,6 +125,12 @@ class Architecture:
         return found
 
     @cached_property
+    def decoder(self) -> str:
+        """Path of the text model without its head, "model" in most; empty where it is all."""
+        found = self.shell.get_decoder()  # type: ignore[no-untyped-call] # transformers' own
+        return next((path for path, each in self.shell.named_modules() if each is found), "")
+
+    @cached_property
     def code(self) -> str:
         """The source of the modules that the model is made of, and of its kinds of positions."""
         modules = {sys.modules[type(each).__module__] for each in self.shell.modules()}

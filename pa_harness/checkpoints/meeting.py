@@ -145,7 +145,7 @@ def names_in(wrapper: Architecture, text: Architecture) -> dict[str, str] | None
     if wrapper.config.get_text_config() is wrapper.config:
         return None
     whole, alone = wrapper.shell.state_dict(), text.shell.state_dict()
-    prefix = f"{text.shell.base_model_prefix}."
+    prefix = f"{text.decoder or text.shell.base_model_prefix}."
     inner = {name.removeprefix(prefix) for name in alone if name.startswith(prefix)}
     outer = [name for name in alone if not name.startswith(prefix)]
     for path, _ in wrapper.shell.named_modules():

@@ -117,9 +117,7 @@ def places(adapter: Adapter, model: Architecture) -> dict[str, tuple[str, bool]]
     that are no layer's weight (peft's target_parameters: stacked experts) stand under their module,
     the last one of it first and the others each under one `base_layer` more.
     """
-    text = model.shell.get_decoder()  # type: ignore[no-untyped-call] # transformers' own
-    path = next((path for path, each in model.shell.named_modules() if each is text), "")
-    spelled = {module: _spellings(module, path) for module in adapter.deltas}
+    spelled = {module: _spellings(module, model.decoder) for module in adapter.deltas}
     keys = [f"{each}.weight" for names in spelled.values() for each in names]
     names = today(keys, model)
     found = {}
@@ -130,7 +128,7 @@ def places(adapter: Adapter, model: Architecture) -> dict[str, tuple[str, bool]]
             key, name, is_part = place
             found[module] = (key, True) if is_part else (model.aliases.get(name, name), False)
         else:
-            found[module] = _stacked_parameter(module, path, adapter, model), False
+            found[module] = _stacked_parameter(module, adapter, model), False
     return found
 
 
@@ -140,11 +138,11 @@ def _spellings(module: str, text: str) -> list[str]:
     return list(dict.fromkeys([module, f"{text}.{rest}" if text else rest]))
 
 
-def _stacked_parameter(module: str, text: str, adapter: Adapter, model: Architecture) -> str:
+def _stacked_parameter(module: str, adapter: Adapter, model: Architecture) -> str:
     """The parameter of a module that peft adapts by name; empty where there is none."""
     inner = module.replace(".base_layer", "")
     depth = module.count(".base_layer")
-    for path in _spellings(inner, text):
+    for path in _spellings(inner, model.decoder):
         held = dict(model.shell.named_modules()).get(path)
         own = [] if held is None else [name for name, _ in held.named_parameters(recurse=False)]
         names = [f"{path}.{name}" for name in own]
