@@ -126,9 +126,10 @@ class Architecture:
 
     @cached_property
     def decoder(self) -> str:
-        """Path of the text model without its head, "model" in most; empty where it is all."""
-        found = self.shell.get_decoder()  # type: ignore[no-untyped-call] # transformers' own
-        return next((path for path, each in self.shell.named_modules() if each is found), "")
+        """Path of what has the embedding of tokens: the text model without its head."""
+        found = self.shell.get_input_embeddings()
+        paths = (path for path, each in self.shell.named_modules() if each is found)
+        return next(paths, "").rpartition(".")[0]
 
     @cached_property
     def code(self) -> str:
