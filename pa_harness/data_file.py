@@ -10,11 +10,10 @@ import csv
 import io
 import math
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from pa_harness.errors import DataFileError, first_line
+from pa_harness.errors import DataFileError, did_you_mean, first_line
 from pa_harness.foreign.parquet import AS_ROWS, ParquetFile
 from pa_harness.foreign.reading import parse_json
 
@@ -76,11 +75,10 @@ class DataFile:
         """
         if name in self.columns:
             return
-        close = get_close_matches(name, self.columns, 1)
-        hint = f" Did you mean {close[0]!r}?" if close else ""
+        hint = f"{did_you_mean(name, self.columns)} Its columns".lstrip()
         raise DataFileError(
-            f"{self.path} has no column {name!r}{f' ({flag})' * bool(flag)}.{hint} "
-            f"Its columns: {', '.join(self.columns)}."
+            f"{self.path} has no column {name!r}{f' ({flag})' * bool(flag)}. {hint}: "
+            f"{', '.join(self.columns)}."
         )
 
     def check_filled(self, name: str) -> None:

@@ -89,7 +89,7 @@ def test_unknown_column(tmp_path: Path) -> None:
     with pytest.raises(DataFileError) as caught:
         read_data_file(tmp_path / "a.jsonl").check_column("qestion", "--question")
     text = str(caught.value)
-    assert "no column 'qestion' (--question). Did you mean 'question'?" in text
+    assert "no column 'qestion' (--question). Did you mean question?" in text
     assert text.endswith("Its columns: question, answer.")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -124,8 +125,7 @@ def _baseline_file() -> Path:
 
 
 def _check_once(instructions: Sequence[str], where: str) -> None:
-    seen: set[str] = set()
-    twice = [text for text in instructions if text in seen or seen.add(text)]  # type: ignore[func-returns-value]
+    twice = [text for text, count in Counter(instructions).items() if count > 1]
     if twice:
         raise RunError(
             f"{where} answers {len(twice)} instructions more than once, the first being "

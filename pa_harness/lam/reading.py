@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
 import logging
 import re
@@ -10,7 +9,7 @@ from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pa_harness.errors import ModelArgsError, first_line
+from pa_harness.errors import ModelArgsError, did_you_mean, first_line
 from pa_harness.foreign.reading import parse_yaml
 from pa_harness.lam.modules import MODULES
 from pa_harness.lam.schedule import FORMS, ByLayer, Number, Rule, Schedule
@@ -130,8 +129,7 @@ def _checked(content: object, known: tuple[str, ...], what: str) -> dict[str, An
         raise ModelArgsError(f"{what}: {content!r} should be a mapping of {', '.join(known)}.")
     for name in content:
         if name not in known:
-            close = difflib.get_close_matches(str(name), known, 1)
-            hint = f"Did you mean {close[0]}?" if close else f"Expected {', '.join(known)}."
+            hint = did_you_mean(str(name), known) or f"Expected {', '.join(known)}."
             raise ModelArgsError(f"{what}: unknown {name!r}. {hint}")
     return content
 

@@ -125,7 +125,9 @@ def draw_line(
     )
     if band and isinstance(found, Intervals):
         for edge in (found.band_low, found.band_high):
-            axes.plot(summary.lams, edge, color=line.get_color(), linestyle=":", linewidth=1)
+            axes.plot(
+                summary.lams, factor * edge, color=line.get_color(), linestyle=":", linewidth=1
+            )
 
 
 def draw_plane(axes: Axes, summary: Summary, icl: Curve, followed: Curve, number: int) -> None:

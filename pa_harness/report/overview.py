@@ -6,7 +6,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pa_harness.report.drawing import GREY, LAM_AXIS, WIDTH, draw_grid, draw_line, series_of, short
+from pa_harness.report.drawing import (
+    GREY,
+    LAM_AXIS,
+    WIDTH,
+    draw_grid,
+    draw_line,
+    finish,
+    series_of,
+    short,
+)
 from pa_harness.report.picture import Picture
 
 if TYPE_CHECKING:
@@ -42,20 +51,12 @@ def overview(summaries: Sequence[Summary], chosen: float | None = None) -> Pictu
             draw_line(axes, series, factor=factor)
         axes.set_ylabel(_label(name, summaries, points=factor == 100), fontsize=9)
         _mark(axes, chosen)
-        draw_grid(axes)
     drawn[-1].set_xlabel(LAM_AXIS)
     if chosen is not None:
         drawn[0].set_title(f"chosen: λ = {chosen:g}", fontsize=9, loc="right")
-    handles, labels = drawn[0].get_legend_handles_labels()
-    figure.legend(
-        handles,
-        labels,
-        loc="outside lower center",
-        frameon=False,
-        fontsize=8,
-        title=_caption(panels, summaries),
-        title_fontsize=8,
-    )
+    for axes in drawn[1:]:
+        draw_grid(axes)
+    finish(drawn[0], _caption(panels, summaries), lam_axis=False)
     return figure
 
 

@@ -14,6 +14,7 @@ from judge_data import COUNT, LAMS, TASK, ask, numbers, rows
 from pa_harness.cli.main import main
 from pa_harness.runs.folder import RunFolder
 from pa_harness.runs.judgements import JudgeFolder
+from pa_harness.storage import sole_writer
 
 
 def wins(lam: float, reference: list[dict[str, Any]]) -> list[float]:
@@ -126,6 +127,20 @@ def test_another_server_has_verdicts_of_its_own(run: Path, fake: FakeJudge) -> N
     with FakeJudge() as other:
         ask(run, other)
         assert other.requests == fake.requests == COUNT * len(LAMS)
+
+
+def test_two_judges_at_once_do_not_pay_twice(
+    run: Path, fake: FakeJudge, tmp_path: Path, capsys: Any
+) -> None:
+    """In one folder, or with one file of verdicts."""
+    with sole_writer(RunFolder(run).judgements_folder, "a judge"):
+        assert ask(run, fake) == 2
+        assert "is in use: a judge, process" in capsys.readouterr().err
+    with sole_writer(tmp_path, "a judge", ".shared.sqlite.lock"):
+        assert ask(run, fake, "--cache", str(tmp_path / "shared.sqlite")) == 2
+        assert "is in use: a judge, process" in capsys.readouterr().err
+    assert fake.requests == 0
+    assert ask(run, fake) == 0
 
 
 def test_judges_live_side_by_side(run: Path, fake: FakeJudge) -> None:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import re
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from pa_harness.data_file import delimiter_cure, other_delimiter
-from pa_harness.errors import TaskError, first_line
+from pa_harness.errors import TaskError, did_you_mean, first_line
 from pa_harness.tasks.authoring.confinement import one_document, sandbox
 
 if TYPE_CHECKING:
@@ -52,8 +51,7 @@ def _columns_of(where: str, value: str, config: dict[str, Any], columns: list[st
     guarded = "defined" in value or "default" in value
     unknown = sorted(names - set(columns))
     if unknown and not guarded:
-        close = get_close_matches(unknown[0], columns, 1)
-        hint = f" Did you mean {close[0]!r}?" if close else ""
+        hint = f" {did_you_mean(unknown[0], columns)}".rstrip()
         other = other_delimiter(columns)
         if other:
             hint = f" In the file, {delimiter_cure(columns[0], ',', other)}"

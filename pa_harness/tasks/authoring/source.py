@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pa_harness.data_file import LOADERS, read_data_file
-from pa_harness.errors import DataFileError, TaskError
+from pa_harness.errors import DataFileError, TaskError, did_you_mean
 from pa_harness.foreign.reading import MALFORMED
 from pa_harness.tasks.authoring.columns import columns_used
 from pa_harness.tasks.authoring.yaml_file import cause, check_only, read_yaml
@@ -162,8 +162,7 @@ def _problems(config: dict[str, Any]) -> Iterator[TaskError | DataFileError]:
     known = {field.name for field in fields(TaskConfig)}
     unknown = sorted(config.keys() - known - _STRUCTURE)
     if unknown:
-        close = get_close_matches(unknown[0], known, 1)
-        hint = f" Did you mean {close[0]!r}?" if close else ""
+        hint = f" {did_you_mean(unknown[0], known)}".rstrip()
         yield TaskError(f"lm-eval knows no key {', '.join(map(repr, unknown))} of a task.{hint}")
     if not (config.get("dataset_path") or config.get("custom_dataset")):
         yield TaskError("There is no dataset_path:. Expected json, csv, or a data set of the hub.")

@@ -36,7 +36,7 @@ BROKEN: dict[str, tuple[Task, Callable[[], None] | None, str]] = {
     "unknown key": (
         {"doc_to_txt": "x"},
         None,
-        r"no key 'doc_to_txt' .* Did you mean 'doc_to_text'",
+        r"no key 'doc_to_txt' .* Did you mean doc_to_text",
     ),
     "no data set": ({"dataset_path": None}, None, r"There is no dataset_path:\. Expected json"),
     "no data file": ({}, lambda: Path("test.jsonl").unlink(), r"There is no file .*test\.jsonl"),
@@ -61,7 +61,7 @@ BROKEN: dict[str, tuple[Task, Callable[[], None] | None, str]] = {
     "unknown column": (
         {"doc_to_text": "{{qestion}}:"},
         None,
-        r"doc_to_text uses 'qestion', which no document has\. Did you mean 'question'\? Colu",
+        r"doc_to_text uses 'qestion', which no document has\. Did you mean question\? Colu",
     ),
     "unknown name": (
         {"doc_to_target": "lable"},

@@ -19,7 +19,7 @@ MISTAKES: dict[str, tuple[list[Row], list[str], str]] = {
     "no question": ([{"q": 1, "answer": 2}], GEN, r"Column of the question\? Pass --question\. "),
     "no options": (TWO, CF, r"Column of the options .*\? Pass --choices\. The columns of .*: que"),
     "no answer": ([{"question": "x"}], GEN, r"Column of the answer\? Pass --answer\."),
-    "column": (TWO, [*GEN, "--answer", "anwser"], r"no column 'anwser' .*Did you mean 'answer'"),
+    "column": (TWO, [*GEN, "--answer", "anwser"], r"no column 'anwser' .*Did you mean answer"),
     "context": (TWO, [*GEN, "--context", "page"], r"no column 'page' \(--context\)\. Its columns"),
     "cluster": (TWO, [*GEN, "--cluster", "page"], r"no column 'page' \(--cluster\)\. Its columns"),
     "hole in clusters": (
