@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from pa_harness.checkpoints.architecture import Architecture, whole_model
 from pa_harness.checkpoints.configuration import choose_config
-from pa_harness.checkpoints.side import Side, grouped, read_side
+from pa_harness.checkpoints.side import Side, outside, read_side
 from pa_harness.errors import CheckpointError, PairError, listed
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def as_model(
     if left:
         notes.append(
             f"{side.checkpoint}: {len(left)} tensors take no part in {model.cls.__name__} and are "
-            f"left out of the evaluation:\n{listed(grouped(left))}"
+            f"left out of the evaluation:\n{listed(outside(left, side.sources.keys() - {*left}))}"
         )
     return kept, notes
 

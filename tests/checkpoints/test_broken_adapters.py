@@ -135,7 +135,8 @@ FILES: dict[str, tuple[list[Callable[[Path], None]], type[PAHarnessError], str]]
         [factors(**{A: lambda t: t[:, :16]})],
         *(
             PairError,
-            rf"does not fit base:\n +{MODULE}: base \[32, 32\], the adapter.s factors \[32, 4\] and \[4, 16\]",
+            rf"does not fit base:\n +{MODULE}: base \[32, 32\], the adapter.s factors "
+            r"\[32, 4\] and \[4, 16\]",
         ),
     ),
     "another model's modules": (
