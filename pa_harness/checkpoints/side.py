@@ -108,8 +108,9 @@ def outside(left: Iterable[str], kept: Iterable[str]) -> list[str]:
     modules: dict[str, list[str]] = {}
     for name in left:
         paths = (name[: dot.start()] for dot in re.finditer(r"\.", name))
-        path = next((f"{path}.*" for path in paths if path not in inside), name)
-        modules.setdefault(layer_shape(path).replace(".0.", ".*."), []).append(name)
+        path = next((path for path in paths if path not in inside), name)
+        below = "" if path == name else ".*"
+        modules.setdefault(layer_shape(path).replace(".0.", ".*.") + below, []).append(name)
     return [f"{m} ({len(n)})" if len(n) > 1 else n[0] for m, n in modules.items()]
 
 
