@@ -136,6 +136,7 @@ def _write(
         scores=evaluated.scores,
         figures=tuple(f"figures/{file.name}" for file in evaluated.figures),
         run=evaluated.name,
+        notes=(*weights.pair.notes, *contents.notes),
     )
     (folder / "README.md").write_text(card(facts), encoding="utf-8")
     for file in evaluated.figures:
