@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
-import transformers
 from exports import export
 from through_lm_eval import adapted, scores, stock
-from wrappers import WRAPPERS, make_pair, text_names
+from wrappers import WRAPPERS, make_pair, own, text_names
 
 from pa_harness.cli.main import main
 
@@ -34,12 +33,6 @@ def pairs(tmp_path_factory: pytest.TempPathFactory) -> Any:
         return made[key]
 
     return pair
-
-
-def own(folder: Path) -> Any:
-    """A checkpoint as its own class."""
-    (name,) = json.loads((folder / "config.json").read_text())["architectures"]
-    return getattr(transformers, name).from_pretrained(folder, dtype=torch.float32)
 
 
 def as_text(name: str, model: Any) -> dict[str, torch.Tensor]:

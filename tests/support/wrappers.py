@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -113,3 +114,9 @@ def make_pair(name: str, folder: Path, *, base: str, instruct: str) -> tuple[Pat
         saved.save_pretrained(folder / role)
         make_tokenizer(chat=role == "instruct").save_pretrained(folder / role)
     return folder / "base", folder / "instruct"
+
+
+def own(folder: Path) -> Any:
+    """A checkpoint as its own class."""
+    (name,) = json.loads((folder / "config.json").read_text())["architectures"]
+    return getattr(transformers, name).from_pretrained(folder, dtype=torch.float32)
