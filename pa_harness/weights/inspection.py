@@ -75,7 +75,7 @@ class Findings:
     def contents(self) -> dict[str, str]:
         """By side a digest of its weights, all of them.
 
-        Those that no model has read are read here.
+        Those that no model has read yet are read here.
         """
         if not self._contents:
             for key in self._pair.base_slices:
@@ -83,15 +83,14 @@ class Findings:
                     for side, end in self._ends(key):
                         self.checksums[side][key] = checksum(end[...])
             base, instruct = self._pair.base, self._pair.instruct
+            ours, theirs = self._pair.base_slices, self._pair.instruct_slices
             other = (
                 adapter_fingerprint(instruct)
                 if self._pair.is_lora
-                else instruct.content(self.checksums["instruct"], self._pair.instruct_slices)
+                else instruct.content(self.checksums["instruct"], theirs)
             )
-            self._contents = {
-                base.role: base.content(self.checksums["base"], self._pair.base_slices),
-                instruct.role: other,
-            }
+            own = base.content(self.checksums["base"], ours)
+            self._contents = {base.role: own, instruct.role: other}
         return self._contents
 
     def check_unchanged(self) -> None:
@@ -148,8 +147,12 @@ class Findings:
             lams = ", ".join(f"{lam}" for lam in sorted(set(beyond.values())))
             raise PAHarnessError(
                 f"λ={lams} takes {len(beyond)} tensors out of the range of {dtype}:\n"
-                f"{listed(sorted(beyond))}\nUse dtype=float32 (or bfloat16), or a λ nearer to 0 "
-                "and 1."
+                f"{listed(sorted(beyond))}\nUse dtype=float32 (or bfloat16)"
+                + (
+                    "."
+                    if all(0 <= lam <= 1 for lam in beyond.values())
+                    else ", or a λ nearer to 0 and 1."
+                )
             )
 
 
