@@ -1,10 +1,9 @@
 """Every model type that transformers serves: does a pair of it load, exactly?
 
 ``python -m benchmarks.architectures`` makes a tiny random pair of each type (causal models,
-wrappers
-of images, a wrapper against its text model alone), and holds against plain transformers: that it
-loads, its ends, λ = 0.3, a change of λ in place, and an export read back, all bit for bit. With
-names of types it does these only; ``--check`` ends with 1 where a row is not all yes. The table is
+wrappers of images, pairs of two forms of one model), and holds against plain transformers: that
+it loads, its ends, λ = 0.3, a change of λ in place, and an export read back, all bit for bit. With
+names of rows it does these only; ``--check`` ends with 1 where a row is not all yes. The table is
 written to ``docs/architectures.md``.
 """
 
@@ -25,30 +24,33 @@ os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 
 from benchmarks.support.architecture_row import COLUMNS, make, row
 from benchmarks.support.report import table
-from benchmarks.support.tiny_models import FACTS, types, wrapped_pairs
+from benchmarks.support.tiny_models import FACTS, mixed_pairs, types
 
 PAGE = Path(__file__).parent.parent / "docs" / "architectures.md"
 MOST_USED = (  # those that tests run every time
-    *(
-        "llama",
-        "mistral",
-        "mixtral",
-        "qwen2",
-        "qwen3",
-        "qwen3_moe",
-        "gemma2",
-        "gemma3",
-        "gemma3_text",
-    ),
-    *("gpt2", "gpt_neox", "gpt_oss", "phi3", "olmo2", "granite", "falcon", "opt", "deepseek_v3"),
-    *("qwen3_5", "qwen2_5_vl"),
+    *("llama", "mistral", "mixtral", "qwen2", "qwen3", "qwen3_moe", "gemma2", "gemma3_text"),
+    *("gpt2", "gpt_neox", "gpt_oss", "phi3", "olmo2", "granite", "falcon", "deepseek_v3"),
+    *("gemma3, text base", "mistral3, text instruct", "qwen3_5, text base", "qwen2_5_vl"),
 )
 Row = dict[str, Any]
+_INTRODUCTION = """# Model types
+
+Tiny random pairs, one of every type that transformers serves, held against plain transformers bit
+for bit: that the pair *loads*, its *ends*, the *lerp* at λ = 0.3, a change of λ in place
+(*set_lam*), and an *export* read back as its own class. `causal` is AutoModelForCausalLM's (or the
+encoder-decoder that lm-eval takes), `wrapper` an image-text model beyond it, `mixed` a pair of two
+forms of one model: a wrapper and its text model alone, or files in two layouts. Notes say why a
+type is not counted.
+
+Made by `python -m benchmarks.architectures`, about half an hour; `--check` fails where a row is not
+all yes.
+
+"""
 
 
 def cases() -> list[tuple[str, str]]:
     """All rows: name and kind ("causal", "wrapper", "mixed")."""
-    return [*types(), *((name, "mixed") for name in wrapped_pairs())]
+    return [*types(), *((name, "mixed") for name in mixed_pairs())]
 
 
 def compute(name: str, kind: str, folder: Path) -> Row:
@@ -71,7 +73,7 @@ def compute(name: str, kind: str, folder: Path) -> Row:
     if why:
         return found | {"note": why[0]}
     try:
-        pair = make(name, kind, folder, tokenizer)
+        pair = make(name, folder, tokenizer)
     except Exception as error:  # noqa: BLE001 -- every failure is a row
         return found | {"note": f"transformers: {type(error).__name__}: {str(error)[:160]}"}
     return found | row(pair, kind)
@@ -117,16 +119,7 @@ def _page(rows: list[Row]) -> str:
         tuple(str(cell).replace("|", "/").replace("\n", " ") for cell in each) for each in cells
     ]
     return (
-        "# Model types\n\n"
-        "Tiny random pairs, one of every type that transformers serves, held against plain "
-        "transformers bit for bit: that the pair *loads*, its *ends*, the *lerp* at λ = 0.3, a "
-        "change "
-        "of λ in place (*set_lam*), and an *export* read back. `causal` is "
-        "AutoModelForCausalLM's (or "
-        "the encoder-decoder that lm-eval takes), `wrapper` an image-text model beyond it, "
-        "`mixed` a "
-        "wrapper whose base is the text model alone. Notes say why a type is not counted.\n\n"
-        "Made by `python -m benchmarks.architectures`.\n\n"
+        _INTRODUCTION
         + table(("kind", "types", *COLUMNS), lines)
         + "\n\n"
         + table(("type", "kind", *COLUMNS, "note"), cells)

@@ -16,7 +16,7 @@ _RARE = [case for case in cases() if case[0] not in MOST_USED]
 
 @pytest.mark.parametrize("name", MOST_USED)
 def test_the_most_used_types(name: str, tmp_path: Path) -> None:
-    kind = dict(cases())[name] if name not in ("gemma3", "qwen3_5", "qwen2_5_vl") else "mixed"
+    kind = dict(cases())[name]
     found = compute(name, kind, tmp_path)
     assert "note" not in found
     assert is_good(found), found

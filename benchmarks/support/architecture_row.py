@@ -25,18 +25,20 @@ if TYPE_CHECKING:
 
 LAM = 0.3
 Tensors = dict[str, torch.Tensor]
+_NEW = ("two layouts", "instruct")  # in the names of transformers 5, as the base is not
 COLUMNS = ("loads", "ends", "lerp", "set_lam", "export")
 
 
-def make(name: str, kind: str, folder: Path, tokenizer: Any) -> tuple[Path, Path]:
-    """Folders of base and instruct; of a mixed pair the base is the text model alone."""
-    config = tiny_config(wrapped_pairs()[name][0] if kind == "mixed" else name)
+def make(name: str, folder: Path, tokenizer: Any) -> tuple[Path, Path]:
+    """Folders of base and instruct; of a mixed pair one has another form (see `mixed_pairs`)."""
+    of, _, form = name.partition(", ")
+    config = tiny_config(of)
     whole = saved_class(config.model_type, config)
     for side, seed in (("base", 1), ("instruct", 2)):
-        made = (whole, config)
-        if kind == "mixed" and side == "base":
-            made = text_config(config, wrapped_pairs()[name][1])
-        tiny_model(*made, seed=seed).save_pretrained(folder / side)
+        is_text = form == f"text {side}"
+        made = text_config(config, wrapped_pairs()[of]) if is_text else (whole, config)
+        layout = {"save_original_format": False} if (form, side) == _NEW else {}
+        tiny_model(*made, seed=seed).save_pretrained(folder / side, **layout)
         tokenizer.save_pretrained(folder / side)
     return folder / "base", folder / "instruct"
 

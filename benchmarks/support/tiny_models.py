@@ -77,18 +77,28 @@ def tiny_model(cls: type[Any], config: Any, *, seed: int) -> Any:
     return model
 
 
-def wrapped_pairs() -> dict[str, tuple[str, str]]:
-    """Pairs of a wrapper and its text model alone: name -> (wrapper's type, text model's class)."""
+def wrapped_pairs() -> dict[str, str]:
+    """Wrappers whose text model is had alone as well: type -> the text model's class."""
     return {
-        "gemma3": ("gemma3", "Gemma3ForCausalLM"),
-        "gemma4": ("gemma4", "Gemma4ForCausalLM"),
-        "mistral3": ("mistral3", "MistralForCausalLM"),
-        "qwen2_5_vl": ("qwen2_5_vl", "Qwen2ForCausalLM"),
-        "qwen3_vl": ("qwen3_vl", "Qwen3ForCausalLM"),
-        "qwen3_5": ("qwen3_5", "Qwen3_5ForCausalLM"),
-        "llava": ("llava", "LlamaForCausalLM"),
-        "llama4": ("llama4", "Llama4ForCausalLM"),
+        "gemma3": "Gemma3ForCausalLM",
+        "gemma4": "Gemma4ForCausalLM",
+        "mistral3": "MistralForCausalLM",
+        "qwen2_5_vl": "Qwen2ForCausalLM",
+        "qwen3_vl": "Qwen3ForCausalLM",
+        "qwen3_5": "Qwen3_5ForCausalLM",
+        "llava": "LlamaForCausalLM",
+        "llama4": "Llama4ForCausalLM",
     }
+
+
+def mixed_pairs() -> list[str]:
+    """Pairs of two forms of one model: the type, and which side has the other form."""
+    layouts = ("gemma3", "mixtral", "qwen3_moe", "gpt_neox")
+    return [
+        *(f"{name}, text base" for name in wrapped_pairs()),
+        *(f"{name}, text instruct" for name in wrapped_pairs()),
+        *(f"{name}, two layouts" for name in layouts),
+    ]
 
 
 def text_config(wrapper: Any, cls_name: str) -> tuple[type[Any], Any]:

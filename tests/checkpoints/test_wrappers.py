@@ -9,6 +9,7 @@ import pytest
 import torch
 from exports import export
 from through_lm_eval import adapted, scores, stock
+from toy import run, toy_settings
 from wrappers import WRAPPERS, make_pair, own, text_names
 
 from pa_harness.cli.main import main
@@ -94,10 +95,18 @@ def test_an_export_has_either_form(
         assert all(torch.equal(back.state_dict()[key], images[key]) for key in rest)
 
 
-@pytest.mark.parametrize("name", ["gemma 3", "qwen 3.5"])
-def test_a_schedule_and_show_lam(name: str, pairs: Any, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("name", "base", "instruct"),
+    [
+        *((name, "wrapper", "wrapper") for name in ("gemma 3", "qwen 3.5", "llava")),
+        *(("mistral 3", "text", "wrapper"), ("gemma 3", "wrapper", "text")),
+    ],
+)
+def test_a_schedule_and_show_lam(
+    name: str, base: str, instruct: str, pairs: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Layers are those of the text, whatever the images' part has."""
-    pair = pairs(name, "wrapper", "wrapper")
+    pair = pairs(name, base, instruct)
     lam = {"base": 0.5, "rules": [{"module": "mlp", "lam": {"list": [0, 1]}}]}
     lm = adapted(pair, lam)
     ends = [as_text(name, own(side)) for side in pair]
@@ -107,6 +116,24 @@ def test_a_schedule_and_show_lam(name: str, pairs: Any, capsys: pytest.CaptureFi
     arguments = {"pretrained": str(pair[0]), "instruct": str(pair[1]), "lam": lam}
     assert main(["show-lam", "--model_args", json.dumps(arguments)]) == 0
     assert "layers.1.mlp.up_proj.weight" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("name", "base", "instruct"),
+    [("qwen 3.5", "wrapper", "wrapper"), ("gemma 3", "text", "wrapper")],
+)
+def test_a_sweep_and_an_export_of_it(
+    name: str, base: str, instruct: str, pairs: Any, toy_tasks: Path, tmp_path: Path
+) -> None:
+    """What is shipped of a run is bit for bit what it evaluated."""
+    pair = pairs(name, base, instruct)
+    run(toy_settings(pair, toy_tasks, lam="0,0.5,1", limit=2), tmp_path / "run")
+    shipped = ["export", str(tmp_path / "run"), "--lam", "0.5", "-o", str(tmp_path / "out")]
+    assert main(shipped) == 0
+    assert "are bit for bit the weights" in (tmp_path / "out/README.md").read_text(encoding="utf-8")
+    expected = between(*(as_text(name, own(side)) for side in pair), 0.5)
+    found = as_text(name, own(tmp_path / "out"))
+    assert all(torch.equal(found[key], value) for key, value in expected.items())
 
 
 def test_two_that_have_nothing_in_common(pairs: Any) -> None:

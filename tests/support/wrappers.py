@@ -68,12 +68,12 @@ WRAPPERS: dict[str, tuple[str, str, dict[str, Any], dict[str, Any], dict[str, An
 }
 
 
-def make_wrapper(name: str) -> Any:
-    """A random one."""
+def make_wrapper(name: str, **sizes: Any) -> Any:
+    """A random one; sizes of its text other than the small ones."""
     whole, _, text, images, more = WRAPPERS[name]
     cls = getattr(transformers, whole)
     torch.manual_seed(1)
-    config = cls.config_class(text_config=_TEXT | text, vision_config=images, **more)
+    config = cls.config_class(text_config=_TEXT | text | sizes, vision_config=images, **more)
     model = cls(config)
     with torch.no_grad():
         for parameter in model.parameters():
@@ -103,9 +103,11 @@ def make_text(name: str, wrapper: Any) -> Any:
     return model
 
 
-def make_pair(name: str, folder: Path, *, base: str, instruct: str) -> tuple[Path, Path]:
+def make_pair(
+    name: str, folder: Path, *, base: str, instruct: str, **sizes: Any
+) -> tuple[Path, Path]:
     """Folders of both sides, each the "wrapper" or its "text" alone."""
-    first = make_wrapper(name)
+    first = make_wrapper(name, **sizes)
     for role, kind, model in (
         ("base", base, first),
         ("instruct", instruct, make_instruct(first, seed=2)),

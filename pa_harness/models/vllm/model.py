@@ -7,6 +7,7 @@ arithmetic of vLLM's own kernels.
 from __future__ import annotations
 
 import contextlib
+import copy
 import logging
 import math
 import shutil
@@ -93,7 +94,7 @@ class PartiallyAdaptedVLLM(AdaptedModel, VLLM):
                 "load_format": "dummy",  # the weights come by `_change`
                 "worker_extension_cls": EXTENSION,
             }
-            super().__init__(**rest | ours)
+            self._start(rest | ours)
         if self._room:
             self._max_length -= self._room  # what generation may fill, as with `hf`
         self.model.collective_rpc("pa_open", args=(asdict(args), dtype, self._trust))
@@ -243,6 +244,22 @@ class PartiallyAdaptedVLLM(AdaptedModel, VLLM):
             )
         return list(reports)
 
+    def _start(self, arguments: dict[str, Any]) -> None:
+        """Start the engine.
+
+        Raises:
+            PAHarnessError: vLLM does not take the model or the arguments.
+        """
+        try:
+            VLLM.__init__(self, **arguments)
+        except ValueError as error:  # its own checks, pydantic's among them
+            lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+            raise PAHarnessError(
+                f"vLLM cannot start with this {self._pair.model.cls.__name__}: "
+                f"{' '.join(lines[:2]):.600}\nChange what it names, or use --model "
+                "partially_adapted."
+            ) from error
+
     def _write_architecture(self, folder: Path, tokenizer: Checkpoint) -> None:
         """What the engine reads beside the weights: configuration, code, tokenizer, stops."""
         pair = self._pair
@@ -251,7 +268,9 @@ class PartiallyAdaptedVLLM(AdaptedModel, VLLM):
         for file in tokenizer.folder.iterdir():
             if file.is_file() and file.suffix in (".json", ".model", ".txt", ".jinja"):
                 shutil.copy(file, folder)
-        pair.config.save_pretrained(folder)
+        config = copy.deepcopy(pair.config)
+        config.architectures = [pair.model.cls.__name__]  # the text part of a wrapper names none
+        config.save_pretrained(folder)
         read = read_tokenizer(tokenizer, trust_remote_code=self._trust)
         stops = stop_ids(pair.base, pair.instruct, read)
         neutral_generation_config(stops, read, pair.config).save_pretrained(folder)

@@ -96,15 +96,25 @@ class Named:
 def as_in_files(pair: Pair) -> Iterator[Named]:
     """Every parameter of a pair under the base's names; those that transformers fuses in parts.
 
+    Where the base's files are a wrapper's, and the model is its text alone, under its own names.
+
     Raises:
         PairError: the two sides have the parts of one in other layouts.
     """
+    written = pair.base.read_json("config.json").get("architectures") or []
+    is_wrapped = bool(written) and pair.model.cls.__name__ not in written
     for name, base in pair.base_sources.items():
         instruct = pair.instruct_sources[name]
         quantised = any(part.dtype.itemsize == 1 for part in base.parts.values())
         if not isinstance(base.slice, AssembledSlice) or quantised:
-            yield Named(name if quantised else next(iter(base.parts)), name)
+            yield Named(name if quantised or is_wrapped else next(iter(base.parts)), name)
             continue
+        if is_wrapped:
+            raise PairError(
+                f"{name} is made of several tensors of a {written[0]} "
+                f"({', '.join(list(base.parts)[:2])}, …), which vLLM's {pair.model.cls.__name__} "
+                "does not know. Use --model partially_adapted, or export θ_λ and load that."
+            )
         if base.parts.keys() != instruct.parts.keys():
             raise PairError(
                 f"{name} is made of other tensors in base ({', '.join(list(base.parts)[:2])}, …) "

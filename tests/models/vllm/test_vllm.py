@@ -13,8 +13,10 @@ from families import make_instruct, make_model, save
 from lm_eval.api.instance import Instance
 from lm_eval.api.registry import get_model
 from toy import run, toy_settings
+from wrappers import make_pair
 
 from pa_harness.cli.main import main
+from pa_harness.errors import PAHarnessError
 from pa_harness.runs.folder import RunFolder
 
 if TYPE_CHECKING:
@@ -144,6 +146,28 @@ def test_schedules_and_methods_are_those_of_our_own_model(
         for name in ("lam", "lam_eff", "relative_delta", "method", "arithmetic"):
             assert left.get(name) == right.get(name), name
     assert seen[0] != seen[1]
+
+
+@pytest.mark.parametrize("base", ["wrapper", "text"])
+def test_the_text_of_a_wrapper(base: str, tmp_path: Path) -> None:
+    """A wrapper of images beside its text model alone: the engine runs the text model."""
+    other = "text" if base == "wrapper" else "wrapper"
+    pair = make_pair("llava", tmp_path, base=base, instruct=other, **SIZES)
+    ours = model("partially_adapted", pair, max_length=256, device="cpu")
+    theirs = model("partially_adapted_vllm", pair, **ENGINE)
+    asked_of = asked("loglikelihood", *((QUESTIONS[0], option) for option in OPTIONS))
+    for lam in (0.3, 1.0, 0.0):
+        ours.set_lam(lam)
+        theirs.set_lam(lam)
+        expected = [x[0] for x in ours.loglikelihood(asked_of, disable_tqdm=True)]
+        found = [x[0] for x in theirs.loglikelihood(asked_of, disable_tqdm=True)]
+        assert found == pytest.approx(expected, abs=2e-5)
+
+
+@pytest.mark.parametrize("two_sides", ["llama-tied"], indirect=True)
+def test_what_the_engine_does_not_take_is_said(two_sides: tuple[Path, Path]) -> None:
+    with pytest.raises(PAHarnessError, match=r"vLLM cannot start with this LlamaFor.*max_model_l"):
+        model("partially_adapted_vllm", two_sides, **ENGINE | {"max_model_len": 100_000})
 
 
 def test_an_adapter_is_scaled_in_the_engine(two_sides: tuple[Path, Path], tmp_path: Path) -> None:
