@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from pa_harness.errors import SweepError, did_you_mean, first_line, listed
 from pa_harness.foreign.reading import parse_yaml
 from pa_harness.lam.grid import parse_lams
+from pa_harness.lam.path import short_form
 from pa_harness.lam.reading import read_schedule
 from pa_harness.lam.schedule import Schedule
 from pa_harness.runs.trust import check_trust
@@ -104,9 +105,9 @@ def resolve(given: Mapping[str, Any], file: Path | None = None) -> SweepSettings
             f"limit={settings['limit']} and samples: both say which documents are asked. Leave "
             "one of them out."
         )
-    return _with_schedule(
-        SweepSettings(**{name: _typed(name, value) for name, value in settings.items()})
-    )
+    found = SweepSettings(**{name: _typed(name, value) for name, value in settings.items()})
+    ours = found.model.startswith("partially_adapted")
+    return _with_schedule(replace(found, model_args=short_form(found.model_args)) if ours else found)
 
 
 def model_lam(settings: SweepSettings, lam: float) -> float | Schedule:
@@ -227,7 +228,7 @@ def _by_task(name: str, value: Any) -> dict[str, Any]:
 
 
 def _samples(given: dict[str, Any]) -> dict[str, list[int]]:
-    """Numbers of documents by task, ascending: lm-eval goes through them so, and names them so."""
+    """Numbers of documents by task, ascending as lm-eval goes through and names them."""
     found = {}
     for task, value in (given or {"no task": None}).items():
         numbers = value if isinstance(value, (list, tuple)) else []

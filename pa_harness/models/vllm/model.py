@@ -19,6 +19,7 @@ from lm_eval.api.registry import register_model
 
 from pa_harness.checkpoints.vocabulary import neutral_generation_config, read_tokenizer, stop_ids
 from pa_harness.errors import PAHarnessError, missing_extra
+from pa_harness.lam.path import short_form
 from pa_harness.models.adapted import AdaptedModel
 from pa_harness.models.generated import AnswerLengths, Length, measured
 from pa_harness.models.requests import check_answer
@@ -76,7 +77,7 @@ class PartiallyAdaptedVLLM(AdaptedModel, VLLM):
         """
         engine = (field.name for field in fields(EngineArgs))
         args, rest = parse_for_engine(model_args, VLLM.__init__, engine)
-        self._given = {k: v for k, v in model_args.items() if k not in PLACEMENT}
+        self._given = {k: v for k, v in short_form(model_args).items() if k not in PLACEMENT}
         self._contexts = {}
         self._open(args, rest, EngineWeights)
         self._weights.examine_all()
@@ -253,7 +254,7 @@ class PartiallyAdaptedVLLM(AdaptedModel, VLLM):
                 shutil.copy(file, folder)
         pair.config.save_pretrained(folder)
         read = read_tokenizer(tokenizer, trust_remote_code=self._trust)
-        stops = stop_ids(pair.base, pair.instruct, read)
+        stops = stop_ids(pair.knots, read)
         neutral_generation_config(stops, read, pair.config).save_pretrained(folder)
 
     def _count_parameters(self) -> int:
