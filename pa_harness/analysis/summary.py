@@ -19,6 +19,7 @@ from pa_harness.analysis.frame import Frame, jackknife
 from pa_harness.analysis.intervals import Intervals, Pointwise, critical
 from pa_harness.analysis.measure import clear_of, differences, percent, values
 from pa_harness.analysis.trajectory import ICL, even_suite
+from pa_harness.errors import RunError
 from pa_harness.runs.judgements import LENGTH_CONTROLLED
 from pa_harness.tasks.shipped import INSTRUCTION
 
@@ -35,7 +36,8 @@ class Curve:
     """One task or average along λ; values in the metrics' own unit, `fractional` in percent.
 
     A difference is absent (None) where the sweep lacks its λ. `fractional` is
-    100 (v(λ) − v(1)) / v(1), the measure of Figure 1 of İrsoy et al. 2025.
+    100 (v(λ) − v(1)) / v(1), the measure of Figure 1 of İrsoy et al. 2025. What is said of λ = 1
+    here is of `Summary.against`.
     """
 
     name: str
@@ -69,6 +71,8 @@ class Summary:
     notes: tuple[str, ...]
     cells: int  # differences of tasks and parts that `outside` is corrected for
     instruction: str = ""  # what IF is the mean of
+    knots: tuple[str, ...] = ()  # names of the checkpoints at λ = 0, 1, …
+    against: float = 1.0  # the λ that differences are to
 
     @property
     def draws(self) -> int:
@@ -88,8 +92,19 @@ ASIDE = {  # of `Summary.aside`, and the metric by document that each is the mea
 }
 
 
-def summarise(trajectory: Trajectory) -> Summary:
-    """Every difference with its intervals."""
+def summarise(trajectory: Trajectory, against: float = 1.0) -> Summary:
+    """Every difference with its intervals.
+
+    Args:
+        trajectory: the sweep.
+        against: the λ that differences are to: the instruct model, or any other of the sweep.
+
+    Raises:
+        RunError: the sweep lacks that λ; of λ = 1 the differences are absent instead.
+    """
+    if against != 1 and trajectory.at(against) is None:
+        swept = ", ".join(f"{lam:g}" for lam in trajectory.lams)
+        raise RunError(f"--against {against:g}: the sweep has λ = {swept}. Expected one of these.")
     frame = Frame(trajectory.tasks)
     normalised = trajectory.normalised()
     suites = [*trajectory.suites(), *([normalised] if normalised else [])]
@@ -100,13 +115,14 @@ def summarise(trajectory: Trajectory) -> Summary:
         parts += [even_suite(task.name, [task]) for task in members if len(members) > 1]
     cells = (len(tasks) + len(parts)) * (len(trajectory.lams) - 1)
     curves = [
-        _curve(frame, trajectory, suite, kind, cells)
+        _curve(frame, trajectory, suite, (kind, cells), against)
         for kind, group in (("suite", suites), ("task", tasks), ("part", parts))
         for suite in group
     ]
     return Summary(
         *(trajectory.label, trajectory.lams, tuple(curves), _aside(frame, trajectory)),
         *((*trajectory.notes, *_unscaled(trajectory)), cells, trajectory.instruction),
+        *(trajectory.knots, against),
     )
 
 
@@ -119,17 +135,20 @@ def _unscaled(trajectory: Trajectory) -> tuple[str, ...]:
     return (f"No normalised average: {', '.join(names)} have no random_baseline.",)
 
 
-def _curve(frame: Frame, trajectory: Trajectory, suite: Suite, kind: str, cells: int) -> Curve:
+def _curve(
+    frame: Frame, trajectory: Trajectory, suite: Suite, what: tuple[str, int], against: float
+) -> Curve:
     """One curve.
 
     Args:
         frame: of all tasks.
         trajectory: theirs.
         suite: what the curve is the mean of.
-        kind: of the curve.
-        cells: differences of tasks that are looked at.
+        what: the curve's kind, and how many differences of tasks are looked at.
+        against: the λ that differences are to.
     """
-    one, zero = trajectory.at(1.0), trajectory.at(0.0)
+    kind, cells = what
+    one, zero = trajectory.at(against), trajectory.at(0.0)
     found = frame.measure(suite)
     apart = None if one is None else frame.against(suite, one)
     to_instruct = differences(apart) if apart else None

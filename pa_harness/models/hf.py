@@ -12,6 +12,7 @@ from pa_harness.checkpoints.vocabulary import neutral_generation_config
 from pa_harness.lam.path import short_form
 from pa_harness.models.adapted import AdaptedModel
 from pa_harness.models.data_parallel import DataParallelLM
+from pa_harness.models.generated import Thinking
 from pa_harness.models.loading import LoadedWeights, fits_beside
 from pa_harness.models.prefix_sharing import PrefixSharingLM
 from pa_harness.weights.arguments import parse
@@ -64,6 +65,7 @@ class PartiallyAdaptedLM(AdaptedModel, DataParallelLM, PrefixSharingLM):
         self._given = {k: v for k, v in short_form(model_args).items() if k not in _PLACEMENT}
         self._open(args, rest, LoadedWeights)
         super().__init__(pretrained=args.pretrained, revision=args.revision or "main", **rest)
+        self.thinking = Thinking.of(self.think_end_token, self.tokenizer)
         self._describe(self.model.get_input_embeddings().weight.shape[0])
         self.model.generation_config = neutral_generation_config(
             self._facts["stop_token_ids"], self.tokenizer, self._pair.config

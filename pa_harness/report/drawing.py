@@ -145,7 +145,7 @@ def draw_plane(axes: Axes, summary: Summary, icl: Curve, followed: Curve, number
     front.set_gid(f"front-{number}")  # lies over the markers that have numbers
     for lam, a, b in zip(summary.lams, x, y, strict=True):
         axes.annotate(
-            f"{lam:g}",
+            place_name(summary, lam),
             (a, b),
             xytext=_AROUND[0],
             textcoords="offset points",
@@ -154,6 +154,12 @@ def draw_plane(axes: Axes, summary: Summary, icl: Curve, followed: Curve, number
             ha="center",
             va="center",
         )
+
+
+def place_name(summary: Summary, lam: float) -> str:
+    """λ, and on a path the checkpoint that is there."""
+    is_knot = len(summary.knots) > 2 and lam in range(len(summary.knots))
+    return f"{lam:g} {short(summary.knots[int(lam)], 16)}" if is_knot else f"{lam:g}"
 
 
 def name_points(axes: Axes) -> None:
@@ -200,10 +206,35 @@ def draw_grid(axes: Axes) -> None:
         axes.spines[side].set_visible(False)
 
 
-def finish(axes: Axes, caption: str, *, lam_axis: bool = True) -> None:
-    """Name the λ axis, draw the grid, and put legend and caption under the panel."""
-    if lam_axis:
-        axes.set_xlabel(LAM_AXIS)
+def lam_axis(summaries: Sequence[Summary]) -> str:
+    """The name of the λ axis, with the checkpoints of a path where all runs have the same."""
+    knots = {summary.knots for summary in summaries}
+    if all(len(each) <= 2 for each in knots):
+        return LAM_AXIS
+    if len(knots) > 1:
+        return "λ along the path"
+    named = ", ".join(f"{n} = {short(name, 16)}" for n, name in enumerate(knots.pop()))
+    return f"λ   ({named})"
+
+
+def mark_knots(axes: Axes, summaries: Sequence[Summary]) -> None:
+    """A thin line at every checkpoint between the ends of a path."""
+    most = max((len(summary.knots) for summary in summaries), default=0)
+    for number in range(1, most - 1):
+        axes.axvline(number, color=GREY, linewidth=0.7, linestyle=(0, (1, 3)), zorder=0)
+
+
+def finish(axes: Axes, caption: str, along: Sequence[Summary] = ()) -> None:
+    """Name the λ axis, draw the grid, and put legend and caption under the panel.
+
+    Args:
+        axes: the panel.
+        caption: under it.
+        along: the runs whose λ is the axis; none where it is another.
+    """
+    if along:
+        axes.set_xlabel(lam_axis(along))
+        mark_knots(axes, along)
     draw_grid(axes)
     figure = axes.get_figure()
     if isinstance(figure, Picture):

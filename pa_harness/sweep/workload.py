@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from pa_harness.errors import SweepError, first_line, listed
 from pa_harness.runs.scores import DRAW
 from pa_harness.sweep.checks import IFEVAL_PACKAGES
+from pa_harness.sweep.repeated import set_repeats
 from pa_harness.sweep.shot_draws import with_draws
 from pa_harness.tasks.clusters import clusters, named
 from pa_harness.tasks.index import lm_eval_index
@@ -71,9 +72,15 @@ def load_tasks(settings: SweepSettings) -> Workload:
     _check_names(loaded["tasks"], settings)
     for task in loaded["tasks"].values():
         _override(task, settings)
+        set_repeats(task, settings)
         _check_samples(task, settings)
         if named(task):
             clusters(task, [task.task_docs[0]])  # what is wrong is said before a model is loaded
+    drawn = [task for task in loaded["tasks"].values() if (task.get_config("repeats") or 1) > 1]
+    if settings.repeats and not drawn:
+        raise SweepError(
+            f"--repeats {settings.repeats}: none of {names} generates an answer. Leave it out."
+        )
     tasks = with_draws(dict(loaded["tasks"]), settings)
     return Workload(tasks, dict(loaded.get("groups") or {}))
 

@@ -57,7 +57,7 @@ def test_knots_are_the_checkpoints_and_changes_do_not_drift(
     ):
         lm.set_lam(lam)
         if lam in range(4):
-            assert_same_weights(lm, ends[lam])
+            assert_same_weights(lm, ends[int(lam)])
     assert_same_weights(lm, fresh)
     assert lm.get_model_info()["weights"] == fresh.get_model_info()["weights"]
 

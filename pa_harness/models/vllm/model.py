@@ -21,7 +21,7 @@ from pa_harness.checkpoints.vocabulary import neutral_generation_config, read_to
 from pa_harness.errors import PAHarnessError, missing_extra
 from pa_harness.lam.path import short_form
 from pa_harness.models.adapted import AdaptedModel
-from pa_harness.models.generated import AnswerLengths, Length, measured
+from pa_harness.models.generated import AnswerLengths, Length, Thinking, measured
 from pa_harness.models.requests import check_answer
 from pa_harness.models.vllm.arguments import PLACEMENT, parse_for_engine, room_to_score
 from pa_harness.models.vllm.weights import EngineWeights
@@ -60,6 +60,7 @@ class PartiallyAdaptedVLLM(AdaptedModel, VLLM):
     tokens_asked = tokens_cached = 0
     _quiet = False
     answer_lengths = AnswerLengths()  # of the last `generate_until`
+    _thinking: Thinking | None = None
     _room = 0  # tokens that the engine takes beyond the `max_length` asked for
 
     def __init__(self, /, **model_args: Any) -> None:
@@ -95,6 +96,7 @@ class PartiallyAdaptedVLLM(AdaptedModel, VLLM):
                 "worker_extension_cls": EXTENSION,
             }
             super().__init__(**rest | ours)
+        self._thinking = Thinking.of(self.think_end_token, self.tokenizer)
         if self._room:
             self._max_length -= self._room  # what generation may fill, as with `hf`
         self.model.collective_rpc("pa_open", args=(asdict(args), dtype, self._trust))
@@ -141,7 +143,7 @@ class PartiallyAdaptedVLLM(AdaptedModel, VLLM):
     def generate_until(self, requests: list[Any], disable_tqdm: bool = False) -> list[Any]:
         """lm-eval's; the bars of the engine are as quiet as its own."""
         self._quiet = disable_tqdm
-        self.answer_lengths = AnswerLengths()
+        self.answer_lengths = AnswerLengths(self._thinking)
         with self.answer_lengths.noting(self):
             return super().generate_until(requests, disable_tqdm)
 
@@ -197,8 +199,9 @@ class PartiallyAdaptedVLLM(AdaptedModel, VLLM):
     def _length(self, answer: Any) -> Length:
         """Of the tokens that the engine gives, and why it stopped."""
         ends = frozenset(self._facts["stop_token_ids"])
-        count, ended = measured(answer.token_ids, ends, (), self.tokenizer.decode)
-        return count, ended or answer.finish_reason == "stop"
+        decode = self.tokenizer.decode
+        found = measured(answer.token_ids, ends, (), decode, self._thinking)
+        return found._replace(ended=found.ended or answer.finish_reason == "stop")
 
     def _ask(self, requests: Sequence[list[int]], sampling_params: Any) -> list[Any]:
         from vllm import TokensPrompt
