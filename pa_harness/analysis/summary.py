@@ -17,10 +17,11 @@ import numpy as np
 from pa_harness.analysis.calibration import calibration_error
 from pa_harness.analysis.frame import Frame, jackknife
 from pa_harness.analysis.intervals import Intervals, Pointwise, critical
-from pa_harness.analysis.measure import clear_of, differences, percent, values
+from pa_harness.analysis.measure import clear_of, differences, percent, quotient, values
 from pa_harness.analysis.trajectory import ICL, even_suite
 from pa_harness.errors import RunError
 from pa_harness.runs.judgements import LENGTH_CONTROLLED
+from pa_harness.runs.samples import COSTS
 from pa_harness.tasks.shipped import INSTRUCTION
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from pa_harness.analysis.trajectory import Suite, TaskCurve, Trajectory
 
 
+_SHARES = ("answers_ended", "thinking_closed")  # of `ASIDE`: fractions
 _FEWEST = 3  # counted tasks from which an interval over tasks is given
 
 
@@ -73,6 +75,7 @@ class Summary:
     instruction: str = ""  # what IF is the mean of
     knots: tuple[str, ...] = ()  # names of the checkpoints at λ = 0, 1, …
     against: float = 1.0  # the λ that differences are to
+    costs: Costs | None = None  # where all tasks that generate have a score from 0 to 1
 
     @property
     def draws(self) -> int:
@@ -84,11 +87,26 @@ class Summary:
         return next((curve for curve in self.curves if curve.name == name), None)
 
 
+@dataclass(frozen=True)
+class Costs:
+    """The mean score of the tasks that generate, and what their answers take.
+
+    Attributes:
+        score: of the main metrics, fractions.
+        tokens: of an answer, thinking included.
+    """
+
+    score: Pointwise
+    tokens: Pointwise
+
+
 ASIDE = {  # of `Summary.aside`, and the metric by document that each is the mean of
     "calibration": "hit,options",
     "brier": "brier,options",
-    "answer_length": "length,answer",
-    "answers_ended": "ended,answer",
+    "answer_length": COSTS["answer_tokens"],
+    "answers_ended": COSTS["ended"],
+    "thinking": COSTS["thinking_tokens"],
+    "thinking_closed": COSTS["closed"],
 }
 
 
@@ -122,7 +140,7 @@ def summarise(trajectory: Trajectory, against: float = 1.0) -> Summary:
     return Summary(
         *(trajectory.label, trajectory.lams, tuple(curves), _aside(frame, trajectory)),
         *((*trajectory.notes, *_unscaled(trajectory)), cells, trajectory.instruction),
-        *(trajectory.knots, against),
+        *(trajectory.knots, against, _costs(frame, trajectory)),
     )
 
 
@@ -188,6 +206,21 @@ def _over_tasks(suite: Suite, one: int) -> Pointwise | None:
     return Pointwise(estimate, estimate - half, estimate + half, error)
 
 
+def _generating(trajectory: Trajectory) -> Suite | None:
+    """The mean of the tasks with lengths of answers; None where one has no score from 0 to 1."""
+    tasks = [task for task in trajectory.tasks if ASIDE["answer_length"] in task.more]
+    scored = all(task.averaged and _is_fraction(task) for task in tasks)
+    return even_suite("generating", tasks) if tasks and scored else None
+
+
+def _costs(frame: Frame, trajectory: Trajectory) -> Costs | None:
+    suite = _generating(trajectory)
+    if suite is None:
+        return None
+    tokens = frame.measure(suite, ASIDE["answer_length"])
+    return Costs(values(frame.measure(suite), fraction=True), values(tokens, fraction=False))
+
+
 def _aside(frame: Frame, trajectory: Trajectory) -> dict[str, Pointwise]:
     """Calibration, answer length (tokens), share of ended answers; each judge's own rates."""
     found = {}
@@ -198,8 +231,13 @@ def _aside(frame: Frame, trajectory: Trajectory) -> dict[str, Pointwise]:
             found[name] = (
                 calibration_error(frame, suite)
                 if name == "calibration"
-                else values(frame.measure(suite, key), fraction=name == "answers_ended")
+                else values(frame.measure(suite, key), fraction=name in _SHARES)
             )
+    answered = _generating(trajectory)
+    if answered and "thinking" in found:
+        rate = quotient(frame.measure(answered), frame.measure(answered, ASIDE["answer_length"]))
+        parts = rate.estimate, rate.low, rate.high, rate.error
+        found["per_thousand_tokens"] = Pointwise(*(1000 * part for part in parts))
     for task in trajectory.tasks:
         if LENGTH_CONTROLLED in task.more:
             each = frame.measure(even_suite(task.name, [task]), LENGTH_CONTROLLED)

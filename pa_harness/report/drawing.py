@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from matplotlib.axes import Axes
 
-    from pa_harness.analysis.intervals import Pointwise
-    from pa_harness.analysis.summary import Curve, Summary
+    from pa_harness.analysis.intervals import Array, Pointwise
+    from pa_harness.analysis.summary import Summary
 
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X")
@@ -130,15 +130,25 @@ def draw_line(
             )
 
 
-def draw_plane(axes: Axes, summary: Summary, icl: Curve, followed: Curve, number: int) -> None:
-    """ICL over IF, λ written beside each point, the Pareto front heavy and filled."""
-    x, y = followed.value.estimate, icl.value.estimate
+def draw_plane(axes: Axes, series: Series, across: Array, *, less: bool = False) -> None:
+    """Numbers over others, λ written beside each point, the Pareto front heavy and filled.
+
+    Args:
+        axes: where.
+        series: the upright numbers.
+        across: the others, shape (λ,).
+        less: whether of these less is better.
+    """
+    summary, number = series.summary, series.number
+    x, y = across, series.found.estimate
     style = style_of(number, 6)
     thin = {**style, "linewidth": 0.8, "alpha": 0.6, "markerfacecolor": "white"}
     (line,) = axes.plot(x, y, **thin)
-    line.set_gid(tip_id(number, summary.curves.index(icl), "plane"))
+    line.set_gid(series.gid)
+    good = -x if less else x
     best = [
-        not ((x >= a) & (y >= b) & ((x > a) | (y > b))).any() for a, b in zip(x, y, strict=True)
+        not ((good >= a) & (y >= b) & ((good > a) | (y > b))).any()
+        for a, b in zip(good, y, strict=True)
     ]
     order = [n for n in np.argsort(x, kind="stable") if best[n]]
     (front,) = axes.plot(x[order], y[order], **{**style, "linewidth": 2.2}, label=label_of(summary))

@@ -9,6 +9,7 @@ import numpy as np
 from pa_harness.report.drawing import (
     GREY,
     WIDTH,
+    Series,
     asides_of,
     draw_grid,
     draw_line,
@@ -22,6 +23,7 @@ from pa_harness.report.drawing import (
     place_name,
     series_of,
     short,
+    tip_id,
 )
 from pa_harness.report.picture import Picture
 
@@ -38,6 +40,7 @@ TITLES = {  # of figures with one panel; the page says the same above them
     "icl": "ICL against the instruct model",
     "instruction_following": "Instruction following",
     "trade_off": "Few-shot learning against instruction following",
+    "cost": "What an answer costs",
 }
 
 
@@ -78,7 +81,8 @@ def trade_off(summaries: Sequence[Summary]) -> Picture | None:
     for number, summary in enumerate(summaries):
         icl, followed = summary.curve("ICL"), summary.curve("IF")
         if icl and followed:
-            draw_plane(axes, summary, icl, followed, number)
+            gid = tip_id(number, summary.curves.index(icl), "plane")
+            draw_plane(axes, Series(summary, icl.value, number, gid), followed.value.estimate)
     if not axes.lines:
         return None
     axes.set_xlabel(_if_label(summaries))
@@ -86,6 +90,43 @@ def trade_off(summaries: Sequence[Summary]) -> Picture | None:
     axes.margins(0.1)
     name_points(axes)
     finish(axes, "filled: no other λ is better in both")
+    return figure
+
+
+def cost(summaries: Sequence[Summary]) -> Picture | None:
+    """Score against tokens of an answer, with intervals both ways; the front is drawn heavy.
+
+    As in the studies of models between thinking and instruct ones (arXiv 2510.10977, 2509.22034).
+    """
+    figure, axes = one_panel(TITLES["cost"])
+    for number, summary in enumerate(summaries):
+        if summary.costs is None:
+            continue
+        score, tokens = summary.costs.score, summary.costs.tokens
+        draw_plane(
+            axes,
+            Series(summary, score, number, tip_id(number, "costs", "cost")),
+            tokens.estimate,
+            less=True,
+        )
+        axes.errorbar(
+            tokens.estimate,
+            score.estimate,
+            xerr=np.abs([tokens.low - tokens.estimate, tokens.high - tokens.estimate]),
+            yerr=np.abs([score.low - score.estimate, score.high - score.estimate]),
+            fmt="none",
+            ecolor=GREY,
+            elinewidth=0.7,
+            alpha=0.7,
+            zorder=0,
+        )
+    if not axes.lines:
+        return None
+    axes.set_xlabel("tokens of an answer, thinking included: mean over tasks that generate")
+    axes.set_ylabel("score: mean over the same tasks")
+    axes.margins(0.1)
+    name_points(axes)
+    finish(axes, "filled: no other λ scores higher with fewer tokens; bars: 95% at each λ")
     return figure
 
 

@@ -20,6 +20,9 @@ _ASIDE = {
     "brier": "Brier score",
     "answer_length": "answer, tokens",
     "answers_ended": "answers ended",
+    "thinking": "of it thinking, tokens",
+    "thinking_closed": "thinking closed",
+    "per_thousand_tokens": "score per 1000 tokens",
 }
 
 

@@ -18,6 +18,12 @@ if TYPE_CHECKING:
 
 OPTIONS = "options"  # the filter name of what is derived from option log-likelihoods
 ANSWER = "answer"  # the filter name of what is derived from generated answers
+COSTS = {  # what an answer costs, by the name that people use
+    "answer_tokens": f"length,{ANSWER}",
+    "thinking_tokens": f"thinking,{ANSWER}",
+    "closed": f"closed,{ANSWER}",
+    "ended": f"ended,{ANSWER}",
+}
 LENGTHS = tuple(f"{name},{ANSWER}" for name in ("length", "ended", "thinking", "closed"))
 Sample = dict[str, Any]
 
