@@ -22,7 +22,7 @@ from pa_harness.sweep.repeated import set_repeats
 from pa_harness.sweep.shot_draws import with_draws
 from pa_harness.tasks.clusters import clusters, named
 from pa_harness.tasks.index import lm_eval_index
-from pa_harness.tasks.shipped import INSTRUCTION
+from pa_harness.tasks.shipped import INSTRUCTION, REASONING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -134,7 +134,7 @@ def facts(name: str, task: Any, settings: SweepSettings) -> dict[str, Any]:
             known[key] = given[name]
     template = settings.apply_chat_template
     if template is None:
-        template = known.get("category") == INSTRUCTION
+        template = known.get("category") in (INSTRUCTION, REASONING)
     known["chat_template"] = "default" if template is True else str(template or "")
     return known
 
