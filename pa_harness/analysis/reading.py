@@ -226,6 +226,10 @@ def _label(score: Score) -> str:
 
 
 def _knots(score: Score) -> tuple[str, ...]:
-    """What is at λ = 0, 1, …: the last parts of the checkpoints' names."""
-    names = (score.base, *score.instruct.split(" → "))
-    return tuple(name.rstrip("/").split("/")[-1] for name in names)
+    """What is at λ = 0, 1, …: the last parts of the names, so many that they differ."""
+    names = [name.rstrip("/").split("/") for name in (score.base, *score.instruct.split(" → "))]
+    for parts in range(1, max(map(len, names)) + 1):
+        found = ["/".join(name[-parts:]) for name in names]
+        if len(set(found)) == len(found):
+            return tuple(found)
+    return tuple("/".join(name[-1:]) for name in names)
