@@ -65,6 +65,9 @@ def from_results(content: Mapping[str, Any], path: Path) -> list[Reported]:
         RunError: the file is damaged, or holds no number.
     """
     try:
+        for task, each in content["configs"].items():
+            if not isinstance(each, dict):
+                raise TypeError(f"the configuration of {task} is no mapping")
         scores = from_lm_eval(content)
         found = [_reported(score, content, path) for score in scores]
     except MALFORMED as error:

@@ -118,7 +118,7 @@ def option_log_likelihoods(sample: Sample) -> tuple[list[float], int] | None:
         pairs, arguments = pairs[:half], arguments[:half]
     if len(pairs) < 2 or len({str(each[0]) for each in arguments}) != 1:
         return None
-    right = _right(sample.get("target"), [str(each[1]) for each in arguments])
+    right = _right(sample, [str(each[1]) for each in arguments])
     return None if right is None else ([value for value, _ in pairs], right)
 
 
@@ -130,13 +130,21 @@ def _arguments(sample: Sample) -> list[Sequence[Any]]:
     return list(arguments)
 
 
-def _right(target: Any, options: list[str]) -> int | None:
-    try:
-        index = int(target)
-    except (TypeError, ValueError):
-        same = [n for n, option in enumerate(options) if option.strip() == str(target).strip()]
-        return same[0] if len(same) == 1 else None
-    return index if 0 <= index < len(options) else None
+def _right(sample: Sample, options: list[str]) -> int | None:
+    """The index of the right option, as lm-eval finds it; None where that cannot be told.
+
+    A whole number is an index, a text one of the options. A log has its numbers as texts, too, so
+    that there what may be either is neither.
+    """
+    target = sample.get("target")
+    if isinstance(target, int):
+        return target if 0 <= target < len(options) else None
+    text = str(target).strip()
+    found = {number for number, option in enumerate(options) if option.strip() == text}
+    from_log = isinstance(sample["arguments"], dict)
+    if text.isdecimal() and int(text) < len(options) and (from_log or not found):
+        found.add(int(text))
+    return found.pop() if len(found) == 1 else None
 
 
 def _options(sample: Sample) -> dict[str, float]:

@@ -20,12 +20,13 @@ from pa_harness.runs.scores import DRAW
 from pa_harness.sweep.checks import IFEVAL_PACKAGES
 from pa_harness.sweep.repeated import set_repeats
 from pa_harness.sweep.shot_draws import with_draws
+from pa_harness.tasks.choices import options_of_f1
 from pa_harness.tasks.clusters import clusters, named
-from pa_harness.tasks.index import lm_eval_index
+from pa_harness.tasks.index import index, lm_eval_index
 from pa_harness.tasks.shipped import INSTRUCTION, REASONING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from pa_harness.runs.settings import SweepSettings
 
@@ -64,16 +65,19 @@ def load_tasks(settings: SweepSettings) -> Workload:
             f"{first_line(error)}. Do `pip install {package}`."
         ) from error
     except _OF_TASKS as error:
-        raise SweepError(
-            f"The tasks {names} cannot be loaded: {type(error).__name__}: {first_line(error)}"
-        ) from error
+        why = f"{type(error).__name__}: {first_line(error)}"
+        if isinstance(error, StopIteration):
+            why = "the data of one holds no documents"
+        raise SweepError(f"The tasks {names} cannot be loaded: {why}") from error
     if any("ifeval" in name for name in loaded["tasks"]):
         _check_sentences()
     _check_names(loaded["tasks"], settings)
+    _check_files([*loaded["tasks"], *(loaded.get("groups") or {})], settings)
     for task in loaded["tasks"].values():
         _override(task, settings)
         set_repeats(task, settings)
         _check_samples(task, settings)
+        _check_f1(task)
         if named(task):
             clusters(task, [task.task_docs[0]])  # what is wrong is said before a model is loaded
     drawn = [task for task in loaded["tasks"].values() if (task.get_config("repeats") or 1) > 1]
@@ -99,6 +103,16 @@ def _check_samples(task: Any, settings: SweepSettings) -> None:
         )
 
 
+def _check_f1(task: Any) -> None:
+    """Sklearn's f1_score would fail when every answer is there."""
+    most = options_of_f1(task, (task.doc_to_choice(doc) for doc in task.eval_docs))
+    if most:
+        raise SweepError(
+            f"{task.task_name} has up to {most} options; lm-eval's f1 is that of two, of which one "
+            "is 1. Take acc, or an aggregation of your own (`pa-harness check-task` says how)."
+        )
+
+
 def _check_names(tasks: dict[str, Any], settings: SweepSettings) -> None:
     """Refuse what is given for a task that is not swept: it would go unseen."""
     given: dict[str, Any] = {"samples": settings.samples or {}}
@@ -115,6 +129,19 @@ def _check_names(tasks: dict[str, Any], settings: SweepSettings) -> None:
         keys = [f"{key},{each['name']}" for each in filters for key in tasks[name].aggregation()]
         if wanted not in keys:
             raise SweepError(f"metrics: {name} has no {wanted}. It has:\n{listed(keys)}")
+
+
+def _check_files(names: Iterable[str], settings: SweepSettings) -> None:
+    """Of two files with one name lm-eval takes one, and says so in a warning."""
+    own = [index(Path(folder)) for folder in settings.include_path]
+    for name in names:
+        here = [folder[name] for folder in own if name in folder and folder[name].file]
+        files = [file for each in here for file in (each.file, *each.again)]
+        if len(files) > 1:
+            raise SweepError(
+                f"{name!r} is the name in {len(files)} files:\n{listed(map(str, files))}\nOne "
+                "would be evaluated, the others not. Rename all but one (task:, or group:)."
+            )
 
 
 def facts(name: str, task: Any, settings: SweepSettings) -> dict[str, Any]:

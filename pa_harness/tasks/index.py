@@ -37,12 +37,14 @@ class Named:
         kind: ``task``, ``py_task`` (a Python class), ``group`` or ``tag``.
         file: its YAML; None for a tag.
         tags: of a tag, the tasks that carry it; of others, the tags that they carry.
+        again: further files of that name, which lm-eval passes over.
     """
 
     name: str
     kind: str
     file: Path | None
     tags: set[str] = field(default_factory=set)
+    again: list[Path] = field(default_factory=list)
 
 
 @cache
@@ -111,6 +113,7 @@ def _add(keys: dict[str, Any], file: str, found: dict[str, Named]) -> None:
         kind = "group" if "group" in keys else "task"
         name = keys[kind]
     if name in found:
+        found[name].again.append(Path(file))
         return
     given = keys.get("tag") or []
     tags = {given} if isinstance(given, str) else set(given)

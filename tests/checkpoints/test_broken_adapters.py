@@ -74,6 +74,14 @@ FILES: dict[str, tuple[list[Callable[[Path], None]], type[PAHarnessError], str]]
         r"expected rank 0 \(adapter_config\.json\)",
     ),
     "alpha in words": ([settings(CONFIG, lora_alpha="x")], AdapterError, r"lora_alpha='x'"),
+    "slow pattern": (
+        [settings(CONFIG, rank_pattern={r"(([a-z]|\w|[.])+)+(?<!j)": 4})],
+        *(AdapterError, r"the pattern '.*' of rank_pattern .* takes too long to match \(model"),
+    ),
+    "no pattern": (
+        [settings(CONFIG, alpha_pattern={"(": 4})],
+        *(AdapterError, r"the pattern '\(' of rank_pattern or alpha_pattern, .* missing \)"),
+    ),
     "other rank": (
         [settings(CONFIG, r=8)],
         AdapterError,

@@ -26,9 +26,14 @@ BROKEN: dict[str, tuple[str, list[Callable[[Path], None]], str, str]] = {
     "no weights": ("base", [gone("*.safetensors")], "CheckpointError", r"has no weights that tran"),
     "no config": ("instruct", [gone("config.json")], "CheckpointError", r"has no config\.json"),
     "NaN": ("base", [weights(norm=filled(float("nan")))], "CheckpointError", r"hold NaN or Inf"),
-    "shape": ("instruct", [weights(query=lambda t: t[:16])], "PairError", r"tensors differ in sha"),
+    "shape": ("instruct", [weights(query=lambda t: t[:16])], "CheckpointError", r"does not fit Ll"),
     "tokens": ("instruct", [other_tokens], "PairError", r"2 token ids mean different tokens"),
-    "settings": ("base", [settings(sliding_window=7)], "PairError", r"sliding_window: base 7, in"),
+    "settings": (
+        "base",
+        [settings(hidden_act="gelu")],
+        "PairError",
+        r"hidden_act: base 'gelu', ",
+    ),
 }
 # Each is what to pass as model arguments, the error, and the message.
 MISTAKES = {

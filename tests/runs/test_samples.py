@@ -58,6 +58,15 @@ def test_which_option_is_right() -> None:
     assert option_log_likelihoods(choice(0, values, "option 1")) == (values, 1)
     assert option_log_likelihoods(choice(0, values, 7)) is None
     assert option_log_likelihoods(choice(0, values, [0, 1])) is None
+    numbers = {
+        "arguments": [("context", f" {n}") for n in (1, 2, 3, 0)]
+    }  # options that are numbers
+    four = [-1.0, -2.0, -3.0, -4.0]
+    for target, right in (("0", 3), ("3", 2), (0, 0), (3, 3), ("7", None)):
+        found = option_log_likelihoods(choice(0, four, target, **numbers))
+        assert found == (None if right is None else (four, right)), target
+    assert option_log_likelihoods(logged(choice(0, four, "0", **numbers))) is None, "or the first?"
+    assert option_log_likelihoods(logged(choice(0, four, "0"))) == (four, 0)
     sides = [("one", " end"), ("two", " end")]  # the context differs: the target is no option
     assert option_log_likelihoods(choice(0, values, "1", arguments=sides)) is None
     twice = choice(0, [-1.0, -2.0, -8.0, -9.0], 1, metrics=["acc", "acc_mutual_info"])

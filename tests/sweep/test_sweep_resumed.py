@@ -115,6 +115,6 @@ def test_the_command_is_refused_beside_itself_and_stops_on_ctrl_c(
     done = subprocess.run(last, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "run/scores.csv").exists()
-    assert "λ = 0.5   toy_kind  acc,none  " in done.stdout
+    assert "toy_kind (acc) " in done.stdout
     assert f"Report: {tmp_path / 'run' / 'report.html'}" in done.stdout
     assert (tmp_path / "run/report.html").exists()

@@ -255,3 +255,42 @@ def test_equal_answers_pass_ifevals_language_checks_alike() -> None:
     _seed(resolve({"model_args": {"pretrained": "b"}, "lam": "0", "tasks": ["t"]}))
     text = "hello world"
     assert len({detect(text) for _ in range(40)}) == 1
+
+
+def test_f1_of_more_than_two_options_is_refused_before_the_first_unit(
+    place: Place, tmp_path: Path
+) -> None:
+    metric = [{"metric": "f1", "aggregation": "f1", "higher_is_better": True}]
+    rows = [
+        {"t": "Which?", "c": [" a", " b"], "a": 0},
+        {"t": "Which?", "c": [" a", " b", " c"], "a": 1},
+    ]
+    more = with_task(place.site, place.settings, rows, **CHOICE, metric_list=metric)
+    with pytest.raises(SweepError, match=r"^more has up to 3 options; lm-eval's f1 is that of two"):
+        run(more, tmp_path / "new")
+    two = with_task(
+        place.site, place.settings, [rows[0], {**rows[0], "a": 1}], **CHOICE, metric_list=metric
+    )
+    run(two, tmp_path / "new")
+    assert RunFolder(tmp_path / "new").scores()
+
+
+def test_data_without_documents_are_told(place: Place, tmp_path: Path) -> None:
+    with pytest.raises(
+        SweepError, match=r"^The tasks more cannot be loaded: the data of one holds"
+    ):
+        run(with_task(place.site, place.settings, [], **CHOICE), tmp_path / "new")
+
+
+def test_two_files_of_one_name_are_refused(place: Place, tmp_path: Path) -> None:
+    more = with_task(
+        place.site, place.settings, [{"t": "Which?", "c": [" a", " b"], "a": 0}], **CHOICE
+    )
+    (place.site / "again.yaml").write_text((place.site / "more.yaml").read_text())
+    names = (
+        rf"'more' is the name in 2 files:\n +{place.site}/again\.yaml\n +{place.site}/more\.yaml\n"
+    )
+    with pytest.raises(SweepError, match=names):
+        run(more, tmp_path / "new")
+    with pytest.raises(SweepError, match="'more' is the"):
+        run(replace(more, tasks=("[m]ore",)), tmp_path / "new")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import math
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -34,6 +34,7 @@ _LINEAR = {
     *("base_model_name_or_path", "peft_version", "runtime_config", "megatron_core"),
     *("eva_config", "corda_config", "lora_ga_config", "loftq_config", "qalora_group_size"),
 }
+_MATCHING = 1.0  # seconds that one pattern may take for one name
 _INITIALISATIONS = (True, False, "gaussian", "eva")  # the others change the base weights as well
 
 
@@ -197,13 +198,31 @@ def _low_ranks(
 
 def _rank_and_alpha(config: LoraConfig, module: str) -> tuple[int, float]:
     """Rank and α after the adapter's per-module patterns (peft's own matching rule)."""
-    from peft.utils.other import get_pattern_key
-
-    ranks, alphas = config.rank_pattern or {}, config.alpha_pattern or {}
-    rank = ranks.get(get_pattern_key(list(ranks), module), config.r)
-    alpha = alphas.get(get_pattern_key(list(alphas), module), config.lora_alpha)
+    rank = _of_pattern(config.rank_pattern or {}, module, config.r)
+    alpha = _of_pattern(config.alpha_pattern or {}, module, config.lora_alpha)
     if not isinstance(alpha, (int, float)) or not math.isfinite(alpha):
         raise AdapterError(
             f"lora_alpha={alpha!r} of {module} is not a number. Correct adapter_config.json."
         )
     return rank, float(alpha)
+
+
+def _of_pattern(patterns: Mapping[str, Any], module: str, otherwise: Any) -> Any:
+    """The value of the first pattern that the module's name ends in, as `peft` matches them.
+
+    Differs from its `get_pattern_key` in that a pattern that takes for ever is refused.
+    """
+    import regex
+
+    for pattern, value in patterns.items():
+        try:
+            found = regex.match(rf"(.*\.)?({pattern})$", module, timeout=_MATCHING)
+        except (TimeoutError, regex.error) as error:
+            why = "takes too long to match" if isinstance(error, TimeoutError) else str(error)
+            raise AdapterError(
+                f"adapter_config.json: the pattern {pattern!r} of rank_pattern or alpha_pattern, a "
+                f"regular expression, {why} ({module}). Write the modules' names there."
+            ) from None
+        if found:
+            return value
+    return otherwise

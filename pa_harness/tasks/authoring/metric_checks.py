@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pa_harness.tasks.authoring.material import Finding
+from pa_harness.tasks.choices import metrics_of_two, options_of_f1
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from pa_harness.tasks.authoring.material import Material
-
-_OF_TWO = "f1"  # lm-eval's aggregation: sklearn's f1_score, of labels 0 and 1 only
 
 
 def metric_names(task: Any) -> list[str]:
@@ -24,17 +23,13 @@ def metric_names(task: Any) -> list[str]:
 
 def metric_findings(material: Material) -> Iterator[Finding]:
     """Metrics that fail when every answer is there, and shots that cannot be shown."""
-    most = max((len(document.choices) for document in material.documents), default=0)
-    used = [
-        each["metric"]
-        for each in material.loaded.task.config.metric_list or []
-        if _OF_TWO in (each["metric"], each.get("aggregation"))
-    ]
-    if material.scored_by_choice and most > 2 and used:
+    task = material.loaded.task
+    most = options_of_f1(task, (document.choices for document in material.documents))
+    if most:
         yield Finding(
             "error",
-            f"the metric {used[0]} is that of two options, of which one is 1; there are up to "
-            f"{most}: it fails when all answers are there.",
+            f"the metric {metrics_of_two(task)[0]} is that of two options, of which one is 1; "
+            f"there are up to {most}: it fails when all answers are there.",
             "Take acc, or an aggregation of your own: !function, with sklearn's f1_score(..., "
             "average='macro').",
         )
