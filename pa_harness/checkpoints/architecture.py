@@ -87,6 +87,11 @@ class Architecture:
         return {alias: names[0] for names in self._by_tensor.values() for alias in names[1:]}
 
     @cached_property
+    def shell_names(self) -> set[str]:
+        """Every name of the state dict, aliases included."""
+        return {*self.stored, *self.aliases}
+
+    @cached_property
     def dtypes(self) -> dict[str, torch.dtype]:
         """Of every parameter and buffer in `stored`, as transformers holds it once loaded.
 
@@ -118,6 +123,13 @@ class Architecture:
                 "code of the model."
             )
         return found
+
+    @cached_property
+    def decoder(self) -> str:
+        """Path of what has the embedding of tokens: the text model without its head."""
+        found = self.shell.get_input_embeddings()
+        paths = (path for path, each in self.shell.named_modules() if each is found)
+        return next(paths, "").rpartition(".")[0]
 
     @cached_property
     def code(self) -> str:

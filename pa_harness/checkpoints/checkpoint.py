@@ -169,7 +169,7 @@ class Checkpoint:
             ) from error
 
     def content(self, checksums: Mapping[str, int], slices: Mapping[str, Slice]) -> str:
-        """A digest of the weights, as a model has them: names, dtypes, shapes and values.
+        """A digest of the weights as a model has them: names, dtypes, shapes and values.
 
         Args:
             checksums: per parameter, `checksum` of its values.

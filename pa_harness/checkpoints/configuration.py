@@ -22,7 +22,7 @@ _HARMLESS = re.compile(
     r"|initializer_.*|.*dropout.*|.*_pdrop|gradient_checkpointing|pretraining_tp|unsloth_.*|_.*"
     r"|router_aux_loss_coef|max_length|min_length|do_sample|temperature|top_[kp]|repetition_penalty"
     r"|chunk_size_feed_forward|is_(llama_|encoder_)?config.*|quantization_config|summary_.*"
-    r"|vocab_size)"  # the rows of the embedding are compared with the tensors
+    r"|vocab_size|type)"  # rows are compared as such; rope_type says what type says
 )
 # The model runs with either value and differs only beyond the shorter context.
 _LENGTHS = re.compile(r"(max_position_embeddings|n_positions|n_ctx|max_sequence_length|seq_length)")

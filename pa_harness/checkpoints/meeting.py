@@ -8,14 +8,16 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from pa_harness.checkpoints.architecture import Architecture, whole_model
 from pa_harness.checkpoints.configuration import choose_config
-from pa_harness.checkpoints.side import grouped
-from pa_harness.errors import PairError, listed
+from pa_harness.checkpoints.side import Side, outside, read_side
+from pa_harness.errors import CheckpointError, PairError, listed
 
 if TYPE_CHECKING:
-    from pa_harness.checkpoints.architecture import Architecture
+    from transformers import PretrainedConfig
+
+    from pa_harness.checkpoints.checkpoint import Checkpoint
     from pa_harness.checkpoints.parameters import Source
-    from pa_harness.checkpoints.side import Side
 
 Names = dict[str, str]  # of a side's parameters -> of the pair's model's
 
@@ -95,9 +97,29 @@ def as_model(
     if left:
         notes.append(
             f"{side.checkpoint}: {len(left)} tensors take no part in {model.cls.__name__} and are "
-            f"left out of the evaluation:\n{listed(grouped(left))}"
+            f"left out of the evaluation:\n{listed(outside(left, side.sources.keys() - {*left}))}"
         )
     return kept, notes
+
+
+def read_text(
+    checkpoint: Checkpoint, config: PretrainedConfig, own: Architecture, *, dequantize: bool
+) -> Side:
+    """A checkpoint as its text model, which files of a wrapper may name in the wrapper's way only.
+
+    Raises:
+        CheckpointError: it fits neither.
+    """
+    try:
+        return read_side(checkpoint, own, dequantize=dequantize)
+    except CheckpointError:
+        whole = Architecture(*whole_model(config, checkpoint), own.dtype, checkpoint)
+        names = None if whole.cls is own.cls else names_in(whole, own)
+        if names is None:
+            raise
+    read = read_side(checkpoint, whole, dequantize=dequantize)
+    sources, left = as_model(read, own, names)
+    return Side(checkpoint, own, sources, (*read.notes, *left))
 
 
 def interchangeable(own: Architecture, model: Architecture) -> bool:
@@ -123,7 +145,7 @@ def names_in(wrapper: Architecture, text: Architecture) -> dict[str, str] | None
     if wrapper.config.get_text_config() is wrapper.config:
         return None
     whole, alone = wrapper.shell.state_dict(), text.shell.state_dict()
-    prefix = f"{text.shell.base_model_prefix}."
+    prefix = f"{text.decoder or text.shell.base_model_prefix}."
     inner = {name.removeprefix(prefix) for name in alone if name.startswith(prefix)}
     outer = [name for name in alone if not name.startswith(prefix)]
     for path, _ in wrapper.shell.named_modules():

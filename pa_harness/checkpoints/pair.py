@@ -17,9 +17,8 @@ from pa_harness.checkpoints.adapters.lora import adapted_sources
 from pa_harness.checkpoints.architecture import Architecture, text_model
 from pa_harness.checkpoints.configuration import read_config
 from pa_harness.checkpoints.dtypes import common_dtype, rounded
-from pa_harness.checkpoints.meeting import as_model, interchangeable, meet
+from pa_harness.checkpoints.meeting import as_model, interchangeable, meet, read_text
 from pa_harness.checkpoints.parameters import Source
-from pa_harness.checkpoints.side import read_side
 from pa_harness.checkpoints.slices import LongerSlice
 from pa_harness.checkpoints.vocabulary import check_vocabulary
 from pa_harness.errors import PairError, listed
@@ -190,9 +189,10 @@ def full_pair(base: Checkpoint, instruct: Checkpoint, rules: Rules) -> Pair:
     ]
     model, names, notes = meet(models[0], models[1], rules.config_from)
     found: list[dict[str, Source]] = []
-    for side, own, known in zip((base, instruct), models, names, strict=True):
-        same = interchangeable(own, model)
-        read = read_side(side, model if same else own, dequantize=rules.dequantize)
+    for config, own, known in zip(configs, models, names, strict=True):
+        side = own.checkpoint
+        own = model if interchangeable(own, model) else own
+        read = read_text(side, config, own, dequantize=rules.dequantize)
         sources, left = as_model(read, model, known)
         found.append(sources)
         notes += [*read.notes, *left]
@@ -219,7 +219,7 @@ def lora_pair(base: Checkpoint, adapter: Checkpoint, rules: Rules) -> Pair:
     config = read_config(base, trust_remote_code=rules.trust_remote_code)
     dtype = rules.dtype or common_dtype(base)
     model = Architecture(*text_model(config, base), dtype, base)
-    side = read_side(base, model, dequantize=rules.dequantize)
+    side = read_text(base, config, model, dequantize=rules.dequantize)
     notes = [*side.notes, *(rounded(base, model, side.sources) if rules.dtype is None else ())]
     theirs = adapted_sources(read_adapter(adapter), side)
     return Pair((base, adapter), model, (side.sources, theirs), tuple(notes))

@@ -70,7 +70,8 @@ def read_side(
     quantizer = quantizer_of(checkpoint, dequantize=dequantize)
     found = find_parameters(tensors or checkpoint.tensors, model, quantizer)
     _check_layers(checkpoint, model, found)
-    notes = [*checkpoint.notes, *_left_out(checkpoint, found.unknown)]
+    used = {key for source in found.sources.values() for key in source.parts}
+    notes = [*checkpoint.notes, *_left_out(checkpoint, found.unknown, used)]
     if quantizer is not None:
         notes.append(
             f"{checkpoint}: {method_of(checkpoint)} values are dequantised to {model.dtype}"
@@ -101,7 +102,19 @@ def grouped(keys: Iterable[str]) -> list[str]:
     return [f"{name} ({count})" if count > 1 else name for name, count in counts.items()]
 
 
-def _left_out(checkpoint: Checkpoint, keys: Iterable[str]) -> list[str]:
+def outside(left: Iterable[str], kept: Iterable[str]) -> list[str]:
+    """Names that were left, by the outermost module of which nothing was kept, with their count."""
+    inside = {name[: dot.start()] for name in kept for dot in re.finditer(r"\.", name)}
+    modules: dict[str, list[str]] = {}
+    for name in left:
+        paths = (name[: dot.start()] for dot in re.finditer(r"\.", name))
+        path = next((path for path in paths if path not in inside), name)
+        below = "" if path == name else ".*"
+        modules.setdefault(layer_shape(path).replace(".0.", ".*.") + below, []).append(name)
+    return [f"{m} ({len(n)})" if len(n) > 1 else n[0] for m, n in modules.items()]
+
+
+def _left_out(checkpoint: Checkpoint, keys: Iterable[str], kept: Iterable[str]) -> list[str]:
     """What to say of tensors that the architecture has no use for."""
     ends = ("rotary_emb.inv_freq", ".masked_bias", "position_ids")  # computed today, saved once
     left = [key for key in keys if not key.endswith(ends)]
@@ -109,7 +122,7 @@ def _left_out(checkpoint: Checkpoint, keys: Iterable[str]) -> list[str]:
         return []
     return [
         f"{checkpoint}: {len(left)} tensors have no place in this architecture and were left out:\n"
-        f"{listed(grouped(left))}"
+        f"{listed(outside(left, kept))}"
     ]
 
 

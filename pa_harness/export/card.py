@@ -50,6 +50,7 @@ class Facts:
         scores: at this λ and others, main metrics only; empty without a run.
         figures: file names below the card.
         run: the folder of the run; empty without.
+        notes: what was said of the pair when it was opened, and of what was written.
     """
 
     parents: tuple[Parent, ...]
@@ -61,6 +62,7 @@ class Facts:
     scores: tuple[Score, ...]
     figures: tuple[str, ...]
     run: str
+    notes: tuple[str, ...] = ()
 
 
 def read_terms(folder: Path) -> dict[str, str]:
@@ -105,6 +107,9 @@ def card(facts: Facts) -> str:
     ]
     if isinstance(facts.lam, dict):
         parts.append(f"The schedule:\n\n```json\n{json.dumps(facts.lam, indent=2)}\n```")
+    if facts.notes:
+        lines = (one_line(line) for note in facts.notes for line in note.splitlines())
+        parts.append("What was noted of the pair:\n\n" + "\n".join(f"    {line}" for line in lines))
     if facts.scores:
         parts.append(_score_table(facts))
     elif facts.run:

@@ -14,7 +14,7 @@ from pa_harness.checkpoints.configuration import read_config
 from pa_harness.checkpoints.meeting import names_in
 from pa_harness.checkpoints.pair import Pair, is_adapter
 from pa_harness.checkpoints.parameters import FileLayout
-from pa_harness.checkpoints.side import Side, grouped, read_side
+from pa_harness.checkpoints.side import Side, outside, read_side
 from pa_harness.errors import CheckpointError, ExportError, listed
 from pa_harness.lam.schedule import Schedule
 from pa_harness.weights.adapted import AdaptedWeights
@@ -132,7 +132,7 @@ class Contents:
         if alone:
             self.notes.append(
                 f"{len(alone)} tensors are {shape.role}'s alone, and are written as they are:\n"
-                f"{listed(grouped(alone))}"
+                f"{listed(outside(alone, self._parts))}"
             )
         both = {name: theirs.get(name, source) for name, source in ours.items()}
         ends = (ours, both) if shape is weights.pair.base else (both, ours)

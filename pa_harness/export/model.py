@@ -6,22 +6,20 @@ then given its name: a folder of that name is whole.
 
 from __future__ import annotations
 
-import copy
-import json
 import logging
 import os
 import shutil
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
 from pa_harness.checkpoints.checkpoint import Checkpoint, checksum
 from pa_harness.checkpoints.pair import is_adapter
-from pa_harness.checkpoints.vocabulary import read_tokenizer, stop_ids
 from pa_harness.errors import ExportError, listed
 from pa_harness.export.card import LICENCE_FILES, Facts, Parent, card, read_terms
 from pa_harness.export.contents import Contents
+from pa_harness.export.settings import check_opens, write_settings
 from pa_harness.export.shards import Spec, write_checkpoint
 from pa_harness.foreign.naming import belongs
 from pa_harness.lam.path import place
@@ -40,6 +38,7 @@ _TOKENIZER_FILES = (
     *("tokenizer.json", "tokenizer.model", "tokenizer_config.json", "special_tokens_map.json"),
     *("added_tokens.json", "vocab.json", "vocab.txt", "merges.txt", "*.tiktoken"),
     *("chat_template.jinja", "chat_template.json", "spiece.model", "additional_chat_templates"),
+    *("tiktoken.model", "tekken.json", "sentencepiece.bpe.model", "spm.model", "*.tokenizer.json"),
 )
 _PROCESSOR_FILES = ("preprocessor_config.json", "processor_config.json")
 _ROOM = 50_000_000  # bytes left for everything beside the weights
@@ -119,8 +118,13 @@ def _write(
     _read_back(folder, sums)
     fingerprint = weights.fingerprint()
     checked = _compared(opened, fingerprint, evaluated)
-    _write_settings(opened, contents, folder)
-    copy_files(opened.tokenizer.folder, folder, _TOKENIZER_FILES)
+    trust, shape = opened.trust_remote_code, contents.model.checkpoint
+    write_settings(opened, contents.model, folder)
+    copy_files(shape.folder, folder, _PROCESSOR_FILES)
+    if trust:
+        copy_files(weights.pair.base.folder, folder, ("*.py",))
+    copy_files(opened.tokenizer.folder, folder, _TOKENIZER_FILES + ("*.py",) * trust)
+    check_opens(folder, trust_remote_code=trust)
     parents = parents_of(opened)
     for side in knots_of(opened):
         copy_files(side.folder, folder / "licences" / side.role, LICENCE_FILES)
@@ -135,6 +139,7 @@ def _write(
         scores=evaluated.scores,
         figures=tuple(f"figures/{file.name}" for file in evaluated.figures),
         run=evaluated.name,
+        notes=(*weights.pair.notes, *contents.notes),
     )
     (folder / "README.md").write_text(card(facts), encoding="utf-8")
     for file in evaluated.figures:
@@ -173,26 +178,6 @@ def _compared(opened: Opened, fingerprint: str, evaluated: Evaluated) -> str:
             "Restore them (provenance.json has both), or export with --model_args, without the run."
         )
     return "The files were read back, and are bit for bit the weights that the run evaluated."
-
-
-def _write_settings(opened: Opened, contents: Contents, folder: Path) -> None:
-    """config.json, generation_config.json, and the code of models that bring their own."""
-    pair, model = opened.weights.pair, contents.model
-    config = copy.deepcopy(model.config)
-    config.dtype = opened.weights.dtype
-    config.architectures = [model.cls.__name__]
-    config.save_pretrained(folder)
-    generation: dict[str, Any] = next(
-        filter(None, (side.read_json("generation_config.json") for side in pair.full)), {}
-    )
-    tokenizer = read_tokenizer(opened.tokenizer, trust_remote_code=opened.trust_remote_code)
-    stops = stop_ids(pair.knots, tokenizer)
-    generation |= {"eos_token_id": stops or None}
-    text = json.dumps(generation, indent=2, sort_keys=True) + "\n"
-    (folder / "generation_config.json").write_text(text, encoding="utf-8")
-    copy_files(model.checkpoint.folder, folder, _PROCESSOR_FILES)
-    if getattr(config, "auto_map", None):
-        copy_files(pair.base.folder, folder, ("*.py",))
 
 
 def arithmetic(opened: Opened) -> str:

@@ -6,8 +6,9 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from pa_harness.checkpoints.adapters.adapter import read_adapter
+from pa_harness.checkpoints.adapters.lora import places
 from pa_harness.checkpoints.pair import is_adapter
-from pa_harness.checkpoints.parameters import AssembledSlice, today
+from pa_harness.checkpoints.parameters import AssembledSlice
 from pa_harness.errors import ExportError, listed
 from pa_harness.export.model import copy_files
 from pa_harness.lam.path import place
@@ -155,10 +156,19 @@ def _alphas(opened: Opened, settings: dict[str, Any]) -> dict[str, float]:
     lams = opened.weights.per_tensor(opened.args.lam)
     rank_stabilised = settings.get("use_rslora")
     alphas = {}
-    deltas = read_adapter(pair.instruct).deltas
-    names = today([f"{module}.weight" for module in deltas], pair.model)
-    for module, delta in deltas.items():
+    adapter = read_adapter(pair.instruct)
+    found = places(adapter, pair.model)
+    odd = [
+        m for m, (name, _) in found.items() if name not in lams or adapter.deltas[m].left.dim() > 2
+    ]
+    odd += [module for module in found if "base_layer" in module]
+    if odd:
+        raise ExportError(
+            f"--format adapter: a schedule cannot be told apart in α for experts:\n{listed(odd)}\n"
+            "Use --format hf."
+        )
+    for module, delta in adapter.deltas.items():
         rank = delta.right.shape[0]
         alpha = delta.scaling * (rank**0.5 if rank_stabilised else rank)
-        alphas[module] = alpha * lams[names[f"{module}.weight"][0]]
+        alphas[module] = alpha * lams[found[module][0]]
     return alphas

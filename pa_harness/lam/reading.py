@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from pa_harness.errors import ModelArgsError, did_you_mean, first_line
 from pa_harness.foreign.reading import parse_yaml
-from pa_harness.lam.schedule import FORMS, MODULES, ByLayer, Number, Rule, Schedule
+from pa_harness.lam.modules import MODULES
+from pa_harness.lam.schedule import FORMS, ByLayer, Number, Rule, Schedule
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -10,10 +10,10 @@
 
 Instead of ``linear``: ``blocks: [0.4, 0.3, 0.2]``, as many even blocks of layers, or ``list: [0.1,
 0.2]``, one number per layer. A rule that sets no tensor is an error, and so is an idle knob.
-Names are those of the model's parameters (`show-lam` prints them); the layer is the first number
-in one. With L layers, ``linear`` is α + β (l − 1)/(L − 1) for layer l = 1 … L (LiNeS, Wang et al.
-2024, arXiv 2410.17146), ``blocks`` the ratios per block of Lin et al. 2023 (arXiv 2309.06256). What
-is in no layer (embeddings, the last norm, the head) follows no such form.
+Names are those of the model's parameters; `lam.modules` says what each module word means. With L
+layers, ``linear`` is α + β (l − 1)/(L − 1) for layer l = 1 … L (LiNeS, Wang et al. 2024, arXiv
+2410.17146), ``blocks`` the ratios per block of Lin et al. 2023 (arXiv 2309.06256). What is in no
+layer (embeddings, the last norm, the head) follows no such form.
 """
 
 from __future__ import annotations
@@ -24,23 +24,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from pa_harness.errors import ModelArgsError, listed
+from pa_harness.lam.modules import MODULES, layer_of, modules_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
-MODULES = {  # name in a rule: parts of a tensor's name, one of which must be there
-    "attn": r"self_attn|attn|attention|self_attention",
-    "q": r"q_proj|wq",
-    "k": r"k_proj|wk",
-    "v": r"v_proj|wv",
-    "o": r"o_proj|out_proj|wo",
-    "mlp": r"mlp|feed_forward|ffn|block_sparse_moe",
-    "embed": r"embed_tokens|embed_in|embed_positions|wte|wpe|embeddings|word_embeddings",
-    "norm": r".*norm|ln_\w+|.*layernorm\w*|layer_norm\w*",
-    "lm_head": r"lm_head|embed_out",
-    "experts": r"experts",
-}
-_ATTENTION_OUT = r"(attn|attention)\.(c_proj|dense)\."  # gpt-2 and gpt-neox have no o_proj
 
 FORMS = ("linear", "blocks", "list")
 Number = float | str  # a str names a knob
@@ -174,16 +161,3 @@ def _no_match(rule: Rule, names: list[str], layers: int) -> str:
         f"(0 to {layers - 1}), the modules {', '.join(present)}, and tensors such as\n"
         f"{listed(names[:5])}\n`pa-harness show-lam` without this rule prints them all."
     )
-
-
-def layer_of(key: str) -> int | None:
-    """The layer (from 0) that a tensor's name puts it in; None outside the layers."""
-    found = re.search(r"(?:^|\.)(\d+)\.", key)
-    return int(found.group(1)) if found else None
-
-
-def modules_of(key: str) -> set[str]:
-    """The names of `MODULES` that a tensor belongs to; a norm of the attention has two."""
-    parts = key.split(".")
-    found = {name for name, form in MODULES.items() if any(re.fullmatch(form, p) for p in parts)}
-    return found | {"o"} if re.search(_ATTENTION_OUT, key) else found

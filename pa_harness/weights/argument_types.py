@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import torch
 
 SHOWN = 200  # characters of a value in a message
+NAMES = ("pretrained", "instruct", "peft", "tokenizer")  # folders or hub ids
 
 
 def shown(value: object) -> str:
@@ -41,6 +42,8 @@ def check_type(name: str, value: Any, expected: Any) -> None:
             " lm-eval reads unquoted hashes as numbers; pass --model_args as JSON, or quote it: "
             f"{name}=\"'...'\"."
         )
+    elif name in NAMES and isinstance(value, int):
+        hint = f" A folder of that name is {name}=./{value}."
     what = "" if "'" in text else f", not {type(value).__name__}"  # choices need no type
     raise ModelArgsError(f"{name}={shown(value)} should be {text}{what}.{hint}")
 

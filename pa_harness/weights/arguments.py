@@ -13,6 +13,7 @@ from pa_harness.lam.path import Stage, read_path, short_form, stages_of
 from pa_harness.lam.reading import read_lam
 from pa_harness.lam.schedule import Lam
 from pa_harness.weights.argument_types import (
+    NAMES,
     SHOWN,
     check_device,
     check_type,
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
 DEFAULT_PAIR = ("HuggingFaceTB/SmolLM2-135M", "HuggingFaceTB/SmolLM2-135M-Instruct")
 _EXAMPLE = "--model_args pretrained=BASE,instruct=INSTRUCT,lam=0.5"
-_NAMES = ("pretrained", "instruct", "peft", "tokenizer")  # folders or hub ids
 # Arguments of transformers' from_pretrained that reach it through HFLM's **kwargs.
 FROM_PRETRAINED: dict[str, Any] = {
     **dict.fromkeys(("attn_implementation", "experts_implementation"), str),
@@ -227,7 +227,7 @@ def _check_names(given: Mapping[str, Any], known: Mapping[str, Any], model: str)
 
 
 def _check_forms(given: Mapping[str, Any]) -> None:
-    for name in _NAMES:
+    for name in NAMES:
         value = given.get(name)
         if isinstance(value, str) and not value.strip():
             raise ModelArgsError(

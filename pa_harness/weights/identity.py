@@ -59,7 +59,7 @@ def fixed_facts(
         `arithmetic`; `tokenizer_source`, `tokenizer_digest` (vocabulary, merges, what texts go
         through), `tokenizer_settings` (special tokens and the like, by name),
         `chat_template_digest`; `model_config` by name, `code_digest` of a model that brings its
-        own; `method`, `config_from`, `extra_rows`; `stop_token_ids`.
+        own; `method`, `config_from`, `extra_rows`, `renamed_tokens`; `stop_token_ids`.
     """
     pair, rounding = weights.pair, args.rounding
     seed = f" with seed {args.rounding_seed}" if rounding == "stochastic" else ""
@@ -76,6 +76,7 @@ def fixed_facts(
         "method": asdict(args.setting),
         "config_from": args.config_from or "instruct",
         "extra_rows": args.extra_rows,
+        "renamed_tokens": args.renamed_tokens,
         "stop_token_ids": stop_ids(pair.knots, tokenizer),
     }
 

@@ -154,8 +154,12 @@ class Findings:
             lams = ", ".join(f"{lam}" for lam in sorted(set(beyond.values())))
             raise PAHarnessError(
                 f"λ={lams} takes {len(beyond)} tensors out of the range of {dtype}:\n"
-                f"{listed(sorted(beyond))}\nUse dtype=float32 (or bfloat16), or a λ nearer to 0 "
-                "and 1."
+                f"{listed(sorted(beyond))}\nUse dtype=float32 (or bfloat16)"
+                + (
+                    "."
+                    if all(0 <= lam <= 1 for lam in beyond.values())
+                    else ", or a λ nearer to 0 and 1."
+                )
             )
 
 

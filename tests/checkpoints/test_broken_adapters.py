@@ -141,7 +141,11 @@ FILES: dict[str, tuple[list[Callable[[Path], None]], type[PAHarnessError], str]]
     ),
     "wrong width": (
         [factors(**{A: lambda t: t[:, :16]})],
-        *(PairError, rf"does not fit base:\n +{MODULE}: base \[32, 32\], adapter \[32, 16\]"),
+        *(
+            PairError,
+            rf"does not fit base:\n +{MODULE}: base \[32, 32\], the adapter.s factors "
+            r"\[32, 4\] and \[4, 16\]",
+        ),
     ),
     "another model's modules": (
         [

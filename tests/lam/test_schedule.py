@@ -16,8 +16,8 @@ from toy import run, toy_settings
 from pa_harness.analysis.reading import read_trajectory
 from pa_harness.cli.main import main
 from pa_harness.errors import ModelArgsError, SweepError
+from pa_harness.lam.modules import MODULES, modules_of
 from pa_harness.lam.reading import read_schedule
-from pa_harness.lam.schedule import MODULES, modules_of
 from pa_harness.runs.folder import RunFolder
 from pa_harness.runs.settings import resolve
 
@@ -136,7 +136,7 @@ def test_a_lora_pair(case: str, tmp_path: Path) -> None:
 
 
 def test_modules_of_every_family(pair_of: Callable[..., Pair]) -> None:
-    """Everything has a module, but GLM's router bias; q, k and v are one tensor in two families."""
+    """Everything has a module; q, k and v are one tensor in two families."""
     from safetensors import safe_open
 
     for family in FAMILIES:
@@ -148,7 +148,9 @@ def test_modules_of_every_family(pair_of: Callable[..., Pair]) -> None:
         missing = set(MODULES) - present
         fused = {"q", "k", "v"} if family in ("gpt-2", "gpt-neox") else set()
         experts = set() if family in ("mixtral", "glm-4-moe") else {"experts"}
-        assert missing - {"lm_head"} - ({"norm"} if family == "olmo" else set()) == fused | experts
+        missing -= {"lm_head", "other"} | ({"norm"} if family == "olmo" else set())
+        assert missing == fused | experts
+        assert "other" not in present
 
 
 def test_lam_eff_is_measured_against_the_mean(pair_of: Callable[..., Pair]) -> None:

@@ -39,6 +39,10 @@ TEXTS: list[tuple[dict[str, Any], str]] = [
     ),
     ({"a b": "x" * 999}, r"^Unknown model argument 'a b'='x{199}… \(1001 characters\)\. "),
     (
+        {"instruct": 1000},
+        r"^instruct=1000 should be text, not int\. A folder of that name is instruct=\./1000\.",
+    ),
+    (
         {"revision": 12},
         r"^revision=12 should be text, not int\. lm-eval reads unquoted hashes as nu",
     ),

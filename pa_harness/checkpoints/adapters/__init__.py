@@ -1,1 +1,1 @@
-"""LoRA adapters: their files, and what they make of a base's parameters."""
+"""A LoRA as the instruct side: what its folder holds, and the weights that it makes."""

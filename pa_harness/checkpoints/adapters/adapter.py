@@ -29,7 +29,13 @@ _COPY = ".base_layer.weight"  # peft saves the embedding it adapted
 # Settings under which ΔW = scaling·B·A still holds; any other not at its default is refused.
 _LINEAR = {
     *("r", "lora_alpha", "use_rslora", "rank_pattern", "alpha_pattern", "fan_in_fan_out"),
-    *("target_modules", "exclude_modules", "layers_to_transform", "layers_pattern"),
+    *(
+        "target_modules",
+        "target_parameters",
+        "exclude_modules",
+        "layers_to_transform",
+        "layers_pattern",
+    ),
     *("lora_dropout", "task_type", "peft_type", "inference_mode", "auto_mapping", "revision"),
     *("base_model_name_or_path", "peft_version", "runtime_config", "megatron_core"),
     *("eva_config", "corda_config", "lora_ga_config", "loftq_config", "qalora_group_size"),
@@ -54,7 +60,13 @@ class LowRank:
 
     def transposed(self) -> LowRank:
         """ΔWᵀ, for layers that store their weight transposed."""
-        return LowRank(self.right.T, self.left.T, self.scaling)
+        return LowRank(self.right.mT, self.left.mT, self.scaling)
+
+    def stacked(self, count: int) -> LowRank:
+        """One ΔW for each of `count` experts, as peft lays their factors out."""
+        right = self.right.reshape(count, -1, self.right.shape[-1])
+        left = self.left.reshape(self.left.shape[0], -1, count).permute(2, 0, 1)
+        return LowRank(left, right, self.scaling)
 
 
 @dataclass(frozen=True)
@@ -64,12 +76,14 @@ class Adapter:
     Attributes:
         checkpoint: the folder.
         deltas: module name -> its ΔW, in the orientation of ``nn.Linear.weight``.
+        parameters: names (or their ends) of parameters that are adapted by themselves.
         copies: module name -> the weight it was trained on, where peft saved it along (embeddings).
     """
 
     checkpoint: Checkpoint
     deltas: dict[str, LowRank]
     copies: dict[str, torch.Tensor]
+    parameters: tuple[str, ...] = ()
 
 
 def read_adapter(checkpoint: Checkpoint) -> Adapter:
@@ -106,7 +120,7 @@ def read_adapter(checkpoint: Checkpoint) -> Adapter:
             f"{checkpoint} was never trained (every ΔW is 0), so λ changes nothing. "
             "Check the argument."
         )
-    return Adapter(checkpoint, deltas, copies)
+    return Adapter(checkpoint, deltas, copies, tuple(config.target_parameters or ()))
 
 
 def adapter_fingerprint(checkpoint: Checkpoint) -> str:
@@ -126,6 +140,8 @@ def _check_linear(checkpoint: Checkpoint, config: LoraConfig) -> None:
         and (getattr(config, field.name) or getattr(defaults, field.name))
         and getattr(config, field.name) != getattr(defaults, field.name)
     ]
+    if config.target_parameters and (config.rank_pattern or config.alpha_pattern):
+        refused.append("target_parameters with rank_pattern or alpha_pattern")
     if config.init_lora_weights not in _INITIALISATIONS:
         refused.append(f"init_lora_weights={config.init_lora_weights!r}")
     if refused:
@@ -186,7 +202,8 @@ def _low_ranks(
                 "embedding layer. Merge the adapter with peft and pass the result as instruct=."
             )
         rank, alpha = _rank_and_alpha(config, name)
-        if not a.shape[0] == b.shape[1] == rank or not rank:
+        experts = a.shape[0] // rank if config.target_parameters and rank else 1
+        if not a.shape[0] == b.shape[1] == rank * experts or not rank:
             raise AdapterError(
                 f"{checkpoint}: the factors of {name} have the shapes {list(b.shape)} and "
                 f"{list(a.shape)}; expected rank {rank!r} (adapter_config.json)."

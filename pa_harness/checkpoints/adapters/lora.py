@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -29,7 +30,8 @@ class LoraSlice(ComputedSlice):
 
     def rows(self, index: Any) -> torch.Tensor:
         """Some rows of W + scaling·B·A."""
-        delta = self._delta.left[index].float() @ self._delta.right.float()
+        left, right = self._delta.left[index], self._delta.right
+        delta = left.float() @ (right[index] if right.dim() == 3 else right).float()
         return torch.add(self._base[index].float(), delta, alpha=self._delta.scaling)
 
 
@@ -47,16 +49,13 @@ def adapted_sources(adapter: Adapter, base: Side) -> dict[str, Source]:
         AdapterError: a ΔW for a weight that is tied.
         PairError: a ΔW for no module of this base, or of another shape.
     """
-    names = today([f"{module}.weight" for module in adapter.deltas], base.model)
     direct, parts, unknown = {}, {}, []
-    for module, delta in adapter.deltas.items():
-        key = f"{module}.weight"
-        name, is_part = names[key]
-        name = base.model.aliases.get(name, name)
+    for module, (name, is_part) in places(adapter, base.model).items():
+        delta = adapter.deltas[module]
         if not is_part and name in base.sources:
             direct[name] = module, delta
-        elif is_part and key in base.checkpoint.tensors:
-            parts[key] = module, delta
+        elif is_part and name in base.checkpoint.tensors:
+            parts[name] = module, delta
         else:
             unknown.append(module)
     if unknown:
@@ -75,11 +74,10 @@ def adapted_sources(adapter: Adapter, base: Side) -> dict[str, Source]:
     result = dict(base.sources)
     if parts:
         tensors = dict(base.checkpoint.tensors)
-        tensors |= _with_deltas(adapter, parts, tensors, transposed=set())
+        tensors |= _with_deltas(adapter, parts, tensors, set())
         result = dict(read_side(base.checkpoint, base.model, tensors=tensors).sources)
     slices = {name: source.slice for name, source in result.items()}
-    transposed = _transposed(base.model)
-    for name, end in _with_deltas(adapter, direct, slices, transposed=transposed).items():
+    for name, end in _with_deltas(adapter, direct, slices, _transposed(base.model)).items():
         result[name] = Source(end, {name: end})
     return result
 
@@ -88,17 +86,18 @@ def _with_deltas(
     adapter: Adapter,
     deltas: Mapping[str, tuple[str, LowRank]],
     slices: Mapping[str, Slice],
-    *,
     transposed: set[str],
 ) -> dict[str, Slice]:
     """The slices to which something is added."""
     result: dict[str, Slice] = {}
     wrong = []
     for name, (module, delta) in deltas.items():
-        oriented = delta.transposed() if name in transposed else delta
-        shape = [oriented.left.shape[0], oriented.right.shape[1]]
-        if shape != slices[name].get_shape():
-            wrong.append(f"{module}: base {slices[name].get_shape()}, adapter {shape}")
+        shape = slices[name].get_shape()
+        stacked = delta.stacked(shape[0]) if len(shape) == 3 else delta
+        oriented = stacked.transposed() if name in transposed else stacked
+        if [*oriented.left.shape[:-1], oriented.right.shape[-1]] != shape:
+            factors = f"{list(delta.left.shape)} and {list(delta.right.shape)}"
+            wrong.append(f"{module}: base {shape}, the adapter's factors {factors}")
             continue
         copy = adapter.copies.get(module)
         if copy is not None and not torch.equal(slices[name][...].to(copy.dtype), copy):
@@ -111,9 +110,55 @@ def _with_deltas(
     return result
 
 
+def places(adapter: Adapter, model: Architecture) -> dict[str, tuple[str, bool]]:
+    """By module of the adapter: the parameter; or the file's key, and True, where it is a part.
+
+    The name is one of any age, with or without the wrapper of a text model. Factors of parameters
+    that are no layer's weight (peft's target_parameters: stacked experts) stand under their module,
+    the last one of it first and the others each under one `base_layer` more.
+    """
+    spelled = {module: _spellings(module, model.decoder) for module in adapter.deltas}
+    keys = [f"{each}.weight" for names in spelled.values() for each in names]
+    names = today(keys, model)
+    found = {}
+    for module, spellings in spelled.items():
+        places = [(f"{each}.weight", *names[f"{each}.weight"]) for each in spellings]
+        place = next((each for each in places if each[2] or each[1] in model.shell_names), None)
+        if place is not None:
+            key, name, is_part = place
+            found[module] = (key, True) if is_part else (model.aliases.get(name, name), False)
+        else:
+            found[module] = _stacked_parameter(module, adapter, model), False
+    return found
+
+
+def _spellings(module: str, text: str) -> list[str]:
+    """A module as it is written, and inside the text model, whose path is given."""
+    rest = re.sub(r"^(model\.)?(language_model\.)?(model\.)?", "", module)
+    return list(dict.fromkeys([module, f"{text}.{rest}" if text else rest]))
+
+
+def _stacked_parameter(module: str, adapter: Adapter, model: Architecture) -> str:
+    """The parameter of a module that peft adapts by name; empty where there is none."""
+    inner = module.replace(".base_layer", "")
+    depth = module.count(".base_layer")
+    for path in _spellings(inner, model.decoder):
+        held = dict(model.shell.named_modules()).get(path)
+        own = [] if held is None else [name for name, _ in held.named_parameters(recurse=False)]
+        names = [f"{path}.{name}" for name in own]
+        adapted = [n for n in names if any(f".{n}".endswith(f".{t}") for t in adapter.parameters)]
+        if depth < len(adapted):
+            return adapted[-1 - depth]
+    return ""
+
+
 def _transposed(model: Architecture) -> set[str]:
     """Weights of layers that store them as [in, out]."""
     from transformers.pytorch_utils import Conv1D
 
-    modules = model.shell.named_modules()
-    return {f"{name}.weight" for name, module in modules if isinstance(module, Conv1D)}
+    modules = list(model.shell.named_modules())
+    found = {f"{name}.weight" for name, module in modules if isinstance(module, Conv1D)}
+    stacked = [(n, m) for n, m in modules if getattr(m, "is_transposed", False)]  # gpt-oss' experts
+    for path, module in stacked:
+        found |= {f"{path}.{name}" for name, _ in module.named_parameters(recurse=False)}
+    return found

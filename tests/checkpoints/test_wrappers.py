@@ -1,0 +1,119 @@
+"""Wrappers of images and their text models: both sides alike, or one of each kind."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import torch
+from exports import export
+from through_lm_eval import adapted, scores, stock
+from wrappers import WRAPPERS, make_pair, own, text_names
+
+from pa_harness.cli.main import main
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+Pair = tuple["Path", "Path"]
+_KINDS = ("wrapper", "text")
+
+
+@pytest.fixture(scope="session")
+def pairs(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """Pairs by name and kinds, made once."""
+    made: dict[tuple[str, str, str], Pair] = {}
+
+    def pair(name: str, base: str, instruct: str) -> Pair:
+        key = (name, base, instruct)
+        if key not in made:
+            folder = tmp_path_factory.mktemp("wrapper")
+            made[key] = make_pair(name, folder, base=base, instruct=instruct)
+        return made[key]
+
+    return pair
+
+
+def as_text(name: str, model: Any) -> dict[str, torch.Tensor]:
+    """A model's values under the text model's names."""
+    state: dict[str, torch.Tensor] = model.state_dict()
+    if "language_model" not in " ".join(state):
+        return state
+    return {ours: state[key] for ours, key in text_names(name, model).items()}
+
+
+def between(base: Any, instruct: Any, lam: float) -> Any:
+    return {
+        k: torch.lerp(base[k], instruct[k], lam) if lam not in (0, 1) else (base, instruct)[lam][k]
+        for k in base
+    }
+
+
+@pytest.mark.parametrize("instruct", _KINDS)
+@pytest.mark.parametrize("base", _KINDS)
+@pytest.mark.parametrize("name", WRAPPERS)
+def test_the_text_is_interpolated(name: str, base: str, instruct: str, pairs: Any) -> None:
+    pair = pairs(name, base, instruct)
+    lm = adapted(pair, 0.3)
+    ends = [as_text(name, own(side)) for side in pair]
+    for lam in (0.3, 0, 1, 0.3):
+        lm.set_lam(lam)
+        ours, expected = as_text(name, lm.model), between(*ends, lam)
+        for key, value in expected.items():
+            assert torch.equal(ours[key], value), (lam, key)
+    if base == instruct and name in ("gemma 3", "qwen 3.5", "llama 4"):
+        for lam, side in ((0, pair[0]), (1, pair[1])):  # those that hf loads
+            lm.set_lam(lam)
+            assert scores(lm) == scores(stock(side))
+
+
+@pytest.mark.parametrize("like", ["base", "instruct"])
+@pytest.mark.parametrize("base", _KINDS)
+@pytest.mark.parametrize("name", WRAPPERS)
+def test_an_export_has_either_form(
+    name: str, base: str, like: str, pairs: Any, tmp_path: Path
+) -> None:
+    """Its text is θ_λ, and what else a wrapper has is at λ, or of the one side that has it."""
+    instruct = "wrapper"
+    pair = pairs(name, base, instruct)
+    assert export(pair, tmp_path / "out", 0.3, "--like", like, dtype="float32") == 0
+    sides = [own(side) for side in pair]
+    back = own(tmp_path / "out")
+    assert type(back) is type(sides[like == "instruct"])
+    expected = between(*(as_text(name, side) for side in sides), 0.3)
+    found = as_text(name, back)
+    assert all(torch.equal(found[key], value) for key, value in expected.items())
+    if base == instruct:
+        whole = between(*(side.state_dict() for side in sides), 0.3)
+        assert all(torch.equal(back.state_dict()[key], value) for key, value in whole.items())
+    elif like == "instruct":
+        images = {k: v for k, v in sides[1].state_dict().items() if "language_model" not in k}
+        rest = [key for key in images if "lm_head" not in key]
+        assert rest
+        assert all(torch.equal(back.state_dict()[key], images[key]) for key in rest)
+
+
+@pytest.mark.parametrize("name", ["gemma 3", "qwen 3.5"])
+def test_a_schedule_and_show_lam(name: str, pairs: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    """Layers are those of the text, whatever the images' part has."""
+    pair = pairs(name, "wrapper", "wrapper")
+    lam = {"base": 0.5, "rules": [{"module": "mlp", "lam": {"list": [0, 1]}}]}
+    lm = adapted(pair, lam)
+    ends = [as_text(name, own(side)) for side in pair]
+    for key, value in as_text(name, lm.model).items():
+        which = {"layers.0": 0, "layers.1": 1}.get(key[6:14], 0.5) if ".mlp." in key else 0.5
+        assert torch.equal(value, between(*ends, which)[key]), key
+    arguments = {"pretrained": str(pair[0]), "instruct": str(pair[1]), "lam": lam}
+    assert main(["show-lam", "--model_args", json.dumps(arguments)]) == 0
+    assert "layers.1.mlp.up_proj.weight" in capsys.readouterr().out
+
+
+def test_two_that_have_nothing_in_common(pairs: Any) -> None:
+    from pa_harness.errors import PairError
+
+    sides = pairs("gemma 3", "wrapper", "wrapper")[0], pairs("llava", "text", "wrapper")[0]
+    with pytest.raises(
+        PairError, match="base is a Gemma3ForConditionalGeneration, instruct a Llama"
+    ):
+        adapted(sides, 0.5)
