@@ -112,7 +112,8 @@ def _compared(arguments: dict[str, Any], recipe: Path) -> list[str]:
 
 
 def _ends(opened: Opened) -> tuple[Mapping[str, Slice], Mapping[str, Slice]]:
-    return opened.weights.pair.base_slices, opened.weights.pair.instruct_slices
+    base, instruct = opened.weights.pair.slices
+    return base, instruct
 
 
 def _tied(base: Slice, instruct: Slice, density: float) -> torch.Tensor:

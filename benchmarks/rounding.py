@@ -78,7 +78,7 @@ def _pairs(pair: Pair) -> Iterator[tuple[str, Ends]]:
         yield "synthetic, bf16 ends", {"synthetic": _synthetic(relative)}
     sides = open_checkpoint(pair.base, "base"), open_checkpoint(pair.instruct, "instruct")
     opened = full_pair(*sides, Rules())
-    base, instruct = opened.base_slices, opened.instruct_slices
+    base, instruct = opened.slices
     name = str(opened.model.dtype).removeprefix("torch.")
     yield f"real, as it is ({name})", {key: (base[key], instruct[key]) for key in base}
     if opened.model.dtype is not torch.bfloat16:

@@ -140,14 +140,14 @@ def results_name(model_args: Any) -> str:
     """
     if isinstance(model_args, str):
         model_args = dict(item.split("=", 1) for item in model_args.split(",") if "=" in item)
-    given = dict(model_args or {})
+    from pa_harness.lam.path import short_form, stages_of
 
-    def named(key: str, prefix: str) -> str:
-        subfolder, revision = given.get(f"{prefix}subfolder"), given.get(f"{prefix}revision")
-        return f"{given[key]}{f'/{subfolder}' * bool(subfolder)}{f'@{revision}' * bool(revision)}"
-
-    sides = (("pretrained", ""), ("instruct", "instruct_"), ("peft", "instruct_"))
-    parts = [named(key, prefix) for key, prefix in sides if given.get(key)]
+    given = short_form(model_args or {})
+    parts = [
+        f"{each.name}{f'/{each.subfolder}' * bool(each.subfolder)}"
+        f"{f'@{each.revision}' * bool(each.revision)}"
+        for each in stages_of(given)
+    ]
     name = "__".join([*(parts or ["default_pair"]), f"lam={given.get('lam')}"])
     if len(name) > 200:
         import hashlib

@@ -23,7 +23,7 @@ STAIRS: dict[str, set[str]] = {  # each may import itself, the ground, and what 
     "export": {"lam", "checkpoints", "weights", "runs"},
     # without torch from here on
     "tasks": set(),
-    "registration": {"tasks"},
+    "registration": {"lam", "tasks"},
     "runs": {"lam", "tasks"},
     "analysis": {"tasks", "runs"},
     "sweep": {"lam", "tasks", "runs", "analysis", "registration", "weights"},  # its arguments, late

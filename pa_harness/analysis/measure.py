@@ -168,6 +168,28 @@ def level_bounds(found: Measure, factor: Array | float) -> tuple[Array, Array]:
     return np.where(unknown, np.nan, low), np.where(unknown, np.nan, high)
 
 
+def quotient(above: Measure, below: Measure) -> Pointwise:
+    """Above / below at each λ, with intervals (Fieller 1954); NaN ends where below may be 0.
+
+    Args:
+        above: numbers of the same units as `below`.
+        below: positive numbers.
+    """
+    degrees = np.minimum(above.degrees, below.degrees)
+    covariance = np.diag(above.covariance_with(below))
+    found = []
+    for row, (a, b) in enumerate(zip(above.estimate, below.estimate, strict=True)):
+        pair = np.array([a, b])
+        joint = np.array(
+            [[above.variance[row], covariance[row]], [covariance[row], below.variance[row]]]
+        )
+        low, high = fieller(pair, joint, 1, critical(degrees[row]))
+        slope = np.array([1 / b, -a / b**2]) if b > 0 else np.full(2, np.nan)
+        found.append((slope[0] * a, low[0], high[0], np.sqrt(slope @ joint @ slope)))
+    estimate, low, high, error = np.array(found).T
+    return Pointwise(estimate, low, high, error)
+
+
 def ratio_bounds(found: Measure, row: int, factor: Array | float) -> tuple[Array, Array]:
     """Low and high of each number over that of one row (Fieller 1954); NaN where that may be 0.
 
@@ -176,7 +198,12 @@ def ratio_bounds(found: Measure, row: int, factor: Array | float) -> tuple[Array
         row: of the divisor.
         factor: the critical value, one or shape (λ,).
     """
-    x, covariance, square = found.estimate, found.covariance, factor**2
+    return fieller(found.estimate, found.covariance, row, factor)
+
+
+def fieller(x: Array, covariance: Array, row: int, factor: Array | float) -> tuple[Array, Array]:
+    """`ratio_bounds` of numbers with this covariance."""
+    square = factor**2
     below = x[row] ** 2 - square * covariance[row, row]
     middle = x * x[row] - square * covariance[:, row]
     product = x**2 - square * np.diag(covariance)

@@ -46,7 +46,7 @@ def read_trajectory(path: Path, instruction: Sequence[str] = ()) -> Trajectory:
     documents = run.documents()
     lams, clusters = np.unique([score.lam for score in scores]), _Clusters(documents)
     tasks: list[TaskCurve] = []
-    notes, waiting = _knob_note(run), []
+    notes, waiting = [*_path_note(scores[0]), *_knob_note(run)], []
     for name in sorted({score.task for score in scores} - {*documents.tasks}):
         notes.append(f"{name} is left out: it has no numbers by document.")
     for name in documents.tasks:
@@ -85,7 +85,9 @@ def read_trajectory(path: Path, instruction: Sequence[str] = ()) -> Trajectory:
         raise RunError(f"{path}: no task can be compared document by document.\n{listed(notes)}")
     chosen = _chosen(joined(tasks), instruction, path)
     known = [replace(t, clusters=clusters.of(t.answers or t.name, t.ids)) for t in chosen]
-    return Trajectory(_label(scores[0]), lams, tuple(known), tuple(scores), tuple(notes))
+    first = scores[0]
+    parts = lams, tuple(known), tuple(scores), tuple(notes), _knots(first)
+    return Trajectory(_label(first), *parts)
 
 
 class _Clusters:
@@ -194,6 +196,13 @@ def _named(asked: str, names: Sequence[str]) -> str:
     return found[0]
 
 
+def _path_note(score: Score) -> list[str]:
+    """What λ means where it leads through more than two checkpoints."""
+    knots = _knots(score)
+    named = ", ".join(f"{number} is {name}" for number, name in enumerate(knots))
+    return [f"λ leads through {len(knots)} checkpoints: {named}."] if len(knots) > 2 else []
+
+
 def _knob_note(run: RunFolder) -> list[str]:
     """What must be said of a sweep whose λ is a knob of a schedule."""
     settings = run.provenance().get("settings", {}) if run.provenance_file.exists() else {}
@@ -212,6 +221,15 @@ def _same(scores: Sequence[Score], main: Score | None) -> list[Score]:
 
 
 def _label(score: Score) -> str:
-    """The pair by the last part of its names."""
-    base, instruct = (name.rstrip("/").split("/")[-1] for name in (score.base, score.instruct))
-    return f"{base} → {instruct}"
+    """The pair or path by the last parts of its names."""
+    return " → ".join(_knots(score))
+
+
+def _knots(score: Score) -> tuple[str, ...]:
+    """What is at λ = 0, 1, …: the last parts of the names, so many that they differ."""
+    names = [name.rstrip("/").split("/") for name in (score.base, *score.instruct.split(" → "))]
+    for parts in range(1, max(map(len, names)) + 1):
+        found = ["/".join(name[-parts:]) for name in names]
+        if len(set(found)) == len(found):
+            return tuple(found)
+    return tuple("/".join(name[-1:]) for name in names)

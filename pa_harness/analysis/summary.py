@@ -17,9 +17,11 @@ import numpy as np
 from pa_harness.analysis.calibration import calibration_error
 from pa_harness.analysis.frame import Frame, jackknife
 from pa_harness.analysis.intervals import Intervals, Pointwise, critical
-from pa_harness.analysis.measure import clear_of, differences, percent, values
+from pa_harness.analysis.measure import clear_of, differences, percent, quotient, values
 from pa_harness.analysis.trajectory import ICL, even_suite
+from pa_harness.errors import RunError
 from pa_harness.runs.judgements import LENGTH_CONTROLLED
+from pa_harness.runs.samples import COSTS
 from pa_harness.tasks.shipped import INSTRUCTION
 
 if TYPE_CHECKING:
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from pa_harness.analysis.trajectory import Suite, TaskCurve, Trajectory
 
 
+_SHARES = ("answers_ended", "thinking_closed")  # of `ASIDE`: fractions
 _FEWEST = 3  # counted tasks from which an interval over tasks is given
 
 
@@ -35,7 +38,8 @@ class Curve:
     """One task or average along λ; values in the metrics' own unit, `fractional` in percent.
 
     A difference is absent (None) where the sweep lacks its λ. `fractional` is
-    100 (v(λ) − v(1)) / v(1), the measure of Figure 1 of İrsoy et al. 2025.
+    100 (v(λ) − v(1)) / v(1), the measure of Figure 1 of İrsoy et al. 2025. What is said of λ = 1
+    here is of `Summary.against`.
     """
 
     name: str
@@ -69,6 +73,9 @@ class Summary:
     notes: tuple[str, ...]
     cells: int  # differences of tasks and parts that `outside` is corrected for
     instruction: str = ""  # what IF is the mean of
+    knots: tuple[str, ...] = ()  # names of the checkpoints at λ = 0, 1, …
+    against: float = 1.0  # the λ that differences are to
+    costs: Costs | None = None  # where all tasks that generate have a score from 0 to 1
 
     @property
     def draws(self) -> int:
@@ -80,16 +87,42 @@ class Summary:
         return next((curve for curve in self.curves if curve.name == name), None)
 
 
+@dataclass(frozen=True)
+class Costs:
+    """The mean score of the tasks that generate, and what their answers take.
+
+    Attributes:
+        score: of the main metrics, fractions.
+        tokens: of an answer, thinking included.
+    """
+
+    score: Pointwise
+    tokens: Pointwise
+
+
 ASIDE = {  # of `Summary.aside`, and the metric by document that each is the mean of
     "calibration": "hit,options",
     "brier": "brier,options",
-    "answer_length": "length,answer",
-    "answers_ended": "ended,answer",
+    "answer_length": COSTS["answer_tokens"],
+    "answers_ended": COSTS["ended"],
+    "thinking": COSTS["thinking_tokens"],
+    "thinking_closed": COSTS["closed"],
 }
 
 
-def summarise(trajectory: Trajectory) -> Summary:
-    """Every difference with its intervals."""
+def summarise(trajectory: Trajectory, against: float = 1.0) -> Summary:
+    """Every difference with its intervals.
+
+    Args:
+        trajectory: the sweep.
+        against: the λ that differences are to: the instruct model, or any other of the sweep.
+
+    Raises:
+        RunError: the sweep lacks that λ; of λ = 1 the differences are absent instead.
+    """
+    if against != 1 and trajectory.at(against) is None:
+        swept = ", ".join(f"{lam:g}" for lam in trajectory.lams)
+        raise RunError(f"--against {against:g}: the sweep has λ = {swept}. Expected one of these.")
     frame = Frame(trajectory.tasks)
     normalised = trajectory.normalised()
     suites = [*trajectory.suites(), *([normalised] if normalised else [])]
@@ -100,13 +133,14 @@ def summarise(trajectory: Trajectory) -> Summary:
         parts += [even_suite(task.name, [task]) for task in members if len(members) > 1]
     cells = (len(tasks) + len(parts)) * (len(trajectory.lams) - 1)
     curves = [
-        _curve(frame, trajectory, suite, kind, cells)
+        _curve(frame, trajectory, suite, (kind, cells), against)
         for kind, group in (("suite", suites), ("task", tasks), ("part", parts))
         for suite in group
     ]
     return Summary(
         *(trajectory.label, trajectory.lams, tuple(curves), _aside(frame, trajectory)),
         *((*trajectory.notes, *_unscaled(trajectory)), cells, trajectory.instruction),
+        *(trajectory.knots, against, _costs(frame, trajectory)),
     )
 
 
@@ -119,17 +153,20 @@ def _unscaled(trajectory: Trajectory) -> tuple[str, ...]:
     return (f"No normalised average: {', '.join(names)} have no random_baseline.",)
 
 
-def _curve(frame: Frame, trajectory: Trajectory, suite: Suite, kind: str, cells: int) -> Curve:
+def _curve(
+    frame: Frame, trajectory: Trajectory, suite: Suite, what: tuple[str, int], against: float
+) -> Curve:
     """One curve.
 
     Args:
         frame: of all tasks.
         trajectory: theirs.
         suite: what the curve is the mean of.
-        kind: of the curve.
-        cells: differences of tasks that are looked at.
+        what: the curve's kind, and how many differences of tasks are looked at.
+        against: the λ that differences are to.
     """
-    one, zero = trajectory.at(1.0), trajectory.at(0.0)
+    kind, cells = what
+    one, zero = trajectory.at(against), trajectory.at(0.0)
     found = frame.measure(suite)
     apart = None if one is None else frame.against(suite, one)
     to_instruct = differences(apart) if apart else None
@@ -169,6 +206,21 @@ def _over_tasks(suite: Suite, one: int) -> Pointwise | None:
     return Pointwise(estimate, estimate - half, estimate + half, error)
 
 
+def _generating(trajectory: Trajectory) -> Suite | None:
+    """The mean of the tasks with lengths of answers; None where one has no score from 0 to 1."""
+    tasks = [task for task in trajectory.tasks if ASIDE["answer_length"] in task.more]
+    scored = all(task.averaged and _is_fraction(task) for task in tasks)
+    return even_suite("generating", tasks) if tasks and scored else None
+
+
+def _costs(frame: Frame, trajectory: Trajectory) -> Costs | None:
+    suite = _generating(trajectory)
+    if suite is None:
+        return None
+    tokens = frame.measure(suite, ASIDE["answer_length"])
+    return Costs(values(frame.measure(suite), fraction=True), values(tokens, fraction=False))
+
+
 def _aside(frame: Frame, trajectory: Trajectory) -> dict[str, Pointwise]:
     """Calibration, answer length (tokens), share of ended answers; each judge's own rates."""
     found = {}
@@ -179,8 +231,13 @@ def _aside(frame: Frame, trajectory: Trajectory) -> dict[str, Pointwise]:
             found[name] = (
                 calibration_error(frame, suite)
                 if name == "calibration"
-                else values(frame.measure(suite, key), fraction=name == "answers_ended")
+                else values(frame.measure(suite, key), fraction=name in _SHARES)
             )
+    answered = _generating(trajectory)
+    if answered and "thinking" in found:
+        rate = quotient(frame.measure(answered), frame.measure(answered, ASIDE["answer_length"]))
+        parts = rate.estimate, rate.low, rate.high, rate.error
+        found["per_thousand_tokens"] = Pointwise(*(1000 * part for part in parts))
     for task in trajectory.tasks:
         if LENGTH_CONTROLLED in task.more:
             each = frame.measure(even_suite(task.name, [task]), LENGTH_CONTROLLED)

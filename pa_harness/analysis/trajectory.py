@@ -84,6 +84,7 @@ class Trajectory:
     tasks: tuple[TaskCurve, ...]
     scores: tuple[Score, ...]
     notes: tuple[str, ...] = ()  # what was left out, and why
+    knots: tuple[str, ...] = ()  # names of the checkpoints at λ = 0, 1, …
 
     def at(self, lam: float) -> int | None:
         """The row of a λ; None where the sweep has it not."""

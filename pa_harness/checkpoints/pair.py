@@ -1,12 +1,13 @@
-"""Two checkpoints that belong together, checked before any weight moves.
+"""Checkpoints that belong together, two or a path of more, checked before any weight moves.
 
 They meet as parameters of one model: each is first read as what `hf` makes of it (`side`).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import torch
@@ -23,7 +24,7 @@ from pa_harness.checkpoints.vocabulary import check_vocabulary
 from pa_harness.errors import PairError, listed
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from transformers import PretrainedConfig
 
@@ -56,28 +57,40 @@ class Rules:
 
 @dataclass(frozen=True)
 class Pair:
-    """The two ends of λ.
+    """The checkpoints that λ leads through: the two ends of a pair, or more of a path.
 
     Attributes:
-        base: the checkpoint at λ = 0.
-        instruct: the checkpoint at λ = 1: a full model, or the adapter of a LoRA pair.
+        knots: those at λ = 0, 1, …: full models, or adapters on the one before.
         model: what θ_λ are the parameters of.
-        base_sources: name of a parameter or stored buffer in `model.stored` -> θ_base.
-        instruct_sources: the same of θ_instruct; same names and shapes.
+        sources: of each, name of a parameter or stored buffer in `model.stored` -> its values; same
+            names and shapes.
         notes: what to warn of; goes into the results as well.
     """
 
-    base: Checkpoint
-    instruct: Checkpoint
+    knots: tuple[Checkpoint, ...]
     model: Architecture
-    base_sources: Mapping[str, Source]
-    instruct_sources: Mapping[str, Source]
+    sources: tuple[Mapping[str, Source], ...]
     notes: tuple[str, ...] = ()
 
     @property
-    def is_lora(self) -> bool:
-        """Whether the instruct side is an adapter on the base."""
-        return self.instruct.role == "peft"
+    def base(self) -> Checkpoint:
+        """The checkpoint at λ = 0."""
+        return self.knots[0]
+
+    @property
+    def instruct(self) -> Checkpoint:
+        """The last checkpoint."""
+        return self.knots[-1]
+
+    @property
+    def legs(self) -> int:
+        """How many pairs of neighbours there are."""
+        return len(self.knots) - 1
+
+    @property
+    def full(self) -> list[Checkpoint]:
+        """Those that are no adapters, the last one first."""
+        return [each for each in reversed(self.knots) if not is_adapter(each)]
 
     @property
     def config(self) -> PretrainedConfig:
@@ -85,20 +98,78 @@ class Pair:
         return self.model.config
 
     @cached_property
+    def slices(self) -> tuple[Mapping[str, Slice], ...]:
+        """Of each checkpoint, name -> its values."""
+        return tuple({name: each.slice for name, each in of.items()} for of in self.sources)
+
+    @property
     def base_slices(self) -> Mapping[str, Slice]:
         """Name -> the values of θ_base."""
-        return {name: source.slice for name, source in self.base_sources.items()}
+        return self.slices[0]
 
-    @cached_property
-    def instruct_slices(self) -> Mapping[str, Slice]:
-        """Name -> the values of θ_instruct."""
-        return {name: source.slice for name, source in self.instruct_sources.items()}
+
+def is_adapter(checkpoint: Checkpoint) -> bool:
+    """Whether it was named as an adapter on the one before."""
+    return checkpoint.role.startswith("peft")
+
+
+def open_stages(knots: Sequence[Checkpoint], rules: Rules) -> Pair:
+    """Check every pair of neighbours; a path is theirs, joined.
+
+    Args:
+        knots: two or more; an adapter stands behind a full checkpoint.
+        rules: how two may be paired.
+
+    Raises:
+        CheckpointError, PairError, AdapterError: as of a pair; or the legs of a path are not
+            parameters of one model.
+    """
+    if len(knots) > 2:  # all have one dtype
+        full = [each for each in knots if not is_adapter(each)]
+        asked, rules = rules.dtype, replace(rules, dtype=rules.dtype or common_dtype(*full))
+    legs: list[Pair] = []
+    for before, after in pairwise(knots):
+        if is_adapter(after):
+            legs.append(lora_pair(before, after, rules))
+        elif is_adapter(before):  # what it makes of its base is no file; that is what is checked
+            base = legs[-1]
+            leg = full_pair(base.base, after, rules)
+            legs.append(replace(leg, sources=(base.sources[1], leg.sources[1])))
+        else:
+            legs.append(full_pair(before, after, rules))
+    if len(legs) == 1:
+        return legs[0]
+    for number, leg in enumerate(legs):
+        _check_joins(legs[0], leg, number)
+    chosen = legs[0] if rules.config_from == "base" else legs[-1]
+    notes = [note for leg in legs for note in leg.notes]
+    sources = (*(leg.sources[0] for leg in legs), legs[-1].sources[1])
+    for knot, own in zip(knots, sources, strict=True):
+        if asked is None and not is_adapter(knot):
+            notes += rounded(knot, chosen.model, own)
+    return Pair(tuple(knots), chosen.model, sources, tuple(dict.fromkeys(notes)))
+
+
+def _check_joins(first: Pair, leg: Pair, number: int) -> None:
+    """Refuse a leg whose parameters are not named and shaped as the first one's."""
+    shapes = [{n: s.get_shape() for n, s in each.base_slices.items()} for each in (first, leg)]
+    odd = sorted(
+        n for n in shapes[0].keys() | shapes[1].keys() if len({str(s.get(n)) for s in shapes}) > 1
+    )
+    if odd or first.model.cls is not leg.model.cls:
+        raise PairError(
+            f"{first.base} → {first.instruct} are parameters of another model than "
+            f"{leg.base} → {leg.instruct} (leg {number + 1} of the path):\n"
+            f"{listed(odd or [first.model.cls.__name__, leg.model.cls.__name__])}\n"
+            "All checkpoints of a path must have one form: the same rows of the vocabulary, a tied "
+            "head in all or none, no wrapper of images beside text models. Save them in one form."
+        )
 
 
 def full_pair(base: Checkpoint, instruct: Checkpoint, rules: Rules) -> Pair:
     """Check two full checkpoints: configuration, parameters, vocabulary.
 
-    A LoRA pair does not come here: `weights.opening` checks the adapter against its base.
+    A LoRA pair does not come here: `lora_pair` checks the adapter against its base.
 
     Args:
         base: the checkpoint at λ = 0.
@@ -134,7 +205,7 @@ def full_pair(base: Checkpoint, instruct: Checkpoint, rules: Rules) -> Pair:
     notes += rows + check_vocabulary(
         base, instruct, trust_remote_code=trust, renamed=rules.renamed_tokens
     )
-    return Pair(base, instruct, model, ours, theirs, tuple(dict.fromkeys(notes)))
+    return Pair((base, instruct), model, (ours, theirs), tuple(dict.fromkeys(notes)))
 
 
 def lora_pair(base: Checkpoint, adapter: Checkpoint, rules: Rules) -> Pair:
@@ -151,7 +222,7 @@ def lora_pair(base: Checkpoint, adapter: Checkpoint, rules: Rules) -> Pair:
     side = read_text(base, config, model, dequantize=rules.dequantize)
     notes = [*side.notes, *(rounded(base, model, side.sources) if rules.dtype is None else ())]
     theirs = adapted_sources(read_adapter(adapter), side)
-    return Pair(base, adapter, model, side.sources, theirs, tuple(notes))
+    return Pair((base, adapter), model, (side.sources, theirs), tuple(notes))
 
 
 def _check_same(ours: Mapping[str, Source], theirs: Mapping[str, Source]) -> None:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 from pa_harness.errors import CheckpointError, PairError, first_line, listed
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from transformers import GenerationConfig, PretrainedConfig
 
     from pa_harness.checkpoints.checkpoint import Checkpoint
@@ -160,14 +162,14 @@ def ids_without_rows(tokenizer: Any, rows: int) -> list[str]:
     ]
 
 
-def stop_ids(base: Checkpoint, instruct: Checkpoint, tokenizer: Any) -> list[int]:
-    """Ids that end a generation at every λ: both checkpoints' eos lists and the tokenizer's eos.
+def stop_ids(checkpoints: Iterable[Checkpoint], tokenizer: Any) -> list[int]:
+    """Ids that end a generation at every λ: all checkpoints' eos lists and the tokenizer's eos.
 
     The same list at every λ, or curves would differ by where they stop; the instruct model's
     end-of-turn ids are in it, wherever λ stands.
     """
     ids: list[object] = []
-    for checkpoint in (instruct, base):
+    for checkpoint in checkpoints:
         for name in ("generation_config.json", "config.json"):
             eos = checkpoint.read_json(name).get("eos_token_id")
             ids += eos if isinstance(eos, list) else [eos]

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pa_harness.cli.verb import (
     Verbs,
+    add_against,
     add_instruction,
     add_output,
     add_verb,
@@ -28,6 +29,7 @@ def add(verbs: Verbs) -> None:
     parser.add_argument("run_folders", type=Path, nargs="+", metavar="RUN")
     add_output(parser, "default: RUN/figures of one run, figures of several")
     add_instruction(parser)
+    add_against(parser)
 
 
 def plot(options: argparse.Namespace) -> int:
@@ -40,7 +42,7 @@ def plot(options: argparse.Namespace) -> int:
     folder = options.output_path or (runs[0] / "figures" if len(runs) == 1 else Path("figures"))
     trajectories = [read_trajectory(run, options.instruction) for run in runs]
     say(note for each in trajectories for note in each.notes)
-    summaries = [summarise(each) for each in trajectories]
+    summaries = [summarise(each, options.against) for each in trajectories]
     if len({summary.label for summary in summaries}) < len(runs):  # pairs of the same names
         pairs = zip(summaries, runs, strict=True)
         summaries = [replace(each, label=f"{run}: {each.label}") for each, run in pairs]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from pa_harness.cli.verb import Verbs, add_instruction, add_run_folder, add_verb, keep
+from pa_harness.cli.verb import Verbs, add_against, add_instruction, add_run_folder, add_verb, keep
 from pa_harness.runs.folder import RunFolder
 from pa_harness.runs.tables import FORMATS
 
@@ -23,6 +23,7 @@ def add(verbs: Verbs) -> None:
         "--format", choices=FORMATS, help="write the table of scores in this form, too"
     )
     add_instruction(parser)
+    add_against(parser)
 
 
 def summary(options: argparse.Namespace) -> int:
@@ -32,7 +33,7 @@ def summary(options: argparse.Namespace) -> int:
     from pa_harness.report.text import summary_text
 
     trajectory = read_trajectory(options.run_folder, options.instruction)
-    found = summarise(trajectory)
+    found = summarise(trajectory, options.against)
     print(summary_text(found))
     keep(options.run_folder / "summary.json", found)
     if options.format:

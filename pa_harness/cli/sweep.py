@@ -75,12 +75,11 @@ def add(verbs: Verbs) -> None:
         metavar="TASK|λ",
         help="do again what changed since, or all of these",
     )
-    new.add_argument(
-        "--fewshot_draws",
-        type=int,
-        metavar="K",
-        help="draws of the shots, in intervals; K times the work",
-    )
+    for flag, about in (
+        ("--fewshot_draws", "draws of the shots, in intervals; K times the work"),
+        ("--repeats", "sampled answers to each document, of tasks that generate"),
+    ):
+        new.add_argument(flag, type=int, metavar="K", help=about)
     new.add_argument("--no_report", action="store_true", help="no figures and page at the end")
     _add_cluster_options(parser.add_argument_group("where (docs/which-way.md)"))
     _add_usual_options(parser.add_argument_group("as in lm-eval run"))

@@ -135,6 +135,17 @@ def add_instruction(parser: Options) -> None:
     )
 
 
+def add_against(parser: Options) -> None:
+    """What differences are to, of the verbs that show them."""
+    parser.add_argument(
+        "--against",
+        type=float,
+        default=1.0,
+        metavar="λ",
+        help="what differences are to: of a path any of its checkpoints",
+    )
+
+
 def add_model_args(parser: Options) -> None:
     """The model arguments, of the verbs that open a pair."""
     parser.add_argument(

@@ -28,7 +28,7 @@ LICENCE_FILES = ("LICENSE*", "LICENCE*", "NOTICE*", "USE_POLICY*", "COPYING*")
 class Parent:
     """One end of the pair, as the card names it."""
 
-    role: str  # base, instruct or peft
+    role: str  # base, instruct or peft; of a path base, stage_1, …
     name: str
     sha: str
     on_hub: bool
@@ -40,8 +40,10 @@ class Facts:
     """What the card says.
 
     Attributes:
-        parents: base, then instruct or adapter.
+        parents: what θ_λ is made of: base, then instruct or adapter; of a path those that λ is
+            between.
         lam: λ, or a schedule as a mapping.
+        formula: of θ_λ.
         arithmetic: how θ_λ was computed and stored.
         fingerprint: of the weights.
         checked: a sentence on what the weights were compared with.
@@ -53,6 +55,7 @@ class Facts:
 
     parents: tuple[Parent, ...]
     lam: float | dict[str, Any]
+    formula: str
     arithmetic: str
     fingerprint: str
     checked: str
@@ -98,7 +101,7 @@ def card(facts: Facts) -> str:
         f"# {base} → {other}, {title}",
         "A partially adapted model (İrsoy et al. 2025, "
         "[arXiv 2504.11626](https://arxiv.org/abs/2504.11626)), exported by pa-harness:",
-        f"    θ_λ = θ_base + λ (θ_instruct − θ_base),   {title}",
+        f"    {facts.formula},   {title}",
         _parents_table(facts.parents),
         f"Arithmetic: {facts.arithmetic}. Weights: `{facts.fingerprint}`. {facts.checked}",
     ]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from pa_harness.checkpoints.architecture import Architecture, whole_model
 from pa_harness.checkpoints.configuration import read_config
 from pa_harness.checkpoints.meeting import names_in
-from pa_harness.checkpoints.pair import Pair
+from pa_harness.checkpoints.pair import Pair, is_adapter
 from pa_harness.checkpoints.parameters import FileLayout
 from pa_harness.checkpoints.side import Side, outside, read_side
 from pa_harness.errors import CheckpointError, ExportError, listed
@@ -58,14 +58,14 @@ class Contents:
 
         Args:
             opened: the pair and λ.
-            like: "instruct" or "base": whose form it has. Of a LoRA pair the base's.
+            like: "instruct" (the last) or "base": whose form it has. Where the last is an adapter
+                the base's.
 
         Raises:
             CheckpointError, PairError: a side cannot be read.
         """
         weights, pair = opened.weights, opened.weights.pair
-        sides = (pair.base, pair.instruct)
-        shape = pair.base if pair.is_lora or like == "base" else pair.instruct
+        shape = pair.base if like == "base" or is_adapter(pair.instruct) else pair.instruct
         lams = weights.per_tensor(opened.args.lam)
         self.notes: list[str] = []
         whole = _whole(shape, pair, trust_remote_code=opened.trust_remote_code)
@@ -80,8 +80,12 @@ class Contents:
                 for theirs, ours in names.items()
                 if ours in lams and theirs in self.model.stored
             }
-            others = [side for side in sides if side is not shape and not pair.is_lora]
-            self._add_rest(opened, whole, others)
+            if pair.legs > 1:
+                raise ExportError(
+                    f"{shape} is a wrapper of images or sounds. On a path of {len(pair.knots)} "
+                    "checkpoints only text models are exported: save the text models first."
+                )
+            self._add_rest(opened, whole, [side for side in pair.full if side is not shape])
         self.layout = FileLayout(self.model, shape.tensors, self._parts)
         self._group_of = {key: names for names, keys in self.layout.groups.items() for key in keys}
         self._made: dict[str, torch.Tensor] = {}
@@ -132,7 +136,7 @@ class Contents:
             )
         both = {name: theirs.get(name, source) for name, source in ours.items()}
         ends = (ours, both) if shape is weights.pair.base else (both, ours)
-        pair = Pair(weights.pair.base, weights.pair.instruct, self.model, *ends)
+        pair = Pair(weights.pair.knots, self.model, ends)
         rest = AdaptedWeights(pair, seed=weights.seed, method=opened.args.setting)
         number = lam.number(lam.base) if isinstance(lam, Schedule) else lam
         self._parts |= {name: Part(rest, name, number) for name in ours}

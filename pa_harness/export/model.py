@@ -15,12 +15,14 @@ from typing import TYPE_CHECKING
 import torch
 
 from pa_harness.checkpoints.checkpoint import Checkpoint, checksum
+from pa_harness.checkpoints.pair import is_adapter
 from pa_harness.errors import ExportError, listed
 from pa_harness.export.card import LICENCE_FILES, Facts, Parent, card, read_terms
 from pa_harness.export.contents import Contents
 from pa_harness.export.settings import check_opens, write_settings
 from pa_harness.export.shards import Spec, write_checkpoint
 from pa_harness.foreign.naming import belongs
+from pa_harness.lam.path import place
 from pa_harness.lam.schedule import Schedule
 from pa_harness.storage import new_folder
 from pa_harness.weights.identity import sides
@@ -124,12 +126,13 @@ def _write(
     copy_files(opened.tokenizer.folder, folder, _TOKENIZER_FILES + ("*.py",) * trust)
     check_opens(folder, trust_remote_code=trust)
     parents = parents_of(opened)
-    for parent, side in zip(parents, (weights.pair.base, weights.pair.instruct), strict=True):
-        copy_files(side.folder, folder / "licences" / parent.role, LICENCE_FILES)
+    for side in knots_of(opened):
+        copy_files(side.folder, folder / "licences" / side.role, LICENCE_FILES)
     lam = opened.args.lam
     facts = Facts(
         parents=parents,
         lam=lam.as_dict() if isinstance(lam, Schedule) else lam,
+        formula=formula(opened),
         arithmetic=arithmetic(opened),
         fingerprint=fingerprint,
         checked=checked,
@@ -191,13 +194,36 @@ def arithmetic(opened: Opened) -> str:
     )
 
 
+def formula(opened: Opened) -> str:
+    """θ_λ of its checkpoints, as the card names them."""
+    lam, pair = opened.args.lam, opened.weights.pair
+    if pair.legs == 1:
+        return "θ_λ = θ_base + λ (θ_instruct − θ_base)"
+    if isinstance(lam, Schedule):
+        return "θ_λ = θ_n + (λ − n) (θ_{n+1} − θ_n) for λ from n to n + 1"
+    leg, _ = place(lam, pair.legs)
+    base, other = (knot.role for knot in pair.knots[leg : leg + 2])
+    return f"θ_λ = θ_{base} + {f'(λ − {leg})' if leg else 'λ'} (θ_{other} − θ_{base})"
+
+
+def knots_of(opened: Opened) -> list[Checkpoint]:
+    """The checkpoints that θ_λ is made of: of a path those of the legs that λ is on.
+
+    The one that an adapter is on belongs to them.
+    """
+    weights, pair = opened.weights, opened.weights.pair
+    legs = {place(lam, pair.legs)[0] for lam in weights.per_tensor(opened.args.lam).values()}
+    numbers = {number for leg in legs for number in (leg, leg + 1)}
+    numbers |= {number - 1 for number in numbers if is_adapter(pair.knots[number])}
+    return [pair.knots[number] for number in sorted(numbers)]
+
+
 def parents_of(opened: Opened) -> tuple[Parent, ...]:
-    """Both ends of the pair, for the card."""
-    pair = opened.weights.pair
-    ends = sides(pair, opened.weights.findings.contents())
+    """What θ_λ is made of, for the card."""
+    ends = sides(opened.weights.pair, opened.weights.findings.contents())
     return tuple(
         Parent(end.role, end.name, ends[end.role]["sha"], bool(end.commit), read_terms(end.folder))
-        for end in (pair.base, pair.instruct)
+        for end in knots_of(opened)
     )
 
 

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from pa_harness.checkpoints.adapters.adapter import read_adapter
 from pa_harness.checkpoints.adapters.lora import places
+from pa_harness.checkpoints.pair import is_adapter
 from pa_harness.checkpoints.parameters import AssembledSlice
 from pa_harness.errors import ExportError, listed
 from pa_harness.export.model import copy_files
+from pa_harness.lam.path import place
 from pa_harness.lam.schedule import Schedule
 from pa_harness.storage import new_folder
 from pa_harness.weights.methods import angle, arc
@@ -38,7 +40,13 @@ def write_mergekit(opened: Opened, folder: Path) -> str:
     import yaml
 
     args, weights = opened.args, opened.weights
-    odd = args.peft or args.rounding != "nearest" or args.extra_rows != "refuse"
+    if weights.pair.legs > 1 and isinstance(args.lam, Schedule):
+        raise ExportError(
+            "--format mergekit: a schedule on a path would merge other checkpoints for other "
+            "tensors. Export the model itself, --format hf."
+        )
+    adapters = any(map(is_adapter, weights.pair.knots))
+    odd = adapters or args.rounding != "nearest" or args.extra_rows != "refuse"
     if odd or args.method == "low_rank":
         raise ExportError(
             "--format mergekit: mergekit cannot do this merge (it has no equal of peft=, "
@@ -58,7 +66,7 @@ def write_mergekit(opened: Opened, folder: Path) -> str:
 def _merge(opened: Opened) -> dict[str, Any]:
     """Settings for mergekit; the first model gives it configuration and tokenizer."""
     pair = opened.weights.pair
-    instruct, base = str(pair.instruct.folder), str(pair.base.folder)
+    base, instruct = (str(knot.folder) for knot in pair.knots[_leg(opened)[0] :][:2])
     weights = _weights(opened)
     if opened.args.method == "trim":
         numbers = {"weight": weights[0], "density": opened.args.density}
@@ -75,13 +83,20 @@ def _merge(opened: Opened) -> dict[str, Any]:
     }
 
 
+def _leg(opened: Opened) -> tuple[int, float]:
+    """The leg that λ is on and how far; of a schedule the only one."""
+    lam = opened.args.lam
+    return (0, 0.0) if isinstance(lam, Schedule) else place(lam, opened.weights.pair.legs)
+
+
 def _weights(opened: Opened) -> tuple[Any, Any]:
     """Of instruct and base: a number, or one per tensor by its full name (the first match wins)."""
     lam, slerp = opened.args.lam, opened.args.method == "slerp"
+    leg, there = _leg(opened)
     if not slerp and not isinstance(lam, Schedule):
-        return lam, 1 - lam
+        return there, 1 - there
     pair = opened.weights.pair
-    sources = pair.base_sources.values()
+    sources = pair.sources[leg].values()
     groups = [sorted(each.parts) for each in sources if isinstance(each.slice, AssembledSlice)]
     if groups:
         raise ExportError(
@@ -92,8 +107,8 @@ def _weights(opened: Opened) -> tuple[Any, Any]:
     lams = opened.weights.per_tensor(lam)
     ends = opened.weights.ends
     shares = {
-        next(iter(pair.base_sources[name].parts)): arc(
-            angle(*ends(name)) if slerp else 0.0, lams[name]
+        next(iter(pair.sources[leg][name].parts)): arc(
+            angle(*ends(name, leg)) if slerp else 0.0, place(lams[name], pair.legs)[1]
         )
         for name in lams
     }

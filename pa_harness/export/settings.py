@@ -34,12 +34,11 @@ def write_settings(opened: Opened, model: Architecture, folder: Path) -> None:
     config.architectures = [model.cls.__name__]
     config.save_pretrained(folder)
     _add_names_of_4(folder, trust_remote_code=opened.trust_remote_code)
-    sides = (pair.base,) if pair.is_lora else (pair.instruct, pair.base)
     generation: dict[str, Any] = next(
-        filter(None, (side.read_json("generation_config.json") for side in sides)), {}
+        filter(None, (side.read_json("generation_config.json") for side in pair.full)), {}
     )
     tokenizer = read_tokenizer(opened.tokenizer, trust_remote_code=opened.trust_remote_code)
-    stops = stop_ids(pair.base, pair.instruct, tokenizer)
+    stops = stop_ids(pair.knots, tokenizer)
     generation |= {"eos_token_id": stops or None}
     _write(folder / "generation_config.json", generation)
 

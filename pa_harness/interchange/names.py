@@ -105,11 +105,12 @@ def between(base: str, instruct: str, place: str) -> str:
 
     Args:
         base: name or folder.
-        instruct: name or folder.
+        instruct: name or folder; of a longer path several (see `pa_harness.runs.scores.Score`).
         place: where between them, as `pa_harness.interchange.reported.Reported.place` has it.
     """
-    parents = {"lam=0": base, "lam=1": instruct}
-    names = [short(each).replace("/", "_") for each in (base, instruct)]
+    stages = [base, *instruct.split(" → ")]
+    parents = {f"lam={number}": name for number, name in enumerate(stages)}
+    names = [short(each).replace("/", "_") for each in stages]
     return parents.get(place) or "__".join([*names, place])
 
 

@@ -41,7 +41,7 @@ def check_lam(lam: object) -> float:
     """λ as a float.
 
     Args:
-        lam: any finite number. Outside [0, 1] extrapolates, with one warning per process.
+        lam: any finite number.
 
     Raises:
         ModelArgsError: not a finite number.
@@ -52,17 +52,16 @@ def check_lam(lam: object) -> float:
             "number: 0 is base, 1 is instruct. Pass for example lam=0.5 (or a schedule: JSON in "
             "braces, or a .yaml file)."
         )
-    if not 0 <= lam <= 1:
-        warn_of_extrapolation()
     return float(lam)
 
 
 @functools.cache
-def warn_of_extrapolation() -> None:
-    """Say, once per process, what λ outside [0, 1] is."""
+def warn_of_extrapolation(last: int) -> None:
+    """Say, once per process, what λ outside of 0 to the last checkpoint's is."""
     _log.warning(
-        "λ outside [0, 1] extrapolates beyond the two checkpoints (exploratory; for "
-        "base-to-instruct pairs it often degrades both abilities)."
+        "λ outside [0, %d] extrapolates beyond the checkpoints (exploratory; for base-to-instruct "
+        "pairs it often degrades both abilities).",
+        last,
     )
 
 

@@ -11,6 +11,7 @@ from lm_eval.api.model import LM
 from lm_eval.utils import simple_parse_args_string
 
 from pa_harness import __version__
+from pa_harness.checkpoints.pair import is_adapter
 from pa_harness.checkpoints.vocabulary import (
     check_vocabulary,
     ids_without_rows,
@@ -94,7 +95,7 @@ class AdaptedModel(LM):
 
     def file_stamps(self) -> dict[str, Any]:
         """By side, what the system said of its files of weights when they were opened."""
-        return {end.role: end.stamps for end in (self._pair.base, self._pair.instruct)}
+        return {end.role: end.stamps for end in self._pair.knots}
 
     def set_cache_hook(self, cache_hook: Any) -> None:
         """Give every pair and λ a table of its own in a --use_cache file."""
@@ -226,11 +227,11 @@ class AdaptedModel(LM):
         return {}
 
     def _tokenizer_checkpoint(self, tokenizer: str | None) -> Checkpoint:
-        """Where the tokenizer of every λ is, after its checks; the instruct side's by default."""
+        """Where the tokenizer of every λ is, after its checks; the last one's by default."""
         pair = self._pair
         source = tokenizer_source(tokenizer, pair)
         read = read_tokenizer(source, trust_remote_code=self._trust)
-        if source is not pair.base and (tokenizer or pair.is_lora):
+        if tokenizer or is_adapter(source):
             renamed = self._args.renamed_tokens
             self._notes += check_vocabulary(
                 pair.base, source, trust_remote_code=self._trust, renamed=renamed

@@ -76,9 +76,9 @@ class DataParallelLM(HFLM):
         lengths = getattr(self, "answer_lengths", AnswerLengths())
         both = processes.gather((here, lengths.found))
         gathered = [answers for answers, _ in both]
-        for share, (answers, found) in zip(shares, both, strict=True):
+        lengths.join(found for _, found in both)
+        for share, answers in zip(shares, gathered, strict=True):
             if share is not mine:
-                lengths.found |= found
                 for request, answer in zip(requests[share], answers, strict=True):
                     self.cache_hook.add_partial(kind, request.args, answer)  # counts it
         return [answer for answers in gathered for answer in answers]

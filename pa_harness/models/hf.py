@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 from lm_eval.api.registry import register_model
 
 from pa_harness.checkpoints.vocabulary import neutral_generation_config
+from pa_harness.lam.path import short_form
 from pa_harness.models.adapted import AdaptedModel
 from pa_harness.models.data_parallel import DataParallelLM
+from pa_harness.models.generated import Thinking
 from pa_harness.models.loading import LoadedWeights, fits_beside
 from pa_harness.models.prefix_sharing import PrefixSharingLM
 from pa_harness.weights.arguments import parse
@@ -48,8 +50,8 @@ class PartiallyAdaptedLM(AdaptedModel, DataParallelLM, PrefixSharingLM):
         """Open and check the pair, then let HFLM load θ_λ.
 
         Args:
-            model_args: `pretrained`, one of `instruct` and `peft`, `lam`, and what else
-                `weights.arguments.ModelArgs` has; `tokenizer` (default: the instruct side's);
+            model_args: `pretrained`, one of `instruct` and `peft`, or `path`; `lam`, and what else
+                `weights.arguments.ModelArgs` has; `tokenizer` (default: the last checkpoint's);
                 everything else is HFLM's.
 
         Raises:
@@ -60,9 +62,10 @@ class PartiallyAdaptedLM(AdaptedModel, DataParallelLM, PrefixSharingLM):
         """
         args, rest = parse(model_args, super().__init__)
         self.prefix_sharing = args.prefix_sharing
-        self._given = {k: v for k, v in model_args.items() if k not in _PLACEMENT}
+        self._given = {k: v for k, v in short_form(model_args).items() if k not in _PLACEMENT}
         self._open(args, rest, LoadedWeights)
         super().__init__(pretrained=args.pretrained, revision=args.revision or "main", **rest)
+        self.thinking = Thinking.of(self.think_end_token, self.tokenizer)
         self._describe(self.model.get_input_embeddings().weight.shape[0])
         self.model.generation_config = neutral_generation_config(
             self._facts["stop_token_ids"], self.tokenizer, self._pair.config
@@ -70,7 +73,7 @@ class PartiallyAdaptedLM(AdaptedModel, DataParallelLM, PrefixSharingLM):
         self.model.name_or_path = args.pretrained
         self._keep = args.keep
         if args.keep == "auto":
-            self._keep = "memory" if fits_beside(self.model) else "files"
+            self._keep = "memory" if fits_beside(self.model, len(self._pair.knots)) else "files"
             _log.info("keep=%s: from where the next λ is made.", self._keep)
         if args.keep == "memory":
             self._weights.keep_in_memory(self.model)
@@ -119,4 +122,5 @@ class PartiallyAdaptedLM(AdaptedModel, DataParallelLM, PrefixSharingLM):
 
     def _bytes_beside(self) -> int:
         on_device = (each for each in self.model.parameters() if each.device.type != "cpu")
-        return 2 * sum(each.nbytes for each in on_device) if self._keep == "memory" else 0
+        originals = len(self._pair.knots) if self._keep == "memory" else 0
+        return originals * sum(int(each.nbytes) for each in on_device)

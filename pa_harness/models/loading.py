@@ -29,11 +29,11 @@ if TYPE_CHECKING:
 class LoadedWeights(AdaptedWeights):
     """θ_λ in a transformers model, one at a time."""
 
-    _in_memory: Mapping[str, tuple[TensorSlice, TensorSlice]] = MappingProxyType({})
+    _in_memory: Mapping[str, tuple[TensorSlice, ...]] = MappingProxyType({})
 
-    def ends(self, key: str) -> tuple[Slice, Slice]:
-        """θ_base and θ_instruct of one checkpoint key, from where they are kept."""
-        return self._in_memory.get(key) or super().ends(key)
+    def knots(self, key: str) -> tuple[Slice, ...]:
+        """One parameter of every checkpoint, from where they are kept."""
+        return self._in_memory.get(key) or super().knots(key)
 
     def load(self, lam: Lam, **kwargs: Any) -> PreTrainedModel:
         """A new model holding θ_λ.
@@ -115,18 +115,17 @@ class LoadedWeights(AdaptedWeights):
         self.lam = lam
 
     def keep_in_memory(self, model: PreTrainedModel) -> None:
-        """Hold both originals beside the parameters, on their devices: three models of memory."""
+        """Hold all originals beside the parameters, on their devices: of a pair three models."""
         kept = {}
         for name, parameter in model.state_dict().items():
             if name in self.pair.base_slices:
-                ends = (end[...].to(parameter.device, copy=True) for end in self.ends(name))
-                base, instruct = map(TensorSlice, ends)
-                kept[name] = base, instruct
+                copies = (knot[...].to(parameter.device, copy=True) for knot in self.knots(name))
+                kept[name] = tuple(map(TensorSlice, copies))
         self._in_memory = kept
 
     @property
     def in_memory(self) -> bool:
-        """Whether both originals are held beside the parameters."""
+        """Whether the originals are held beside the parameters."""
         return bool(self._in_memory)
 
     @torch.no_grad()
@@ -175,23 +174,24 @@ class _Lazy:
         # A shard of a tensor-parallel model.
         if weights.seed is not None:
             raise PAHarnessError("rounding=stochastic is not defined for tp_plan=. Drop one.")
-        base, end = (TensorSlice(side[index]) for side in weights.path(key, lam))
+        *ends, there = weights.path(key, lam)
+        base, end = (TensorSlice(side[index]) for side in ends)
         shard = torch.empty(base.get_shape(), dtype=weights.pair.model.dtypes[key])
-        interpolate_(shard, base, end, lam)
+        interpolate_(shard, base, end, there)
         return shard
 
 
-def fits_beside(model: PreTrainedModel) -> bool:
-    """Whether both originals fit into an accelerator's memory beside a model.
+def fits_beside(model: PreTrainedModel, originals: int = 2) -> bool:
+    """Whether the originals fit into an accelerator's memory beside a model.
 
-    Three models may take three quarters of every accelerator that holds a part of it; the rest is
+    Together they may take three quarters of every accelerator that holds a part of it; the rest is
     for computing. On the CPU the files are in memory already.
     """
     taken: dict[torch.device, int] = {}
     for parameter in model.parameters():
         taken[parameter.device] = taken.get(parameter.device, 0) + parameter.nbytes
     return all(device.type == "cuda" for device in taken) and all(
-        4 * size <= torch.cuda.get_device_properties(device).total_memory
+        4 * (originals + 1) * size <= 3 * torch.cuda.get_device_properties(device).total_memory
         for device, size in taken.items()
     )
 

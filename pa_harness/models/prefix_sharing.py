@@ -86,7 +86,7 @@ class PrefixSharingLM(LengthsLM):
     def generate_until(self, requests: list[Any], disable_tqdm: bool = False) -> list[str]:
         """HFLM's, with plain greedy requests sharing prompts and all others left to it."""
         self._count_anew("generate_until")
-        self.answer_lengths = AnswerLengths()
+        self.answer_lengths = AnswerLengths(self.thinking)
         arguments = [request.args for request in requests]
         shared: dict[tuple[tuple[str, ...], int], dict[int, list[int]]] = {}
         if is_plainly_greedy(self) and self._allows():

@@ -74,15 +74,18 @@ class Run:
                     parts.append(DataFrame({**columns, "value": values}))
         return concat(parts, ignore_index=True)
 
-    def summary(self) -> Summary:
+    def summary(self, against: float = 1.0) -> Summary:
         """Every average along λ, and its differences to λ = 1 and 0, paired by document.
 
+        Args:
+            against: another λ than 1 for the first of these, say a checkpoint of a path.
+
         Raises:
-            RunError: nothing can be paired.
+            RunError: nothing can be paired, or the run lacks that λ.
         """
         from pa_harness.analysis.summary import summarise
 
-        return summarise(read_trajectory(self.path, self.instruction))
+        return summarise(read_trajectory(self.path, self.instruction), against)
 
     def choose(
         self,

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from matplotlib.axes import Axes
 
-    from pa_harness.analysis.intervals import Pointwise
-    from pa_harness.analysis.summary import Curve, Summary
+    from pa_harness.analysis.intervals import Array, Pointwise
+    from pa_harness.analysis.summary import Summary
 
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X")
@@ -130,22 +130,32 @@ def draw_line(
             )
 
 
-def draw_plane(axes: Axes, summary: Summary, icl: Curve, followed: Curve, number: int) -> None:
-    """ICL over IF, λ written beside each point, the Pareto front heavy and filled."""
-    x, y = followed.value.estimate, icl.value.estimate
+def draw_plane(axes: Axes, series: Series, across: Array, *, less: bool = False) -> None:
+    """Numbers over others, λ written beside each point, the Pareto front heavy and filled.
+
+    Args:
+        axes: where.
+        series: the upright numbers.
+        across: the others, shape (λ,).
+        less: whether of these less is better.
+    """
+    summary, number = series.summary, series.number
+    x, y = across, series.found.estimate
     style = style_of(number, 6)
     thin = {**style, "linewidth": 0.8, "alpha": 0.6, "markerfacecolor": "white"}
     (line,) = axes.plot(x, y, **thin)
-    line.set_gid(tip_id(number, summary.curves.index(icl), "plane"))
+    line.set_gid(series.gid)
+    good = -x if less else x
     best = [
-        not ((x >= a) & (y >= b) & ((x > a) | (y > b))).any() for a, b in zip(x, y, strict=True)
+        not ((good >= a) & (y >= b) & ((good > a) | (y > b))).any()
+        for a, b in zip(good, y, strict=True)
     ]
     order = [n for n in np.argsort(x, kind="stable") if best[n]]
     (front,) = axes.plot(x[order], y[order], **{**style, "linewidth": 2.2}, label=label_of(summary))
     front.set_gid(f"front-{number}")  # lies over the markers that have numbers
     for lam, a, b in zip(summary.lams, x, y, strict=True):
         axes.annotate(
-            f"{lam:g}",
+            place_name(summary, lam),
             (a, b),
             xytext=_AROUND[0],
             textcoords="offset points",
@@ -154,6 +164,12 @@ def draw_plane(axes: Axes, summary: Summary, icl: Curve, followed: Curve, number
             ha="center",
             va="center",
         )
+
+
+def place_name(summary: Summary, lam: float) -> str:
+    """λ, and on a path the checkpoint that is there."""
+    is_knot = len(summary.knots) > 2 and lam in range(len(summary.knots))
+    return f"{lam:g} {short(summary.knots[int(lam)], 16)}" if is_knot else f"{lam:g}"
 
 
 def name_points(axes: Axes) -> None:
@@ -200,10 +216,35 @@ def draw_grid(axes: Axes) -> None:
         axes.spines[side].set_visible(False)
 
 
-def finish(axes: Axes, caption: str, *, lam_axis: bool = True) -> None:
-    """Name the λ axis, draw the grid, and put legend and caption under the panel."""
-    if lam_axis:
-        axes.set_xlabel(LAM_AXIS)
+def lam_axis(summaries: Sequence[Summary]) -> str:
+    """The name of the λ axis, with the checkpoints of a path where all runs have the same."""
+    knots = {summary.knots for summary in summaries}
+    if all(len(each) <= 2 for each in knots):
+        return LAM_AXIS
+    if len(knots) > 1:
+        return "λ along the path"
+    named = ", ".join(f"{n} = {short(name, 16)}" for n, name in enumerate(knots.pop()))
+    return f"λ   ({named})"
+
+
+def mark_knots(axes: Axes, summaries: Sequence[Summary]) -> None:
+    """A thin line at every checkpoint between the ends of a path."""
+    most = max((len(summary.knots) for summary in summaries), default=0)
+    for number in range(1, most - 1):
+        axes.axvline(number, color=GREY, linewidth=0.7, linestyle=(0, (1, 3)), zorder=0)
+
+
+def finish(axes: Axes, caption: str, along: Sequence[Summary] = ()) -> None:
+    """Name the λ axis, draw the grid, and put legend and caption under the panel.
+
+    Args:
+        axes: the panel.
+        caption: under it.
+        along: the runs whose λ is the axis; none where it is another.
+    """
+    if along:
+        axes.set_xlabel(lam_axis(along))
+        mark_knots(axes, along)
     draw_grid(axes)
     figure = axes.get_figure()
     if isinstance(figure, Picture):

@@ -11,6 +11,7 @@ from pa_harness.report.overview import overview
 from pa_harness.report.picture import FIXED, KINDS
 from pa_harness.report.plots import (
     calibration,
+    cost,
     fractional_difference,
     heat_map,
     instruction_following,
@@ -40,6 +41,7 @@ def all_figures(summaries: Sequence[Summary], chosen: float | None = None) -> di
             "icl": fractional_difference(summaries),
             "instruction_following": instruction_following(summaries),
             "trade_off": trade_off(summaries),
+            "cost": cost(summaries),
             "categories": small_multiples(summaries, "category"),
             "tasks": small_multiples(summaries, "task"),
             "calibration": calibration(summaries),

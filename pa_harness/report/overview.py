@@ -8,11 +8,11 @@ import numpy as np
 
 from pa_harness.report.drawing import (
     GREY,
-    LAM_AXIS,
     WIDTH,
     draw_grid,
     draw_line,
     finish,
+    lam_axis,
     series_of,
     short,
 )
@@ -50,13 +50,13 @@ def overview(summaries: Sequence[Summary], chosen: float | None = None) -> Pictu
         for series in found:
             draw_line(axes, series, factor=factor)
         axes.set_ylabel(_label(name, summaries, points=factor == 100), fontsize=9)
-        _mark(axes, chosen)
-    drawn[-1].set_xlabel(LAM_AXIS)
+        _mark(axes, chosen, summaries)
+    drawn[-1].set_xlabel(lam_axis(summaries))
     if chosen is not None:
         drawn[0].set_title(f"chosen: λ = {chosen:g}", fontsize=9, loc="right")
     for axes in drawn[1:]:
         draw_grid(axes)
-    finish(drawn[0], _caption(panels, summaries), lam_axis=False)
+    finish(drawn[0], _caption(panels, summaries))
     return figure
 
 
@@ -74,10 +74,10 @@ def _label(name: str, summaries: Sequence[Summary], *, points: bool) -> str:
     return f"IF, {unit}: {short(alike, 24)}"
 
 
-def _mark(axes: Axes, chosen: float | None) -> None:
-    """The two ends as they are, and the λ that was chosen."""
-    for end in (0.0, 1.0):
-        axes.axvline(end, color=GREY, linewidth=0.8, linestyle=(0, (1, 2)), zorder=0)
+def _mark(axes: Axes, chosen: float | None, summaries: Sequence[Summary]) -> None:
+    """The checkpoints as they are, and the λ that was chosen."""
+    for number in range(max([2, *(len(each.knots) for each in summaries)])):
+        axes.axvline(number, color=GREY, linewidth=0.8, linestyle=(0, (1, 2)), zorder=0)
     if chosen is not None:
         axes.axvline(chosen, color=_MARK, linewidth=1.2, linestyle="--", zorder=0)
 

@@ -130,6 +130,14 @@ def _tips(group: str, summaries: Sequence[Summary]) -> list[str]:
     summary = summaries[int(number)]
     if which == "aside":
         return _rows(place, summary, summary.aside[place])
+    if which == "cost":
+        costs = summary.costs
+        pairs = (
+            zip(summary.lams, costs.score.estimate, costs.tokens.estimate, strict=True)
+            if costs
+            else ()
+        )
+        return [f"λ = {lam:g}: {a:.4f} with {b:.1f} tokens" for lam, a, b in pairs]
     curve = summary.curves[int(place)]
     if which == "plane":
         followed = summary.curve("IF")

@@ -8,18 +8,22 @@ import numpy as np
 
 from pa_harness.report.drawing import (
     GREY,
-    LAM_AXIS,
     WIDTH,
+    Series,
     asides_of,
     draw_grid,
     draw_line,
     draw_plane,
     finish,
     label_of,
+    lam_axis,
+    mark_knots,
     name_points,
     one_panel,
+    place_name,
     series_of,
     short,
+    tip_id,
 )
 from pa_harness.report.picture import Picture
 
@@ -36,6 +40,7 @@ TITLES = {  # of figures with one panel; the page says the same above them
     "icl": "ICL against the instruct model",
     "instruction_following": "Instruction following",
     "trade_off": "Few-shot learning against instruction following",
+    "cost": "What an answer costs",
 }
 
 
@@ -48,9 +53,12 @@ def fractional_difference(summaries: Sequence[Summary]) -> Picture | None:
     for series in found:
         draw_line(axes, series, band=len(summaries) == 1)
     axes.axhline(0, color=GREY, linewidth=0.8)
-    axes.set_ylabel("100 · (ICL(λ) − ICL(1)) / ICL(1),  %")
+    one = _against(summaries)
+    axes.set_ylabel(f"100 · (ICL(λ) − ICL({one})) / ICL({one}),  %")
     what = "shaded: 95% at each λ"
-    finish(axes, f"{what}; dotted: 95% at all λ at once" if len(summaries) == 1 else what)
+    finish(
+        axes, f"{what}; dotted: 95% at all λ at once" if len(summaries) == 1 else what, summaries
+    )
     return figure
 
 
@@ -63,7 +71,7 @@ def instruction_following(summaries: Sequence[Summary]) -> Picture | None:
     for series in found:
         draw_line(axes, series)
     axes.set_ylabel(_if_label(summaries))
-    finish(axes, "shaded: 95% at each λ")
+    finish(axes, "shaded: 95% at each λ", summaries)
     return figure
 
 
@@ -73,14 +81,52 @@ def trade_off(summaries: Sequence[Summary]) -> Picture | None:
     for number, summary in enumerate(summaries):
         icl, followed = summary.curve("ICL"), summary.curve("IF")
         if icl and followed:
-            draw_plane(axes, summary, icl, followed, number)
+            gid = tip_id(number, summary.curves.index(icl), "plane")
+            draw_plane(axes, Series(summary, icl.value, number, gid), followed.value.estimate)
     if not axes.lines:
         return None
     axes.set_xlabel(_if_label(summaries))
     axes.set_ylabel("ICL: mean over few-shot tasks")
     axes.margins(0.1)
     name_points(axes)
-    finish(axes, "filled: no other λ is better in both", lam_axis=False)
+    finish(axes, "filled: no other λ is better in both")
+    return figure
+
+
+def cost(summaries: Sequence[Summary]) -> Picture | None:
+    """Score against tokens of an answer, with intervals both ways; the front is drawn heavy.
+
+    As in the studies of models between thinking and instruct ones (arXiv 2510.10977, 2509.22034).
+    """
+    figure, axes = one_panel(TITLES["cost"])
+    for number, summary in enumerate(summaries):
+        if summary.costs is None:
+            continue
+        score, tokens = summary.costs.score, summary.costs.tokens
+        draw_plane(
+            axes,
+            Series(summary, score, number, tip_id(number, "costs", "cost")),
+            tokens.estimate,
+            less=True,
+        )
+        axes.errorbar(
+            tokens.estimate,
+            score.estimate,
+            xerr=np.abs([tokens.low - tokens.estimate, tokens.high - tokens.estimate]),
+            yerr=np.abs([score.low - score.estimate, score.high - score.estimate]),
+            fmt="none",
+            ecolor=GREY,
+            elinewidth=0.7,
+            alpha=0.7,
+            zorder=0,
+        )
+    if not axes.lines:
+        return None
+    axes.set_xlabel("tokens of an answer, thinking included: mean over tasks that generate")
+    axes.set_ylabel("score: mean over the same tasks")
+    axes.margins(0.1)
+    name_points(axes)
+    finish(axes, "filled: no other λ scores higher with fewer tokens; bars: 95% at each λ")
     return figure
 
 
@@ -118,14 +164,15 @@ def small_multiples(summaries: Sequence[Summary], kind: str) -> Picture | None:
     for axes, name in zip(panels, names, strict=False):
         for series in series_of(summaries, name, "to_instruct"):
             draw_line(axes, series, factor=100, size=3)
+        mark_knots(axes, summaries)
         axes.axhline(0, color=GREY, linewidth=0.8)
         axes.set_title(short(name.removeprefix("category "), 26), fontsize=8)
         axes.tick_params(labelsize=7, labelbottom=True)
     for axes in panels[len(names) :]:
         axes.set_axis_off()
-    figure.supxlabel(LAM_AXIS, fontsize=9)
+    figure.supxlabel(lam_axis(summaries), fontsize=9)
     shown = [curve for summary in summaries for curve in summary.curves if curve.name in names]
-    figure.supylabel(f"{_difference(shown)}, with 95% at each λ", fontsize=9)
+    figure.supylabel(f"{_difference(shown, _against(summaries))}, with 95% at each λ", fontsize=9)
     if len(summaries) > 1:
         named: dict[str, Artist] = {}  # a run may be in some of the panels only
         for axes in panels:
@@ -135,11 +182,16 @@ def small_multiples(summaries: Sequence[Summary], kind: str) -> Picture | None:
     return figure
 
 
-def _difference(curves: Sequence[Curve]) -> str:
+def _against(summaries: Sequence[Summary]) -> str:
+    """The λ that differences are to; one for all runs."""
+    return f"{summaries[0].against:g}"
+
+
+def _difference(curves: Sequence[Curve], one: str) -> str:
     """What is drawn of tasks: points are of fractions, a log-likelihood has none."""
     values = np.concatenate([curve.value.estimate for curve in curves])
     fractions = ((values >= 0) & (values <= 1)).all()
-    return "points over λ = 1" if fractions else "100 · (value(λ) − value(1))"
+    return f"points over λ = {one}" if fractions else f"100 · (value(λ) − value({one}))"
 
 
 def heat_map(summary: Summary) -> Picture | None:
@@ -162,11 +214,12 @@ def heat_map(summary: Summary) -> Picture | None:
         dark = abs(values[row, column]) > 0.6 * most
         colour = "white" if dark else "black"
         axes.text(column, row, text, ha="center", va="center", fontsize=6.5, color=colour)
-    axes.set_xticks(range(len(summary.lams)), [f"{lam:g}" for lam in summary.lams], fontsize=8)
+    places = [place_name(summary, lam).replace(" ", "\n") for lam in summary.lams]
+    axes.set_xticks(range(len(summary.lams)), places, fontsize=8)
     names = [short(curve.name, 30) for curve in curves]
     axes.set_yticks(range(len(curves)), names, fontsize=8)
     axes.set_xlabel("λ")
-    what = _difference(curves)
+    what = _difference(curves, _against([summary]))
     axes.set_title(f"{what[0].upper()}{what[1:]} — {label_of(summary)}", fontsize=10)
     figure.colorbar(image, ax=axes, extend="both").set_label(what, fontsize=8)
     figure.supxlabel(f"• 0 is outside, at 95% for all {summary.cells} differences", fontsize=7)

@@ -20,6 +20,9 @@ _ASIDE = {
     "brier": "Brier score",
     "answer_length": "answer, tokens",
     "answers_ended": "answers ended",
+    "thinking": "of it thinking, tokens",
+    "thinking_closed": "thinking closed",
+    "per_thousand_tokens": "score per 1000 tokens",
 }
 
 
@@ -102,9 +105,9 @@ def _curve_text(summary: Summary, curve: Curve) -> str:
     header = ["λ", "value"]
     columns: list[list[str]] = [[number(value) for value in curve.value.estimate]]
     for name, found in (
-        ("λ − 1", curve.to_instruct),
+        (f"λ − {summary.against:g}", curve.to_instruct),
         ("λ − 0", curve.to_base),
-        ("λ − 1, %", curve.fractional),
+        (f"λ − {summary.against:g}, %", curve.fractional),
     ):
         if found is not None:
             header += [name, "95%"]
@@ -123,7 +126,12 @@ def _curve_text(summary: Summary, curve: Curve) -> str:
 
 
 def _tasks_text(summary: Summary, tasks: Sequence[Curve]) -> str:
-    header = ["difference to λ = 1", "n", "clusters", *(f"{lam:g}" for lam in summary.lams)]
+    header = [
+        f"difference to λ = {summary.against:g}",
+        "n",
+        "clusters",
+        *(f"{lam:g}" for lam in summary.lams),
+    ]
     rows = []
     for curve in tasks:
         found = curve.to_instruct

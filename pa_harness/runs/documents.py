@@ -1,8 +1,9 @@
 """The values of every document at every λ as one table, and as arrays that are paired by document.
 
 The table has a row per λ, task, metric and document, with the document's cluster
-(`tasks.clusters`); the arrays one row per λ and one column per document, so that columns can be
-resampled together.
+(`tasks.clusters`); of several answers to a document further rows with the number of the answer
+(`repeat`, from 0; null in the others). The arrays have one row per λ and one column per document,
+so that columns can be resampled together.
 """
 
 from __future__ import annotations
@@ -57,39 +58,49 @@ def write_documents(units: Iterable[tuple[float, str, DocumentValues]], path: Pa
         [
             *(("lam", pa.float64()), ("task", texts), ("metric", texts)),
             *(("document", pa.int64()), ("value", pa.float64()), ("cluster", texts)),
+            ("repeat", pa.int32()),
         ]
     )
 
     def write(temporary: Path) -> None:
         with pq.ParquetWriter(temporary, schema) as writer:
             for lam, task, found in units:
-                count, keys = len(found.ids), list(found.values)
-                if not count or not keys:
-                    continue
-                codes = np.repeat(np.arange(len(keys), dtype=np.int32), count)
-                zeros = np.zeros(len(codes), dtype=np.int32)
-                columns = [
-                    pa.array(np.full(len(codes), lam)),
-                    pa.DictionaryArray.from_arrays(zeros, pa.array([task])),
-                    pa.DictionaryArray.from_arrays(codes, pa.array(keys, pa.string())),
-                    pa.array(np.tile(np.asarray(found.ids, dtype=np.int64), len(keys))),
-                    pa.array(np.array([*found.values.values()], dtype=np.float64).ravel()),
-                    _clusters(found),
-                ]
-                writer.write_table(pa.table(columns, schema=schema))
+                if found.ids and found.values:
+                    writer.write_table(pa.table(_columns(lam, task, found), schema=schema))
 
     write_with(path, write)
 
 
-def _clusters(found: DocumentValues) -> Any:
+def _columns(lam: float, task: str, found: DocumentValues) -> list[Any]:
+    """The rows of one (λ, task): metric by metric, and behind them answer by answer."""
+    import pyarrow as pa
+
+    blocks: list[tuple[str, int | None, list[float]]]
+    blocks = [(key, None, values) for key, values in found.values.items()]
+    for key, rows in found.repeats.items():
+        blocks += [(key, number, list(each)) for number, each in enumerate(zip(*rows, strict=True))]
+    count, keys = len(found.ids), list(dict.fromkeys(key for key, _, _ in blocks))
+    codes = np.repeat([keys.index(key) for key, _, _ in blocks], count).astype(np.int32)
+    numbers = [number for _, number, _ in blocks for _ in range(count)]
+    return [
+        pa.array(np.full(len(codes), lam)),
+        pa.DictionaryArray.from_arrays(np.zeros(len(codes), dtype=np.int32), pa.array([task])),
+        pa.DictionaryArray.from_arrays(codes, pa.array(keys, pa.string())),
+        pa.array(np.tile(np.asarray(found.ids, dtype=np.int64), len(blocks))),
+        pa.array(np.array([values for _, _, values in blocks], dtype=np.float64).ravel()),
+        _clusters(found, len(blocks)),
+        pa.array(numbers, pa.int32()),
+    ]
+
+
+def _clusters(found: DocumentValues, times: int) -> Any:
     """The clusters' names for every row of one (λ, task); null where they are not known."""
     import pyarrow as pa
 
     if not found.clusters:
-        rows = len(found.ids) * len(found.values)
-        return pa.nulls(rows, pa.dictionary(pa.int32(), pa.string()))
+        return pa.nulls(len(found.ids) * times, pa.dictionary(pa.int32(), pa.string()))
     names, codes = np.unique(found.clusters, return_inverse=True)
-    every = np.tile(codes.astype(np.int32), len(found.values))
+    every = np.tile(codes.astype(np.int32), times)
     return pa.DictionaryArray.from_arrays(every, pa.array(names.tolist(), pa.string()))
 
 
@@ -178,17 +189,10 @@ class Documents:
         Args:
             task: one of `tasks`.
         """
-        import pyarrow.compute as pc
-
-        table = self._file.read_row_groups(self._groups.get(task, []))
-        table = table.filter(pc.equal(table.column("task").cast("string"), task))
-        lam = table.column("lam").to_numpy()
-        metrics = table.column("metric").cast("string").combine_chunks().dictionary_encode()
-        codes = metrics.indices.to_numpy()
-        document, value = (table.column(name).to_numpy() for name in ("document", "value"))
+        lam, document, value, (names, codes) = self._rows(task, single=True)
         lams = np.unique(lam)
         found = {}
-        for code, name in enumerate(metrics.dictionary.to_pylist()):
+        for code, name in enumerate(names):
             chosen = codes == code
             ids = np.unique(document[chosen])
             values = np.full((len(lams), len(ids)), np.nan)
@@ -206,3 +210,43 @@ class Documents:
                 ids, values = ids[whole], values[:, whole]
             found[name] = Paired(lams, ids, values, means, len(whole) - len(ids))
         return found
+
+    def repeated(self, task: str) -> dict[str, NDArray[np.float64]]:
+        """By metric, what each of several answers scored or took: shape (λ, documents, answers).
+
+        λ ascending, documents in their order; {} of a task that was asked once.
+
+        Args:
+            task: one of `tasks`.
+        """
+        lam, document, value, (names, codes) = self._rows(task, single=False)
+        lams, ids = np.unique(lam), np.unique(document)
+        found = {}
+        for code, name in enumerate(names):
+            chosen = codes == code
+            order = np.lexsort((document[chosen], lam[chosen]))  # stable: answers as they came
+            shape = (len(lams), len(ids), -1)
+            found[name] = value[chosen][order].reshape(shape)
+        return found
+
+    def _rows(
+        self, task: str, *, single: bool
+    ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], tuple[list[str], NDArray[Any]]]:
+        """λ, document, value, and metric (names, and which of them) of a task's rows.
+
+        Args:
+            task: one of `tasks`.
+            single: rows of documents; else those of each of several answers.
+        """
+        import pyarrow.compute as pc
+
+        table = self._file.read_row_groups(self._groups.get(task, []))
+        table = table.filter(pc.equal(table.column("task").cast("string"), task))
+        if "repeat" in table.column_names:
+            empty = pc.is_null(table.column("repeat"))
+            table = table.filter(empty if single else pc.invert(empty))
+        elif not single:
+            table = table.slice(0, 0)
+        metrics = table.column("metric").cast("string").combine_chunks().dictionary_encode()
+        numbers = (table.column(name).to_numpy() for name in ("lam", "document", "value"))
+        return *numbers, (metrics.dictionary.to_pylist(), metrics.indices.to_numpy())

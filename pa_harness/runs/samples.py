@@ -18,6 +18,13 @@ if TYPE_CHECKING:
 
 OPTIONS = "options"  # the filter name of what is derived from option log-likelihoods
 ANSWER = "answer"  # the filter name of what is derived from generated answers
+COSTS = {  # what an answer costs, by the name that people use
+    "answer_tokens": f"length,{ANSWER}",
+    "thinking_tokens": f"thinking,{ANSWER}",
+    "closed": f"closed,{ANSWER}",
+    "ended": f"ended,{ANSWER}",
+}
+LENGTHS = tuple(f"{name},{ANSWER}" for name in ("length", "ended", "thinking", "closed"))
 Sample = dict[str, Any]
 
 
@@ -36,28 +43,37 @@ class DocumentValues:
     generated answers
 
         length,answer        tokens of the answer, an end token left out
-        ended,answer         1 where it ended by itself, 0 where it ran into the limit
+        ended,answer         1 where it ended by itself, 0 where it was cut at the limit
+
+    and of models that think (`think_end_token`)
+
+        thinking,answer      tokens up to the end of the thinking; all where it never ended
+        closed,answer        1 where the answer has the mark that ends the thinking
 
     as they were generated: where the text alone is known (an answer from a --use_cache file) they
-    are absent.
+    are absent. Of several answers to a document these are means over its answers, which `repeats`
+    has one by one: metric -> by document, in the order of `ids`, a number for each answer.
     """
 
     ids: list[int] = field(default_factory=list)
     values: dict[str, list[float]] = field(default_factory=dict)
     clusters: list[str] = field(default_factory=list)  # in the order of `ids`; none: not known
+    repeats: dict[str, list[list[float]]] = field(default_factory=dict)
 
 
 def document_values(
-    samples: Iterable[Sample], lengths: Mapping[str, tuple[int, bool]] | None = None
+    samples: Iterable[Sample], lengths: Mapping[str, Sequence[Sequence[float]]] | None = None
 ) -> DocumentValues:
     """The numbers of one task's samples, in the order of their documents.
 
     Args:
         samples: of all filters; a document has one sample for each.
-        lengths: by prompt, how many tokens its answer has, and whether it ended.
+        lengths: by prompt, of each of its answers in their order: its tokens, whether it ended,
+            tokens of thinking, whether that was closed; the last two NaN where nothing thinks.
     """
     found: dict[int, dict[str, float]] = {}
     counts: dict[str, dict[int, tuple[float, float, float]]] = {}
+    answers = _Answers(lengths or {})
     for sample in samples:
         numbers = found.setdefault(int(sample["doc_id"]), {})
         name = sample.get("filter", "none")
@@ -71,8 +87,8 @@ def document_values(
                 of_document[int(sample["doc_id"])] = (true, extra, missed)
         if f"hit,{OPTIONS}" not in numbers:
             numbers.update(_options(sample))
-        if lengths and f"length,{ANSWER}" not in numbers:
-            numbers.update(_answer(sample, lengths))
+        if lengths:
+            numbers.update(answers.means(sample))
     for key, of_document in counts.items():
         values = entity_f1_values([*of_document.values()])
         for number, value in zip(of_document, values.tolist(), strict=True):
@@ -80,7 +96,9 @@ def document_values(
     ids = sorted(found)
     keys = list(dict.fromkeys(key for number in ids for key in found[number]))
     return DocumentValues(
-        ids, {key: [found[number].get(key, math.nan) for number in ids] for key in keys}
+        ids,
+        {key: [found[number].get(key, math.nan) for number in ids] for key in keys},
+        repeats=answers.repeats(ids),
     )
 
 
@@ -146,9 +164,47 @@ def _options(sample: Sample) -> dict[str, float]:
     }
 
 
-def _answer(sample: Sample, lengths: Mapping[str, tuple[int, bool]]) -> dict[str, float]:
-    try:
-        tokens, ended = lengths[_arguments(sample)[0][0]]
-    except (IndexError, KeyError, TypeError):
-        return {}
-    return {f"length,{ANSWER}": float(tokens), f"ended,{ANSWER}": float(ended)}
+class _Answers:
+    """The lengths of documents' answers, dealt out in the order in which they were generated."""
+
+    def __init__(self, lengths: Mapping[str, Sequence[Sequence[float]]]) -> None:
+        self._lengths = lengths
+        self._dealt: dict[str, int] = {}
+        self._found: dict[int, list[Sequence[float]]] = {}  # by document
+
+    def means(self, sample: Sample) -> dict[str, float]:
+        """Of one document; {} where nothing is known of its answers."""
+        number = int(sample["doc_id"])
+        if number not in self._found:
+            self._found[number] = self._of(sample)
+        columns = zip(*self._found[number], strict=True)
+        means = {
+            name: sum(column) / len(column) for name, column in zip(LENGTHS, columns, strict=False)
+        }
+        return {name: mean for name, mean in means.items() if not math.isnan(mean)}
+
+    def repeats(self, ids: Sequence[int]) -> dict[str, list[list[float]]]:
+        """By answer, where documents have several."""
+        several = {number: found for number, found in self._found.items() if len(found) > 1}
+        nothing = [(math.nan,) * len(LENGTHS)] * max(map(len, several.values()), default=0)
+        every = [several.get(number, nothing) for number in ids]
+        return {
+            name: [[float(length[place]) for length in found] for found in every]
+            for place, name in enumerate(LENGTHS)
+            if any(
+                place < len(each) and each[place] == each[place]
+                for of in several.values()
+                for each in of
+            )
+        }
+
+    def _of(self, sample: Sample) -> list[Sequence[float]]:
+        try:
+            prompt, count = str(_arguments(sample)[0][0]), len(sample["resps"][0])
+            known = self._lengths[prompt]
+        except (IndexError, KeyError, TypeError, ValueError):
+            return []
+        first = self._dealt.get(prompt, 0)
+        self._dealt[prompt] = first + count
+        # what is not sampled is generated once, however often it is asked
+        return [known[min(place, len(known) - 1)] for place in range(first, first + count)]

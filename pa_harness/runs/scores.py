@@ -10,6 +10,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from pa_harness.lam.path import stages_of
 from pa_harness.tasks.average import JUDGED, counted_as
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ class Score:
     lam: float = math.nan
     lam_eff: float = math.nan
     base: str = ""
-    instruct: str = ""  # or the adapter
+    instruct: str = ""  # or the adapter; of a longer path all that follow, " → " between them
     task_version: str = ""
     category: str = ""
     scoring: str = ""  # cf, mcf or gen
@@ -65,9 +66,9 @@ def from_lm_eval(results: Mapping[str, Any]) -> list[Score]:
         "lam": lam_of(results),
         "lam_eff": _number(config.get("lam_eff")),
         "base": _side(config, "base") or str(model_args.get("pretrained", "")),
-        "instruct": _side(config, "instruct")
-        or _side(config, "peft")
-        or str(model_args.get("instruct") or model_args.get("peft") or ""),
+        "instruct": " → ".join(stage.name for stage in stages_of(model_args)[1:])
+        or _side(config, "instruct")
+        or _side(config, "peft"),
     }
     scores: list[Score] = []
     for task in results["results"]:

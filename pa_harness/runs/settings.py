@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from pa_harness.errors import SweepError, did_you_mean, first_line, listed
 from pa_harness.foreign.reading import parse_yaml
 from pa_harness.lam.grid import parse_lams
+from pa_harness.lam.path import short_form
 from pa_harness.lam.reading import read_schedule
 from pa_harness.lam.schedule import Schedule
 from pa_harness.runs.trust import check_trust
@@ -42,6 +43,7 @@ class SweepSettings:
     model: str = "partially_adapted"  # or another of lm-eval's registry that has set_lam
     num_fewshot: int | None = None
     fewshot_draws: int | None = None  # of the demonstrations, each with its own units; None: one
+    repeats: int | None = None  # sampled answers to each document; None: the task's own
     batch_size: int | str = 1
     max_batch_size: int | None = None
     device: str | None = None
@@ -82,11 +84,8 @@ def resolve(given: Mapping[str, Any], file: Path | None = None) -> SweepSettings
     settings: dict[str, Any] = _read(file) if file else {}
     check_trust(settings, given)
     settings.update({name: value for name, value in given.items() if value is not None})
-    settings = {
-        name: value
-        for name, value in settings.items()
-        if name not in _IGNORED and value is not None  # null in the file: the default
-    }
+    kept = {k: v for k, v in settings.items() if k not in _IGNORED}
+    settings = {k: v for k, v in kept.items() if v is not None}  # null in the file: the default
     known = {each.name for each in fields(SweepSettings)}
     for name in settings.keys() - known:
         hint = did_you_mean(name, sorted(known)) or f"Known are:\n{listed(sorted(known))}"
@@ -104,9 +103,10 @@ def resolve(given: Mapping[str, Any], file: Path | None = None) -> SweepSettings
             f"limit={settings['limit']} and samples: both say which documents are asked. Leave "
             "one of them out."
         )
-    return _with_schedule(
-        SweepSettings(**{name: _typed(name, value) for name, value in settings.items()})
-    )
+    found = SweepSettings(**{name: _typed(name, value) for name, value in settings.items()})
+    ours = found.model.startswith("partially_adapted")
+    model_args = short_form(found.model_args) if ours else found.model_args
+    return _with_schedule(replace(found, model_args=model_args))
 
 
 def model_lam(settings: SweepSettings, lam: float) -> float | Schedule:
@@ -205,7 +205,7 @@ def _typed(name: str, value: Any) -> Any:
 
 def _check_kind(name: str, value: Any) -> None:
     """Refuse what a YAML file can hold and the command line cannot."""
-    if name == "fewshot_draws":
+    if name in ("fewshot_draws", "repeats"):
         fits, kind = type(value) is int and value >= 2, "a whole number, 2 or more"
     elif name in _WHOLE:
         fits, kind = type(value) is int and value >= 0, "a whole number, 0 or more"
@@ -227,7 +227,7 @@ def _by_task(name: str, value: Any) -> dict[str, Any]:
 
 
 def _samples(given: dict[str, Any]) -> dict[str, list[int]]:
-    """Numbers of documents by task, ascending: lm-eval goes through them so, and names them so."""
+    """Numbers of documents by task, ascending as lm-eval goes through and names them."""
     found = {}
     for task, value in (given or {"no task": None}).items():
         numbers = value if isinstance(value, (list, tuple)) else []

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from pa_harness.runs.identity import identity_digest, settings_part
 from pa_harness.runs.samples import document_values
 from pa_harness.runs.seal import text_digest
+from pa_harness.sweep.repeated import add_repeats, averaged_metric
 from pa_harness.sweep.sources import library_versions, plain, task_config
 from pa_harness.sweep.workload import forget_answers
 from pa_harness.tasks.clusters import clusters
@@ -25,6 +26,7 @@ from pa_harness.tasks.clusters import clusters
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from pa_harness.runs.samples import DocumentValues
     from pa_harness.runs.settings import SweepSettings
 
 Unit = dict[str, Any]
@@ -81,7 +83,7 @@ def evaluate_unit(
         confirm_run_unsafe_code=settings.confirm_run_unsafe_code,
     )
     samples = found["samples"][name]
-    values = document_values(samples, _lengths(lm))
+    values = _values(prepared, found, samples, _lengths(lm), settings)
     info = lm.get_model_info()
     shared = info.pop("prefix_sharing", {})
     parts = ("results", "versions", "n-shot", "higher_is_better", "n-samples")
@@ -93,13 +95,9 @@ def evaluate_unit(
         "model": info,
         "prefix_sharing": {} if settings.use_cache else _without_process(shared),
         "tokenizer": _tokenizer(lm),
-        "facts": dict(facts),
+        "facts": _facts(prepared, found["results"][name], settings),
         "task_hash": _task_hash(samples),
-        "documents": {
-            "ids": values.ids,
-            "values": values.values,
-            "clusters": _clusters(task, samples, values.ids),
-        },
+        "documents": vars(values),
         "log": text_digest(log),
         "seconds": time.monotonic() - began,
     }
@@ -120,6 +118,37 @@ def _identity(
         "versions": library_versions(),
         "task_is": {**prepared.digests, "targets": _targets(samples)},
     }
+
+
+def _values(
+    prepared: Prepared,
+    found: dict[str, Any],
+    samples: list[dict[str, Any]],
+    lengths: Mapping[str, Any],
+    settings: SweepSettings,
+) -> DocumentValues:
+    """The numbers of every document; what several answers make also into lm-eval's results."""
+    task = prepared.task
+    values = document_values(samples, lengths)
+    values.clusters = _clusters(task, samples, values.ids)
+    if _is_repeated(task, settings):
+        name = task.task_name
+        add_repeats(task, found["results"][name], found["higher_is_better"][name], values)
+    return values
+
+
+def _is_repeated(task: Any, settings: SweepSettings) -> bool:
+    return settings.repeats is not None and task.get_config("output_type") == "generate_until"
+
+
+def _facts(
+    prepared: Prepared, results: Mapping[str, Any], settings: SweepSettings
+) -> dict[str, Any]:
+    """The task's; of several answers their mean stands for it."""
+    facts = dict(prepared.facts)
+    if settings.repeats is not None and _is_repeated(prepared.task, settings):
+        facts["metric"] = averaged_metric(results, facts, settings.repeats)
+    return facts
 
 
 def _lengths(lm: Any) -> dict[str, Any]:

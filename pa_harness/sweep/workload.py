@@ -18,11 +18,12 @@ from typing import TYPE_CHECKING, Any
 from pa_harness.errors import SweepError, first_line, listed
 from pa_harness.runs.scores import DRAW
 from pa_harness.sweep.checks import IFEVAL_PACKAGES
+from pa_harness.sweep.repeated import set_repeats
 from pa_harness.sweep.shot_draws import with_draws
 from pa_harness.tasks.choices import options_of_f1
 from pa_harness.tasks.clusters import clusters, named
 from pa_harness.tasks.index import index, lm_eval_index
-from pa_harness.tasks.shipped import INSTRUCTION
+from pa_harness.tasks.shipped import INSTRUCTION, REASONING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -74,10 +75,16 @@ def load_tasks(settings: SweepSettings) -> Workload:
     _check_files([*loaded["tasks"], *(loaded.get("groups") or {})], settings)
     for task in loaded["tasks"].values():
         _override(task, settings)
+        set_repeats(task, settings)
         _check_samples(task, settings)
         _check_f1(task)
         if named(task):
             clusters(task, [task.task_docs[0]])  # what is wrong is said before a model is loaded
+    drawn = [task for task in loaded["tasks"].values() if (task.get_config("repeats") or 1) > 1]
+    if settings.repeats and not drawn:
+        raise SweepError(
+            f"--repeats {settings.repeats}: none of {names} generates an answer. Leave it out."
+        )
     tasks = with_draws(dict(loaded["tasks"]), settings)
     return Workload(tasks, dict(loaded.get("groups") or {}))
 
@@ -154,7 +161,7 @@ def facts(name: str, task: Any, settings: SweepSettings) -> dict[str, Any]:
             known[key] = given[name]
     template = settings.apply_chat_template
     if template is None:
-        template = known.get("category") == INSTRUCTION
+        template = known.get("category") in (INSTRUCTION, REASONING)
     known["chat_template"] = "default" if template is True else str(template or "")
     return known
 

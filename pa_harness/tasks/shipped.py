@@ -10,7 +10,12 @@ import yaml
 
 CATEGORIES = ("knowledge", "commonsense", "language", "symbolic", "reading", "finance")
 INSTRUCTION = "instruction"  # the category of tasks that are asked in chat format and make IF
-OTHERS = ("alpaca_eval", "open_llm")  # how folders begin whose tasks are not the benchmark's
+REASONING = "reasoning"  # the category of tasks that are asked in chat format, too, and are no IF
+OTHERS = (
+    "alpaca_eval",
+    "open_llm",
+    "reasoning",
+)  # how folders begin whose tasks are not the benchmark's
 
 
 def tasks_folder() -> Path:

@@ -1,4 +1,4 @@
-"""θ_λ of a pair, tensor by tensor: λ of each, its values, what rounding left, a fingerprint.
+"""θ_λ of a pair or path, tensor by tensor: λ, values, what rounding left, a fingerprint.
 
 What holds the tensors then brings them there: a transformers model (`models.loading`), an engine
 (`models.vllm.weights`), a checkpoint (`export.model`).
@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import hashlib
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
 
 from pa_harness.checkpoints.slices import held
 from pa_harness.errors import PairError
-from pa_harness.lam.reading import check_lam
+from pa_harness.lam.path import place
+from pa_harness.lam.reading import warn_of_extrapolation
 from pa_harness.lam.schedule import Schedule
 from pa_harness.weights.effective_lam import EffectiveLam, Moments, effective_lam, moments
 from pa_harness.weights.inspection import Findings
@@ -30,13 +32,12 @@ if TYPE_CHECKING:
 
 
 class AdaptedWeights:
-    """θ_λ of one pair.
+    """θ_λ of one pair, or of a path of more checkpoints.
 
     Attributes:
-        pair: the two ends.
+        pair: the checkpoints.
         dtype: of θ_λ.
         lam: the λ that a model has of it; None while that is being changed, and before.
-        method: the way along the path.
         seed: seed of the stochastic rounding, None for rounding to nearest.
         findings: checksums, and what is wrong with the values that were read and made.
     """
@@ -53,25 +54,25 @@ class AdaptedWeights:
         """Nothing is read yet.
 
         Args:
-            pair: the checked pair.
+            pair: the checked checkpoints.
             seed: None, or the seed of stochastic rounding (bf16 only).
             every_element: measure λ_eff over every element instead of a sample.
-            check_finite: refuse NaN and infinities in either checkpoint.
-            method: the way along the path; None is linear.
+            check_finite: refuse NaN and infinities in the checkpoints.
+            method: the way from a checkpoint to the next; None is linear.
         """
         self.pair, self.dtype = pair, pair.model.dtype
         self.lam: Lam | None = None
         self.findings = Findings(pair, check_finite=check_finite)
         self.seed, self._every_element = seed, every_element
-        self.method = Method(method or Setting())
+        self._methods = [Method(method or Setting()) for _ in range(pair.legs)]
         self._moments: dict[str, tuple[float, Moments]] = {}  # λ of the tensor, and its sums
 
     def per_tensor(self, lam: Lam) -> dict[str, float]:
         """λ of every parameter; a rule of a schedule that matches none is a ModelArgsError."""
         keys = self.pair.base_slices
         lams = lam.per_tensor(keys) if isinstance(lam, Schedule) else dict.fromkeys(keys, lam)
-        for each in set(lams.values()):
-            check_lam(each)  # warns of extrapolation
+        if not all(0 <= each <= self.pair.legs for each in lams.values()):
+            warn_of_extrapolation(self.pair.legs)
         return lams
 
     def effective_lam(self) -> EffectiveLam:
@@ -103,25 +104,42 @@ class AdaptedWeights:
         lines = "\n".join(f"{key} {written[key]}" for key in keys)
         return "weights-" + hashlib.sha256(lines.encode()).hexdigest()[:32]
 
-    def ends(self, key: str) -> tuple[Slice, Slice]:
-        """θ_base and θ_instruct of one parameter."""
-        return self.pair.base_slices[key], self.pair.instruct_slices[key]
+    def knots(self, key: str) -> tuple[Slice, ...]:
+        """One parameter of every checkpoint."""
+        return tuple(of[key] for of in self.pair.slices)
 
-    def path(self, key: str, lam: float) -> tuple[Slice, Slice]:
-        """θ_base and the end that the method gives (see `methods`): θ_λ is between the two."""
-        base, instruct = map(held, self.ends(key))
-        return base, self.method.end(key, base, instruct, lam)
+    def ends(self, key: str, leg: int = 0) -> tuple[Slice, Slice]:
+        """One parameter of the two checkpoints of a leg."""
+        base, instruct = self.knots(key)[leg : leg + 2]
+        return base, instruct
+
+    def path(self, key: str, lam: float) -> tuple[Slice, Slice, float]:
+        """The two that θ_λ is between, and how far: θ_base, the end that the method gives, λ.
+
+        Of a path those of the leg that λ is on, and λ there (see `lam.path.place`).
+        """
+        leg, there = place(lam, self.pair.legs)
+        base, instruct = map(held, self.ends(key, leg))
+        return base, self.end(key, base, instruct, lam), there
+
+    def end(self, key: str, base: Slice, instruct: Slice, lam: float) -> Slice:
+        """What the method makes of the second end of a leg (see `methods`)."""
+        leg, there = place(lam, self.pair.legs)
+        return self._methods[leg].end(key, base, instruct, there)
 
     def integers(self, key: str) -> torch.Tensor:
         """A tensor of integers, which no λ can move; not to be written to.
 
         Raises:
-            PairError: base and instruct have other ones.
+            PairError: two checkpoints have other ones.
         """
-        base, instruct = (end[...] for end in self.ends(key))
-        if not torch.equal(base, instruct):
-            raise PairError(f"{key} holds integers that differ between base and instruct.")
-        return base
+        first, *others = (knot[...] for knot in self.knots(key))
+        for checkpoint, other in zip(self.pair.knots[1:], others, strict=True):
+            if not torch.equal(first, other):
+                raise PairError(
+                    f"{key} holds integers that differ between base and {checkpoint.role}."
+                )
+        return first
 
     @torch.no_grad()
     def tensor(self, key: str, lam: float, dtype: torch.dtype) -> torch.Tensor:
@@ -135,7 +153,7 @@ class AdaptedWeights:
         Raises:
             PairError: integers that differ between the two ends.
         """
-        base, _ = self.ends(key)
+        base = self.knots(key)[0]
         if not base.dtype.is_floating_point:
             self.findings.examine(key, lam, None)
             return self.integers(key).clone()
@@ -147,11 +165,12 @@ class AdaptedWeights:
     def write_(self, out: torch.Tensor, key: str, lam: float) -> None:
         """θ_λ of one parameter into `out`, and its moments into the records."""
         seed = None if self.seed is None else tensor_seed(self.seed, key)
-        interpolate_(out, *self.path(key, lam), lam, seed=seed)
+        interpolate_(out, *self.path(key, lam), seed=seed)
         self.measure(out, key, lam)
         self.findings.note_written(key, lam, out)
 
     def measure(self, out: torch.Tensor, key: str, lam: float) -> None:
         """Moments of θ_λ of one parameter (`out`) into the records."""
-        found = moments(out, *self.path(key, lam), lam, every_element=self._every_element)
-        self._moments[key] = lam, found
+        found = moments(out, *self.path(key, lam), every_element=self._every_element)
+        leg, _ = place(lam, self.pair.legs)  # λ_eff counts the legs before as well
+        self._moments[key] = lam, replace(found, dot=found.dot + leg * found.delta)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import types
 import typing
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pa_harness.errors import ModelArgsError
+
+if TYPE_CHECKING:
+    import torch
 
 SHOWN = 200  # characters of a value in a message
 NAMES = ("pretrained", "instruct", "peft", "tokenizer")  # folders or hub ids
@@ -96,3 +99,22 @@ def check_device(device: str) -> None:
             f"device={device!r} is not here: torch sees {count} {kind} devices. Pass device=cpu, "
             "or install the torch that matches your accelerator."
         )
+
+
+def torch_dtype(name: object, argument: str = "dtype") -> torch.dtype | None:
+    """The dtype that an argument names; None for "auto".
+
+    Raises:
+        ModelArgsError: not a floating dtype of torch.
+    """
+    import torch
+
+    dtype = getattr(torch, name, None) if isinstance(name, str) else name
+    if name in (None, "auto"):
+        return None
+    if dtype not in (torch.float32, torch.bfloat16, torch.float16, torch.float64):
+        raise ModelArgsError(
+            f"{argument}={shown(name)} is not a floating dtype. "
+            "Expected float32, bfloat16, float16 or float64; for dtype also auto."
+        )
+    return typing.cast("torch.dtype", dtype)

@@ -9,14 +9,20 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Literal
 
 from pa_harness.errors import ModelArgsError, did_you_mean
+from pa_harness.lam.path import Stage, read_path, short_form, stages_of
 from pa_harness.lam.reading import read_lam
 from pa_harness.lam.schedule import Lam
-from pa_harness.weights.argument_types import NAMES, SHOWN, check_device, check_type, shown
+from pa_harness.weights.argument_types import (
+    NAMES,
+    SHOWN,
+    check_device,
+    check_type,
+    shown,
+    torch_dtype,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-
-    import torch
 
     from pa_harness.weights.methods import Setting
 
@@ -60,13 +66,15 @@ class ModelArgs:
 
     Attributes:
         lam: λ; any finite number, or a schedule of numbers.
-        pretrained: the base: folder or hub id.
+        pretrained: the base: folder or hub id. Of a longer path its first checkpoint.
         instruct: the instruct model: folder or hub id. This or `peft`.
         peft: a LoRA on the base: folder or hub id.
         revision: the base's revision on the hub.
         subfolder: the base's folder inside its repository.
         instruct_revision: the revision of `instruct` or `peft`.
         instruct_subfolder: its folder inside the repository.
+        path: three or more checkpoints that λ leads through (see `lam.path`), in the place of these
+            names; a path of two is read as a pair.
         method: the way from base to instruct; see `methods`.
         rank: of method=low_rank.
         energy: of method=low_rank, in the place of `rank`.
@@ -98,6 +106,7 @@ class ModelArgs:
     subfolder: str = ""
     instruct_revision: str | None = None
     instruct_subfolder: str = ""
+    path: list[Any] | None = None
     method: Literal["linear", "slerp", "low_rank", "trim"] = "linear"
     rank: int | None = None
     energy: float | None = None
@@ -117,6 +126,11 @@ class ModelArgs:
     def uses_default_pair(self) -> bool:
         """Whether no pair was named and the small default pair stands in."""
         return (self.pretrained, self.instruct) == DEFAULT_PAIR
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """The checkpoints that λ leads through; of a pair two."""
+        return stages_of(vars(self))
 
     @property
     def setting(self) -> Setting:
@@ -174,7 +188,7 @@ def split(
     Raises:
         ModelArgsError: the first thing that is wrong.
     """
-    given = {key: value for key, value in given.items() if value is not None}
+    given = short_form({key: value for key, value in given.items() if value is not None})
     for name, reason in _REFUSED.items():
         if name in given and (given[name] or name == "lambda"):
             raise ModelArgsError(f"{name}={shown(given[name])} {reason}")
@@ -188,25 +202,6 @@ def split(
     _check_forms(given)
     ours = _with_pair({name: given[name] for name in given if name in hints})
     return ours, {name: value for name, value in given.items() if name not in hints}
-
-
-def torch_dtype(name: object, argument: str = "dtype") -> torch.dtype | None:
-    """The dtype that an argument names; None for "auto".
-
-    Raises:
-        ModelArgsError: not a floating dtype of torch.
-    """
-    import torch
-
-    dtype = getattr(torch, name, None) if isinstance(name, str) else name
-    if name in (None, "auto"):
-        return None
-    if dtype not in (torch.float32, torch.bfloat16, torch.float16, torch.float64):
-        raise ModelArgsError(
-            f"{argument}={shown(name)} is not a floating dtype. "
-            "Expected float32, bfloat16, float16 or float64; for dtype also auto."
-        )
-    return typing.cast("torch.dtype", dtype)
 
 
 def _parameters(host: Callable[..., None]) -> dict[str, Any]:
@@ -249,6 +244,10 @@ def _with_pair(ours: dict[str, Any]) -> ModelArgs:
     if "lam" not in ours:
         raise ModelArgsError(f"lam= is missing: the adaptation strength λ. Expected {_EXAMPLE}.")
     ours["lam"] = read_lam(ours["lam"])
+    if "path" in ours:
+        first = read_path(ours["path"])[0]
+        ours |= {"pretrained": first.name, "revision": first.revision}
+        return ModelArgs(**ours, subfolder=first.subfolder)
     sides = [name for name in ("instruct", "peft") if name in ours]
     if not sides and "pretrained" not in ours:
         ours["pretrained"], ours["instruct"] = DEFAULT_PAIR

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pa_harness.checkpoints.location import find_root
 from pa_harness.errors import CheckpointError
+from pa_harness.lam.path import Stage, roles
 from pa_harness.weights.arguments import FROM_PRETRAINED, split
 
 if TYPE_CHECKING:
@@ -29,20 +30,16 @@ def check_early(given: Mapping[str, Any]) -> None:
         CheckpointError: a side of the pair is not there.
     """
     ours, rest = split(given, {**FROM_PRETRAINED, **dict.fromkeys(_names_of_lm_eval(), Any)})
-    sides = [
-        (ours.pretrained, "base", ours.revision, ours.subfolder, "config.json"),
-        (ours.instruct, "instruct", ours.instruct_revision, ours.instruct_subfolder, "config.json"),
-        (ours.peft, "peft", ours.instruct_revision, ours.instruct_subfolder, "adapter_config.json"),
-        (rest.get("tokenizer"), "tokenizer", None, "", ""),
-    ]
-    for name, role, revision, subfolder, wanted in sides:
-        if not isinstance(name, str):
-            continue
-        folder = find_root(name, role, revision)[0] / subfolder
-        if not (folder / wanted).exists():
+    stages = dict(zip(roles(ours.stages), ours.stages, strict=True))
+    if isinstance(rest.get("tokenizer"), str):
+        stages["tokenizer"] = Stage(rest["tokenizer"])
+    for role, stage in stages.items():
+        folder = find_root(stage.name, role, stage.revision)[0] / stage.subfolder
+        wanted = "adapter_config.json" if stage.is_adapter else "config.json"
+        if role != "tokenizer" and not (folder / wanted).exists():
             raise CheckpointError(
-                f"{role} {name!r:.200} has no {wanted} (in {folder}). Expected the folder of a "
-                "checkpoint."
+                f"{role} {stage.name!r:.200} has no {wanted} (in {folder}). Expected the folder of "
+                "a checkpoint."
             )
 
 

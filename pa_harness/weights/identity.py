@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from pa_harness.checkpoints.adapters.adapter import adapter_fingerprint
+from pa_harness.checkpoints.pair import is_adapter
 from pa_harness.checkpoints.stamps import Stamps
 from pa_harness.checkpoints.vocabulary import (
     read_tokenizer,
@@ -76,12 +77,12 @@ def fixed_facts(
         "config_from": args.config_from or "instruct",
         "extra_rows": args.extra_rows,
         "renamed_tokens": args.renamed_tokens,
-        "stop_token_ids": stop_ids(pair.base, pair.instruct, tokenizer),
+        "stop_token_ids": stop_ids(pair.knots, tokenizer),
     }
 
 
 def sides(pair: Pair, contents: Mapping[str, str]) -> dict[str, dict[str, str]]:
-    """Both ends, as results name them: `sha` is the commit, or else the digest of the content."""
+    """The checkpoints, as results name them: `sha` is the commit, or else `content`, a digest."""
     return {
         end.role: {
             "name": end.name,
@@ -90,7 +91,7 @@ def sides(pair: Pair, contents: Mapping[str, str]) -> dict[str, dict[str, str]]:
             "sha": end.commit or contents[end.role],
             "content": contents[end.role],
         }
-        for end in (pair.base, pair.instruct)
+        for end in pair.knots
     }
 
 
@@ -115,11 +116,12 @@ def digest(value: Any) -> str:
 
 def _contents(weights: AdaptedWeights, known: Known | None) -> Mapping[str, str]:
     pair = weights.pair
-    ends = [pair.base] if pair.is_lora else [pair.base, pair.instruct]
-    if known is None or any(not _untouched(end, known) for end in ends):
+    if known is None or any(not _untouched(end, known) for end in pair.full):
         return weights.findings.contents()
-    found = {end.role: known.contents[end.role] for end in ends}
-    return {pair.instruct.role: adapter_fingerprint(pair.instruct), **found}
+    return {
+        each.role: adapter_fingerprint(each) if is_adapter(each) else known.contents[each.role]
+        for each in pair.knots
+    }
 
 
 def _untouched(end: Checkpoint, known: Known) -> bool:

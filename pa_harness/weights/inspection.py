@@ -2,95 +2,100 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import torch
 
 from pa_harness.checkpoints.adapters.adapter import adapter_fingerprint
-from pa_harness.checkpoints.adapters.lora import LoraSlice
 from pa_harness.checkpoints.checkpoint import checksum, is_finite
+from pa_harness.checkpoints.pair import is_adapter
 from pa_harness.checkpoints.stamps import changed, shortened, stamps
 from pa_harness.errors import CheckpointError, PAHarnessError, PairError, listed
+from pa_harness.lam.path import place
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from pa_harness.checkpoints.pair import Pair
-    from pa_harness.checkpoints.slices import Slice
 
 
 class Findings:
-    """Of one pair and the θ_λ made of it.
+    """Of the checkpoints of one pair or path, and the θ_λ made of them.
 
     Attributes:
-        checksums: per side and parameter, `checksum` of the tensor, known after loading.
+        checksums: per checkpoint (by role) and parameter, `checksum` of the tensor as it was read.
         written: per parameter, `checksum` of θ_λ as it was last written, where that happened
             on the CPU.
     """
 
     def __init__(self, pair: Pair, *, check_finite: bool) -> None:
-        self.checksums: dict[str, dict[str, int]] = {"base": {}, "instruct": {}}
+        self.checksums: dict[str, dict[str, int]] = {each.role: {} for each in pair.knots}
         self.written: dict[str, int] = {}
         self._pair, self._check_finite = pair, check_finite
         self._not_finite: list[str] = []
         self._overflowed: dict[str, float] = {}
         self._contents: dict[str, str] = {}
-        self._stamps = {end.role: end.stamps for end in (pair.base, pair.instruct)}
+        self._stamps = {end.role: end.stamps for end in pair.knots}
 
     def examine(self, key: str, lam: float, out: torch.Tensor | None) -> None:
-        """Checksum both ends, and note NaN or Inf in them; once for every key.
+        """Checksum both ends of λ's leg, and note NaN or Inf in them; once for every key.
 
         Args:
             key: of the tensor.
             lam: its λ.
             out: θ_λ, which shows what is not finite but at λ = 0 and 1; None where it is not made.
         """
-        if key in self.checksums["base"]:
-            return
-        suspect = self._check_finite and (out is None or lam in (0.0, 1.0) or not is_finite(out))
-        for side, end in self._ends(key):
-            value = end[...]
-            self.checksums[side][key] = checksum(value)
-            if suspect and not is_finite(value):
-                self._not_finite.append(f"{side} {key}")
+        leg, there = place(lam, self._pair.legs)
+        unread = [n for n in (leg, leg + 1) if self._is_unread(n, key)]
+        if unread:
+            shows = out is None or there in (0.0, 1.0) or not is_finite(out)
+            for number in unread:
+                self._read(number, key, suspect=shows)
 
-    def _ends(self, key: str) -> Iterator[tuple[str, Slice]]:
-        """The ends that are read from files; a LoRA pair's adapter was checked when it was read."""
-        pair = self._pair
-        base, instruct = pair.base_slices[key], pair.instruct_slices[key]
-        yield "base", base
-        if not isinstance(instruct, LoraSlice) and instruct is not base:
-            yield "instruct", instruct
+    def _is_unread(self, number: int, key: str) -> bool:
+        """Whether a checkpoint's tensor has no checksum; adapters were checked when read."""
+        knot = self._pair.knots[number]
+        return not is_adapter(knot) and key not in self.checksums[knot.role]
+
+    def _read(self, number: int, key: str, *, suspect: bool) -> None:
+        role, value = self._pair.knots[number].role, self._pair.slices[number][key][...]
+        self.checksums[role][key] = checksum(value)
+        if self._check_finite and suspect and not is_finite(value):
+            self._not_finite.append(f"{role} {key}")
 
     def note_written(self, key: str, lam: float, out: torch.Tensor) -> None:
         """Keep the checksum of θ_λ, and whether it left the range of its dtype."""
         self.written.pop(key, None)
         if out.device.type == "cpu":
             self.written[key] = checksum(out)
-        ends = self._pair.base_slices[key].dtype, self._pair.instruct_slices[key].dtype
-        may = not 0 <= lam <= 1 or any(_range(end) > _range(out.dtype) for end in ends)
+        leg, there = place(lam, self._pair.legs)
+        ends = [of[key].dtype for of in self._pair.slices[leg : leg + 2]]
+        may = not 0 <= there <= 1 or any(_range(end) > _range(out.dtype) for end in ends)
         if self._check_finite and may and not is_finite(out):
             self._overflowed[key] = lam
 
     def contents(self) -> dict[str, str]:
-        """By side a digest of its weights, all of them.
+        """By checkpoint (its role) a digest of its weights, all of them.
 
-        Those that no model has read yet are read here.
+        Those that no model has read are read here, one checkpoint after the other.
+
+        Raises:
+            CheckpointError, PairError: as `check_read`, of what was read here.
         """
-        if not self._contents:
-            for key in self._pair.base_slices:
-                if key not in self.checksums["base"]:
-                    for side, end in self._ends(key):
-                        self.checksums[side][key] = checksum(end[...])
-            base, instruct = self._pair.base, self._pair.instruct
-            ours, theirs = self._pair.base_slices, self._pair.instruct_slices
-            other = (
-                adapter_fingerprint(instruct)
-                if self._pair.is_lora
-                else instruct.content(self.checksums["instruct"], theirs)
+        if self._contents:
+            return self._contents
+        for number, (knot, slices) in enumerate(
+            zip(self._pair.knots, self._pair.slices, strict=True)
+        ):
+            unread = [key for key in slices if self._is_unread(number, key)]
+            for key in unread:
+                self._read(number, key, suspect=True)
+            if unread:
+                self.check_read()
+            self._contents[knot.role] = (
+                adapter_fingerprint(knot)
+                if is_adapter(knot)
+                else knot.content(self.checksums[knot.role], slices)
             )
-            own = base.content(self.checksums["base"], ours)
-            self._contents = {base.role: own, instruct.role: other}
         return self._contents
 
     def check_unchanged(self) -> None:
@@ -101,7 +106,7 @@ class Findings:
         Raises:
             CheckpointError: some hold other weights, or were cut off.
         """
-        for end in (self._pair.base, self._pair.instruct):
+        for end in self._pair.knots:
             before, now = self._stamps[end.role], stamps(end.folder)
             names = changed(before, now)
             if not names:
@@ -117,11 +122,11 @@ class Findings:
             self._stamps[end.role] = now
 
     def check_read(self) -> None:
-        """Refuse checkpoints with NaN or Inf, and a pair of equal ones.
+        """Refuse checkpoints with NaN or Inf, and neighbours that are equal.
 
         Raises:
             CheckpointError: some tensors are not finite.
-            PairError: the two sides hold the same weights.
+            PairError: two neighbours hold the same weights.
         """
         broken, self._not_finite = sorted(self._not_finite), []
         if broken:
@@ -130,11 +135,13 @@ class Findings:
                 f"{listed(broken)}\nDo not trust such a checkpoint; take another, or pass "
                 "check_finite=False to load it all the same."
             )
-        if self.checksums["base"] and self.checksums["base"] == self.checksums["instruct"]:
-            raise PairError(
-                f"{self._pair.base} and {self._pair.instruct} hold the same weights, so λ changes "
-                "nothing. Check the two arguments."
-            )
+        for before, after in pairwise(self._pair.knots):
+            sums = self.checksums[before.role]
+            if sums and sums == self.checksums[after.role]:
+                raise PairError(
+                    f"{before} and {after} hold the same weights, so λ changes nothing. Check the "
+                    "two arguments."
+                )
 
     def check_written(self, dtype: torch.dtype) -> None:
         """Refuse θ_λ out of the range of its dtype.

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import torch
 
 from pa_harness.checkpoints.hub import open_checkpoint
-from pa_harness.checkpoints.pair import Pair, Rules, full_pair, lora_pair
+from pa_harness.checkpoints.pair import Pair, Rules, open_stages
 from pa_harness.checkpoints.vocabulary import tokenizer_checkpoint
 from pa_harness.errors import CheckpointError, ModelArgsError
+from pa_harness.lam.path import roles
 from pa_harness.weights.adapted import AdaptedWeights
-from pa_harness.weights.arguments import DEFAULT_PAIR, parse, torch_dtype
+from pa_harness.weights.argument_types import torch_dtype
+from pa_harness.weights.arguments import DEFAULT_PAIR, parse
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -61,20 +63,20 @@ def open_weights(model_args: Mapping[str, Any]) -> Opened:
 
 
 def tokenizer_source(name: str | None, pair: Pair) -> Checkpoint:
-    """The checkpoint whose tokenizer is used at every λ: the named one, else the instruct side's.
+    """The checkpoint whose tokenizer is used at every λ: the named one, else the last that has one.
 
     Raises:
         CheckpointError: there is none.
     """
     if name:
         return open_checkpoint(name, "tokenizer", weights=False)
-    return tokenizer_checkpoint(pair.instruct, pair.base)
+    return tokenizer_checkpoint(*reversed(pair.knots))
 
 
 def adapted_weights(
     args: ModelArgs, dtype: object, kind: type[W], *, trust_remote_code: bool = False
 ) -> W:
-    """θ_λ of the pair that the arguments name; its weights are not read yet.
+    """θ_λ of the pair or path that the arguments name; its weights are not read yet.
 
     Args:
         args: the model arguments.
@@ -111,25 +113,20 @@ def adapted_weights(
 
 
 def open_pair(args: ModelArgs, rules: Rules) -> Pair:
-    """Find both sides that the model arguments name, and check that they belong together.
+    """Find all checkpoints that the model arguments name, and check that they belong together.
 
     Raises:
-        CheckpointError: a side cannot be found or read.
-        PairError: the two do not belong together.
+        CheckpointError: one cannot be found or read.
+        PairError: two neighbours do not belong together.
         AdapterError: the adapter is not linear in λ.
     """
     if args.uses_default_pair:
         _log.warning("No pair was given: using the small default pair %s and %s.", *DEFAULT_PAIR)
     try:
-        base = open_checkpoint(
-            args.pretrained, "base", revision=args.revision, subfolder=args.subfolder
-        )
-        other = open_checkpoint(
-            args.instruct or args.peft or "",
-            "instruct" if args.instruct else "peft",
-            revision=args.instruct_revision,
-            subfolder=args.instruct_subfolder,
-        )
+        found = [
+            open_checkpoint(stage.name, role, revision=stage.revision, subfolder=stage.subfolder)
+            for stage, role in zip(args.stages, roles(args.stages), strict=True)
+        ]
     except CheckpointError as error:
         if not args.uses_default_pair:
             raise
@@ -137,4 +134,4 @@ def open_pair(args: ModelArgs, rules: Rules) -> Pair:
             f"{error}\nNo pair was given, and the default pair is not here. Pass "
             "pretrained=BASE_FOLDER,instruct=INSTRUCT_FOLDER."
         ) from error
-    return lora_pair(base, other, rules) if args.peft else full_pair(base, other, rules)
+    return open_stages(found, rules)

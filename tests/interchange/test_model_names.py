@@ -7,6 +7,7 @@ import math
 import pytest
 
 from pa_harness.interchange.names import (
+    between,
     billions,
     canonical,
     matching,
@@ -84,3 +85,13 @@ def test_names_in_tables() -> None:
     assert short("/tmp/a/b/base/") == "base"
     assert short("google/gemma-2b") == "google/gemma-2b"
     assert canonical("META-LLAMA/Meta-Llama-3-8B") == "meta-llama/llama-3-8b"
+
+
+def test_a_model_between_others_has_their_names_or_that_of_the_one_it_is() -> None:
+    pair, path = ("org/base", "org/it"), ("org/base", "org/sft → ./runs/rl")
+    assert [between(*pair, place) for place in ("lam=0", "lam=1", "lam=0.5", "lam=2")] == [
+        *("org/base", "org/it", "org_base__org_it__lam=0.5", "org_base__org_it__lam=2")
+    ]
+    assert [between(*path, place) for place in ("lam=1", "lam=2", "lam=1.5")] == [
+        *("org/sft", "./runs/rl", "org_base__org_sft__rl__lam=1.5")
+    ]

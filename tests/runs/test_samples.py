@@ -89,7 +89,7 @@ def answer(
 
 def test_answers_have_a_length_and_an_end() -> None:
     samples = [answer(n, "blue", {}, prompt=f"prompt {n}") for n in range(3)]
-    found = document_values(samples, {"prompt 0": (1, True), "prompt 1": (4, False)})
+    found = document_values(samples, {"prompt 0": [(1, True)], "prompt 1": [(4, False)]})
     assert found.values["length,answer"][:2] == [1.0, 4.0]
     assert found.values["ended,answer"][:2] == [1.0, 0.0]
     assert math.isnan(found.values["length,answer"][2]), "of a text from a cache nothing is known"

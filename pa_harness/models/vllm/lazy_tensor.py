@@ -29,8 +29,8 @@ class Origin:
 
     Attributes:
         name: the checkpoint's key.
-        ends: θ_base and θ_instruct.
-        lam: λ.
+        ends: what it is between: θ_base and θ_instruct, or of a path two neighbours.
+        lam: λ between these.
         dtype: of θ_λ, where it is computed for no destination in particular.
         seed: of stochastic rounding; None rounds to nearest.
         on_read: called with `name` when some of the tensor has been computed.

@@ -20,8 +20,9 @@ from lm_eval.api.registry import register_model
 
 from pa_harness.checkpoints.vocabulary import neutral_generation_config, read_tokenizer, stop_ids
 from pa_harness.errors import PAHarnessError, missing_extra
+from pa_harness.lam.path import short_form
 from pa_harness.models.adapted import AdaptedModel
-from pa_harness.models.generated import AnswerLengths, Length, measured
+from pa_harness.models.generated import AnswerLengths, Length, Thinking, measured
 from pa_harness.models.requests import check_answer
 from pa_harness.models.vllm.arguments import PLACEMENT, parse_for_engine, room_to_score
 from pa_harness.models.vllm.weights import EngineWeights
@@ -60,6 +61,7 @@ class PartiallyAdaptedVLLM(AdaptedModel, VLLM):
     tokens_asked = tokens_cached = 0
     _quiet = False
     answer_lengths = AnswerLengths()  # of the last `generate_until`
+    _thinking: Thinking | None = None
     _room = 0  # tokens that the engine takes beyond the `max_length` asked for
 
     def __init__(self, /, **model_args: Any) -> None:
@@ -77,7 +79,7 @@ class PartiallyAdaptedVLLM(AdaptedModel, VLLM):
         """
         engine = (field.name for field in fields(EngineArgs))
         args, rest = parse_for_engine(model_args, VLLM.__init__, engine)
-        self._given = {k: v for k, v in model_args.items() if k not in PLACEMENT}
+        self._given = {k: v for k, v in short_form(model_args).items() if k not in PLACEMENT}
         self._contexts = {}
         self._open(args, rest, EngineWeights)
         self._weights.examine_all()
@@ -95,6 +97,7 @@ class PartiallyAdaptedVLLM(AdaptedModel, VLLM):
                 "worker_extension_cls": EXTENSION,
             }
             self._start(rest | ours)
+        self._thinking = Thinking.of(self.think_end_token, self.tokenizer)
         if self._room:
             self._max_length -= self._room  # what generation may fill, as with `hf`
         self.model.collective_rpc("pa_open", args=(asdict(args), dtype, self._trust))
@@ -141,7 +144,7 @@ class PartiallyAdaptedVLLM(AdaptedModel, VLLM):
     def generate_until(self, requests: list[Any], disable_tqdm: bool = False) -> list[Any]:
         """lm-eval's; the bars of the engine are as quiet as its own."""
         self._quiet = disable_tqdm
-        self.answer_lengths = AnswerLengths()
+        self.answer_lengths = AnswerLengths(self._thinking)
         with self.answer_lengths.noting(self):
             return super().generate_until(requests, disable_tqdm)
 
@@ -197,8 +200,9 @@ class PartiallyAdaptedVLLM(AdaptedModel, VLLM):
     def _length(self, answer: Any) -> Length:
         """Of the tokens that the engine gives, and why it stopped."""
         ends = frozenset(self._facts["stop_token_ids"])
-        count, ended = measured(answer.token_ids, ends, (), self.tokenizer.decode)
-        return count, ended or answer.finish_reason == "stop"
+        decode = self.tokenizer.decode
+        found = measured(answer.token_ids, ends, (), decode, self._thinking)
+        return found._replace(ended=found.ended or answer.finish_reason == "stop")
 
     def _ask(self, requests: Sequence[list[int]], sampling_params: Any) -> list[Any]:
         from vllm import TokensPrompt
@@ -272,7 +276,7 @@ class PartiallyAdaptedVLLM(AdaptedModel, VLLM):
         config.architectures = [pair.model.cls.__name__]  # the text part of a wrapper names none
         config.save_pretrained(folder)
         read = read_tokenizer(tokenizer, trust_remote_code=self._trust)
-        stops = stop_ids(pair.base, pair.instruct, read)
+        stops = stop_ids(pair.knots, read)
         neutral_generation_config(stops, read, pair.config).save_pretrained(folder)
 
     def _count_parameters(self) -> int:

@@ -24,12 +24,11 @@ class EngineWeights(AdaptedWeights):
     """θ_λ of one pair for an engine that holds the parameters in processes of its own."""
 
     def examine_all(self) -> None:
-        """Checksums of both sides, and that all is finite; one pass over the files."""
+        """Checksums of all checkpoints, and that all is finite; one pass over the files."""
+        self.findings.contents()
         for key, base in self.pair.base_slices.items():
-            self.findings.examine(key, 0.0, None)
             if not base.dtype.is_floating_point:
                 self.integers(key)  # must be equal
-        self.findings.check_read()
 
     def send(
         self, lam: Lam, to_workers: Callable[[Mapping[str, float]], Sequence[Taken]]
@@ -71,10 +70,11 @@ class EngineWeights(AdaptedWeights):
 
     def _measure(self, key: str, lam: float) -> None:
         """λ_eff of what the workers compute; only the sampled part is computed here."""
-        tensor = LazyTensor(Origin(key, self.path(key, lam), lam, self.dtype, self.seed))
+        *ends, there = self.path(key, lam)
+        tensor = LazyTensor(Origin(key, (ends[0], ends[1]), there, self.dtype, self.seed))
         self.measure(tensor, key, lam)
         self.findings.written.pop(key, None)
-        if not 0 <= lam <= 1:
+        if not 0 <= there <= 1:
             self.findings.note_written(key, lam, tensor.compute())
 
 
@@ -85,12 +85,12 @@ class Named:
     Attributes:
         key: its name there.
         parameter: of which it is all or a part.
-        ends: θ_base and θ_instruct of it, where it is a part; None where it is all.
+        knots: of every checkpoint, where it is a part; None where it is all.
     """
 
     key: str
     parameter: str
-    ends: tuple[Slice, Slice] | None = None
+    knots: tuple[Slice, ...] | None = None
 
 
 def as_in_files(pair: Pair) -> Iterator[Named]:
@@ -99,12 +99,12 @@ def as_in_files(pair: Pair) -> Iterator[Named]:
     Where the base's files are a wrapper's, and the model is its text alone, under its own names.
 
     Raises:
-        PairError: the two sides have the parts of one in other layouts.
+        PairError: two checkpoints have the parts of one in other layouts.
     """
     written = pair.base.read_json("config.json").get("architectures") or []
     is_wrapped = bool(written) and pair.model.cls.__name__ not in written
-    for name, base in pair.base_sources.items():
-        instruct = pair.instruct_sources[name]
+    for name, base in pair.sources[0].items():
+        others = [of[name] for of in pair.sources[1:]]
         quantised = any(part.dtype.itemsize == 1 for part in base.parts.values())
         if not isinstance(base.slice, AssembledSlice) or quantised:
             yield Named(name if quantised or is_wrapped else next(iter(base.parts)), name)
@@ -115,13 +115,13 @@ def as_in_files(pair: Pair) -> Iterator[Named]:
                 f"({', '.join(list(base.parts)[:2])}, …), which vLLM's {pair.model.cls.__name__} "
                 "does not know. Use --model partially_adapted, or export θ_λ and load that."
             )
-        if base.parts.keys() != instruct.parts.keys():
-            raise PairError(
-                f"{name} is made of other tensors in base ({', '.join(list(base.parts)[:2])}, …) "
-                "than "
-                f"in instruct ({', '.join(list(instruct.parts)[:2])}, …), and vLLM reads them "
-                "one by "
-                "one. Use --model partially_adapted, or export θ_λ and load that."
-            )
+        for knot, other in zip(pair.knots[1:], others, strict=True):
+            if base.parts.keys() != other.parts.keys():
+                raise PairError(
+                    f"{name} is made of other tensors in base ({', '.join(list(base.parts)[:2])}, "
+                    f"…) than in {knot.role} ({', '.join(list(other.parts)[:2])}, …), and vLLM "
+                    "reads them one by one. Use --model partially_adapted, or export θ_λ and load "
+                    "that."
+                )
         for key, part in base.parts.items():
-            yield Named(key, name, (part, instruct.parts[key]))
+            yield Named(key, name, (part, *(other.parts[key] for other in others)))

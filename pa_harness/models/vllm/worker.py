@@ -7,11 +7,11 @@ which knows fused projections, shards and experts, and reads of them what its pr
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
 
+from pa_harness.lam.path import place
 from pa_harness.models.vllm.lazy_tensor import LazyTensor, Origin
 from pa_harness.models.vllm.weights import as_in_files
 from pa_harness.weights.adapted import AdaptedWeights
@@ -81,12 +81,14 @@ class LamWorker:
                 on_read(name)
                 yield each.key, weights.integers(name)
                 continue
-            if each.ends is None:
-                origin = Origin(name, weights.path(name, lam), lam, weights.dtype)
+            if each.knots is None:
+                base, end, there = weights.path(name, lam)
             else:
-                ends = each.ends[0], weights.method.end(each.key, *each.ends, lam)
-                origin = Origin(each.key, ends, lam, weights.dtype)
-            origin = replace(origin, seed=weights.seed, on_read=read)
+                leg, there = place(lam, weights.pair.legs)
+                base, second = each.knots[leg : leg + 2]
+                end = weights.end(each.key, base, second, lam)
+            key = name if each.knots is None else each.key
+            origin = Origin(key, (base, end), there, weights.dtype, weights.seed, read)
             yield each.key, LazyTensor(origin)
 
     def _unpack_experts(self, model: Any) -> None:
