@@ -17,6 +17,7 @@ import numpy as np
 from pa_harness.analysis.constraints import CONFIDENCE, Constraint, Promise, admitted
 from pa_harness.analysis.crossfit import FOLDS, CrossFit, Gain
 from pa_harness.analysis.frame import Frame
+from pa_harness.analysis.intervals import POWER
 from pa_harness.analysis.measure import differences
 from pa_harness.analysis.smoothing import posterior
 from pa_harness.analysis.trajectory import ICL, IF, weighted_suite
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from pa_harness.analysis.intervals import Array
     from pa_harness.analysis.trajectory import Suite, Trajectory
 
-_POWER = 0.8416212335729143  # of the normal distribution: found in 80% of such sweeps
 _FRONTS = 2000  # draws of both averages
 
 
@@ -148,7 +148,7 @@ class _Chooser:
             difference=float(band.estimate[place]),
             low=float(band.band_low[place]),
             high=float(band.band_high[place]),
-            detectable=(band.factor + _POWER) * max(float(band.error[place]), noise**0.5),
+            detectable=(band.factor + POWER) * max(float(band.error[place]), noise**0.5),
             gain=self._folds.gain(objective, self._one, picked),
             often=tuple((np.bincount(picked, minlength=len(self._lams)) / len(picked)).tolist()),
             instruction_change=self._folds.gain(followed, self._one, picked)

@@ -64,7 +64,7 @@ def report_html(contents: Contents) -> str:
         for name, figure in all_figures([summary], chosen).items()
     }
     head = drawn.pop("overview", "")
-    text: str = _template("page.html.j2").render(
+    text: str = template("page.html.j2").render(
         contents=contents,
         summary=summary,
         figures=[(_TITLES.get(name, name), image) for name, image in drawn.items()],
@@ -78,11 +78,11 @@ def report_html(contents: Contents) -> str:
 
 def first_screen_html(contents: Contents) -> str:
     """The page's head alone (verdict, what it rests on, one figure), for a notebook."""
-    style = _template("style.css").render()
+    style = template("style.css").render()
     chosen = contents.choices.choices[0].lam if contents.choices else None
     figure = overview([contents.summary], chosen)
     head = with_tips(figure, [contents.summary]) if figure else ""
-    body = _template("first.html.j2").render(**_first(contents, head))
+    body = template("first.html.j2").render(**_first(contents, head))
     return f'<div class="pa-harness"><style>{style}</style>{body}</div>'
 
 
@@ -95,7 +95,8 @@ def _first(contents: Contents, head: str) -> dict[str, Any]:
     }
 
 
-def _template(name: str) -> Any:
+def template(name: str) -> Any:
+    """A template of the report's, with what all of them use."""
     from jinja2 import Environment, FunctionLoader, StrictUndefined
 
     folder = resources.files("pa_harness.report")

@@ -183,7 +183,7 @@ def _typed(name: str, value: Any) -> Any:
     if name == "lam":
         return parse_lams(value)
     if name == "metrics" and isinstance(value, (str, list, tuple)):
-        return _metrics(value)
+        return read_metrics(value)
     if name in _MAPPINGS:
         return _by_task(name, value) if name in _BY_TASK else read_mapping(name, value)
     if name in _LISTS:
@@ -269,7 +269,7 @@ def read_mapping(name: str, value: Any) -> dict[str, Any]:
     return merged
 
 
-def _metrics(value: Any) -> dict[str, str]:
+def read_metrics(value: Any) -> dict[str, str]:
     """TASK=METRIC,FILTER each; their commas are no separators."""
     texts = [value] if isinstance(value, str) else [str(text) for text in value]
     pairs = [text.partition("=") for text in texts]
