@@ -132,25 +132,34 @@ def even_suite(name: str, tasks: Sequence[TaskCurve]) -> Suite:
     return Suite(name, tuple(tasks), weights)
 
 
+def known_suites(trajectory: Trajectory) -> dict[str, Suite]:
+    """ICL, IF, categories, counted tasks and their parts, by name."""
+    known: dict[str, Suite] = {}
+    for suite in trajectory.suites():
+        known[suite.name.removeprefix("category ")] = suite
+    if IF in known:
+        known.setdefault(INSTRUCTION, known[IF])
+    for counted in dict.fromkeys(task.counted for task in trajectory.tasks):
+        part = [task for task in trajectory.tasks if task.counted == counted]
+        known.setdefault(counted, even_suite(counted, part))
+    for task in trajectory.tasks:
+        known.setdefault(task.name, even_suite(task.name, [task]))
+    return known
+
+
 def weighted_suite(trajectory: Trajectory, weights: Mapping[str, float]) -> Suite:
     """The user's own average: weights of counted tasks, categories, ICL or IF, made to sum to 1.
 
     Raises:
         RunError: a name is none of these, or the weights do not have a positive sum.
     """
-    known: dict[str, Suite] = {}
-    for suite in trajectory.suites():
-        known[suite.name.removeprefix("category ")] = suite
-    known.setdefault(INSTRUCTION, known.get(IF, Suite(IF, (), ())))
-    for counted in dict.fromkeys(task.counted for task in trajectory.tasks if task.averaged):
-        part = [task for task in trajectory.tasks if task.counted == counted and task.averaged]
-        known.setdefault(counted, even_suite(counted, part))
-    unknown = [name for name in weights if name not in known or not known[name].tasks]
+    known = known_suites(trajectory)
+    unknown = [name for name in weights if name not in known]
     if unknown or sum(weights.values()) <= 0 or min(weights.values()) < 0:
         raise RunError(
             f"Weights {', '.join(f'{n}={w:g}' for n, w in weights.items())}: expected numbers "
             "from 0, not all 0, for names out of:\n"
-            f"{listed(sorted(name for name, suite in known.items() if suite.tasks))}"
+            f"{listed(sorted(known))}"
         )
     total: dict[str, float] = {}
     for name, weight in weights.items():

@@ -20,9 +20,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from matplotlib.axes import Axes
+    from numpy.typing import ArrayLike
 
     from pa_harness.analysis.intervals import Pointwise
-    from pa_harness.analysis.summary import Curve, Summary
+    from pa_harness.analysis.summary import Summary
 
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X")
@@ -130,15 +131,28 @@ def draw_line(
             )
 
 
-def draw_plane(axes: Axes, summary: Summary, icl: Curve, followed: Curve, number: int) -> None:
-    """ICL over IF, λ written beside each point, the Pareto front heavy and filled."""
-    x, y = followed.value.estimate, icl.value.estimate
+@dataclass(frozen=True)
+class Plane:
+    """One run in a plane of two averages: its number, its markers' group, the x axis's sense."""
+
+    number: int
+    gid: str = ""
+    less: bool = False  # less of what is across is better
+
+
+def draw_plane(
+    axes: Axes, summary: Summary, up: ArrayLike, across: ArrayLike, plane: Plane
+) -> None:
+    """One average over another, λ written beside each point, the Pareto front heavy and filled."""
+    number, x, y = plane.number, np.asarray(across), np.asarray(up)
+    good = -x if plane.less else x
     style = style_of(number, 6)
     thin = {**style, "linewidth": 0.8, "alpha": 0.6, "markerfacecolor": "white"}
     (line,) = axes.plot(x, y, **thin)
-    line.set_gid(tip_id(number, summary.curves.index(icl), "plane"))
+    line.set_gid(plane.gid or None)
     best = [
-        not ((x >= a) & (y >= b) & ((x > a) | (y > b))).any() for a, b in zip(x, y, strict=True)
+        not ((good >= a) & (y >= b) & ((good > a) | (y > b))).any()
+        for a, b in zip(good, y, strict=True)
     ]
     order = [n for n in np.argsort(x, kind="stable") if best[n]]
     (front,) = axes.plot(x[order], y[order], **{**style, "linewidth": 2.2}, label=label_of(summary))

@@ -24,22 +24,23 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pa_harness.analysis.summary import Summary
+    from pa_harness.analysis.verdict import Choices
     from pa_harness.report.picture import Picture
 
 
-def all_figures(summaries: Sequence[Summary], chosen: float | None = None) -> dict[str, Picture]:
+def all_figures(summaries: Sequence[Summary], choices: Choices | None = None) -> dict[str, Picture]:
     """Every figure that the runs have data for, by file name without suffix.
 
     Args:
         summaries: of the runs, overlaid.
-        chosen: a λ that the first figure marks.
+        choices: of one run: the first figure marks its λ, the plane has its axes.
     """
     with rc_context(FIXED):
         drawn = {
-            "overview": overview(summaries, chosen),
+            "overview": overview(summaries, choices.chosen if choices else None),
             "icl": fractional_difference(summaries),
             "instruction_following": instruction_following(summaries),
-            "trade_off": trade_off(summaries),
+            "trade_off": trade_off(summaries, choices.axes if choices and choices.maximize else ()),
             "categories": small_multiples(summaries, "category"),
             "tasks": small_multiples(summaries, "task"),
             "calibration": calibration(summaries),

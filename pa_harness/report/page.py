@@ -58,10 +58,10 @@ class Contents:
 def report_html(contents: Contents) -> str:
     """The page as text."""
     summary = contents.summary
-    chosen = contents.choices.choices[0].lam if contents.choices else None
+    choices = contents.choices
     drawn = {
         name: with_tips(figure, [summary])
-        for name, figure in all_figures([summary], chosen).items()
+        for name, figure in all_figures([summary], choices).items()
     }
     head = drawn.pop("overview", "")
     text: str = template("page.html.j2").render(
@@ -79,8 +79,7 @@ def report_html(contents: Contents) -> str:
 def first_screen_html(contents: Contents) -> str:
     """The page's head alone (verdict, what it rests on, one figure), for a notebook."""
     style = template("style.css").render()
-    chosen = contents.choices.choices[0].lam if contents.choices else None
-    figure = overview([contents.summary], chosen)
+    figure = overview([contents.summary], contents.choices.chosen if contents.choices else None)
     head = with_tips(figure, [contents.summary]) if figure else ""
     body = template("first.html.j2").render(**_first(contents, head))
     return f'<div class="pa-harness"><style>{style}</style>{body}</div>'

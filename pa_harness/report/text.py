@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from pa_harness.analysis.words import counted
@@ -64,7 +65,9 @@ def choices_text(choices: Choices) -> str:
     header += ["gain of choosing so", "its IF change"]
     rows = [
         [
-            *(choice.meaning, f"{choice.lam:g}", f"{choice.candidate:g}", number(choice.value)),
+            choice.meaning,
+            "–" if math.isnan(choice.lam) else f"{choice.lam:g}",
+            *(f"{choice.candidate:g}", number(choice.value)),
             *(number(choice.instruct_value), signed(choice.difference)),
             *(interval(choice.low, choice.high), _gain(choice.gain)),
             _gain(choice.instruction_change),
@@ -75,7 +78,9 @@ def choices_text(choices: Choices) -> str:
     parts += [_kept_text(choices, choice) for choice in choices.choices if choice.kept]
     if choices.pareto:
         front = ", ".join(f"{lam:g}" for lam in choices.pareto)
-        parts.append(f"IF is {choices.instruction}. Pareto front of ICL and IF: λ = {front}")
+        names = " and ".join(axis.name for axis in choices.axes)
+        whole = f"IF is {choices.instruction}. " if choices.instruction else ""
+        parts.append(f"{whole}Pareto front of {names}: λ = {front}")
     return "\n\n".join([*parts, *(choice.sentence for choice in choices.choices)])
 
 
