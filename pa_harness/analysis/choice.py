@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pa_harness.analysis.asked.language import constraint, objective
+from pa_harness.analysis.asked.language import Asked, constraint, objective
 from pa_harness.analysis.constraints import CONFIDENCE, Constraint, Promise, admitted
 from pa_harness.analysis.crossfit import FOLDS, CrossFit, Gain
 from pa_harness.analysis.frame import Frame
 from pa_harness.analysis.intervals import POWER
 from pa_harness.analysis.measure import differences
 from pa_harness.analysis.smoothing import posterior
-from pa_harness.analysis.trajectory import ICL, IF, weighted_suite
+from pa_harness.analysis.trajectory import ICL, IF, MINE, weighted_suite
 from pa_harness.analysis.verdict import Axis, Choice, Choices, verdict_of
 from pa_harness.analysis.words import sentence
 from pa_harness.errors import RunError
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from pa_harness.analysis.asked.language import Asked
     from pa_harness.analysis.intervals import Array
     from pa_harness.analysis.trajectory import Suite, Trajectory
 
@@ -47,6 +46,9 @@ def choose(
     asked: Asked | None = None,
 ) -> Choices:
     """Choose λ by every rule that the sweep allows, or by what is asked for alone.
+
+    Of a sweep with tasks of one's own (`Trajectory.mine`), where nothing is asked: the best ICL
+    that keeps 1 − tolerance of them.
 
     Args:
         trajectory: the sweep.
@@ -67,6 +69,8 @@ def choose(
         )
     _check_shares(tolerance, confidence)
     icl, followed = trajectory.suite(ICL), trajectory.suite(IF)
+    if asked is None and trajectory.suite(MINE) and icl is not None and not weights:
+        asked = Asked(ICL, (f"{MINE}>={100 * (1 - tolerance):g}%",))
     if asked is not None:
         return _as_asked(trajectory, asked, _Chooser(trajectory, followed, confidence, seed))
     if icl is None:
@@ -117,7 +121,9 @@ def _choices(
         for number, suite in enumerate(axes)
     ]
     return Choices(
-        *(trajectory.label, lams, tuple(found), *front, trajectory.instruction), tuple(shown)
+        *(trajectory.label, lams, tuple(found), *front, trajectory.instruction),
+        axes=tuple(shown),
+        mine=bool(trajectory.mine),
     )
 
 

@@ -85,7 +85,8 @@ def read_trajectory(path: Path, instruction: Sequence[str] = ()) -> Trajectory:
         raise RunError(f"{path}: no task can be compared document by document.\n{listed(notes)}")
     chosen = _chosen(joined(tasks), instruction, path)
     known = [replace(t, clusters=clusters.of(t.answers or t.name, t.ids)) for t in chosen]
-    return Trajectory(_label(scores[0]), lams, tuple(known), tuple(scores), tuple(notes))
+    mine = _mine(run, known, notes)
+    return Trajectory(_label(scores[0]), lams, tuple(known), tuple(scores), tuple(notes), mine)
 
 
 class _Clusters:
@@ -203,6 +204,20 @@ def _knob_note(run: RunFolder) -> list[str]:
         f"λ is here the knob {settings['knob']} of the schedule "
         f"{json.dumps(settings['model_args']['lam'])}: its 0 and 1 are not base and instruct."
     ]
+
+
+def _mine(run: RunFolder, tasks: Sequence[TaskCurve], notes: list[str]) -> tuple[str, ...]:
+    """The tasks that the fine-tune was made for, as the sweep was told."""
+    settings = run.provenance().get("settings", {}) if run.provenance_file.exists() else {}
+    names = tuple(map(str, settings.get("mine") or ()))
+    known = {name for task in tasks for name in (task.name, task.counted, task.answers)}
+    notes += [
+        f"--mine {name}: no task of the run that is compared has this name (a group's tasks are "
+        "named one by one), so that nothing is kept of it."
+        for name in names
+        if name not in known
+    ]
+    return tuple(name for name in names if name in known)
 
 
 def _same(scores: Sequence[Score], main: Score | None) -> list[Score]:

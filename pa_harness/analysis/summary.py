@@ -69,6 +69,7 @@ class Summary:
     notes: tuple[str, ...]
     cells: int  # differences of tasks and parts that `outside` is corrected for
     instruction: str = ""  # what IF is the mean of
+    mine: bool = False  # λ = 1 is the user's fine-tune, λ = 0 its parent
 
     @property
     def draws(self) -> int:
@@ -107,6 +108,7 @@ def summarise(trajectory: Trajectory) -> Summary:
     return Summary(
         *(trajectory.label, trajectory.lams, tuple(curves), _aside(frame, trajectory)),
         *((*trajectory.notes, *_unscaled(trajectory)), cells, trajectory.instruction),
+        mine=bool(trajectory.mine),
     )
 
 

@@ -1,8 +1,9 @@
 """A finished sweep as arrays: every task along λ, paired by document, and its averages.
 
 ICL is the unweighted mean over the counted tasks that are not of the category instruction, IF that
-over those that are. A counted task is a task, or all tasks with the same `counts_as` (57 subjects
-of MMLU are one), which count equally within it.
+over those that are, mine that over the tasks which a fine-tune was made for (in neither of them). A
+counted task is a task, or all tasks with the same `counts_as` (57 subjects of MMLU are one), which
+count equally within it.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from pa_harness.runs.scores import Score
 
 
-ICL, IF = "ICL", "IF"
+ICL, IF, MINE = "ICL", "IF", "mine"
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,7 @@ class Trajectory:
     tasks: tuple[TaskCurve, ...]
     scores: tuple[Score, ...]
     notes: tuple[str, ...] = ()  # what was left out, and why
+    mine: tuple[str, ...] = ()  # tasks that the fine-tune was made for; in no other average
 
     def at(self, lam: float) -> int | None:
         """The row of a λ; None where the sweep has it not."""
@@ -94,18 +96,28 @@ class Trajectory:
     def instruction(self) -> str:
         """What IF is the mean of: measurements with their metrics."""
         found = [t for t in self.tasks if t.averaged and t.category == INSTRUCTION]
+        found = [task for task in found if not self.is_mine(task)]
         return ", ".join(dict.fromkeys(f"{t.counted} ({t.metric.split(',')[0]})" for t in found))
 
     def suites(self) -> list[Suite]:
-        """ICL and IF, where they have tasks, then one per category."""
-        counting = [task for task in self.tasks if task.averaged]
+        """ICL, IF and the tasks that are mine, where there are such, then one per category."""
+        own = [task for task in self.tasks if self.is_mine(task) and task.averaged]
+        counting = [task for task in self.tasks if task.averaged and not self.is_mine(task)]
         icl = [task for task in counting if task.category != INSTRUCTION]
         followed = [task for task in counting if task.category == INSTRUCTION]
-        found = [even_suite(name, part) for name, part in ((ICL, icl), (IF, followed)) if part]
+        found = [
+            even_suite(name, part)
+            for name, part in ((ICL, icl), (IF, followed), (MINE, own))
+            if part
+        ]
         for category in dict.fromkeys(task.category for task in icl if task.category):
             part = [task for task in icl if task.category == category]
             found.append(even_suite(f"category {category}", part))
         return found
+
+    def is_mine(self, task: TaskCurve) -> bool:
+        """Whether the fine-tune was made for it."""
+        return bool({task.name, task.counted, task.answers} & {*self.mine})
 
     def normalised(self) -> Suite | None:
         """ICL between guessing (0) and perfect (1); None where a task's random baseline is unknown.

@@ -77,6 +77,7 @@ class Choices:
     axes: tuple[Axis, ...] = ()  # of the front: what is made best, and what is kept
     maximize: str = ""  # as it was asked for; empty: nothing was
     keep: tuple[str, ...] = ()  # likewise
+    mine: bool = False  # λ = 1 is the user's fine-tune, λ = 0 its parent
 
     @property
     def chosen(self) -> float | None:

@@ -4,8 +4,16 @@ from __future__ import annotations
 
 import argparse
 
-from pa_harness.cli.asked import add_asked, read_asked
-from pa_harness.cli.verb import Verbs, add_instruction, add_run_folder, add_verb, keep, say
+from pa_harness.cli.verb import (
+    Verbs,
+    add_asked,
+    add_instruction,
+    add_run_folder,
+    add_verb,
+    keep,
+    read_asked,
+    say,
+)
 from pa_harness.errors import RunError
 
 

@@ -6,8 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pa_harness.cli.asked import add_asked, read_asked
-from pa_harness.cli.verb import Verbs, add_instruction, add_verb
+from pa_harness.cli.verb import Verbs, add_asked, add_instruction, add_verb, read_asked
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

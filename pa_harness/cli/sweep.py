@@ -50,7 +50,16 @@ def add(verbs: Verbs) -> None:
     add_output(
         new, "the run; of one that was stopped, the rest is done", metavar="RUN", required=True
     )
-    new.add_argument("--config", "-C", type=Path, metavar="YAML", help="settings, by these names")
+    new.add_argument(
+        "--config",
+        "-C",
+        type=Path,
+        metavar="YAML|PRESET",
+        help="settings, by these names; presets: pa-harness presets",
+    )
+    new.add_argument(
+        "--mine", nargs="+", metavar="TASK", help="the tasks that your fine-tune was made for"
+    )
     new.add_argument(
         "--categories",
         nargs="+",

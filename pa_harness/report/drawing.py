@@ -35,6 +35,7 @@ _AROUND = ((9, 8), (-9, 8), (9, -8), (-9, -8), (0, 11), (0, -11), (13, 0), (-13,
 _CLEAR = 10.0
 WIDTH = 6.4  # inches, of a figure with one panel
 LAM_AXIS = "adaptation strength λ   (0 = base, 1 = instruct)"
+_MINE_AXIS = "adaptation strength λ   (0 = its parent, 1 = your fine-tune)"
 
 
 @dataclass(frozen=True)
@@ -193,6 +194,15 @@ def name_points(axes: Axes) -> None:
         best = int(np.minimum(apart, _CLEAR).round(3).argmax())
         text.set_position(_AROUND[best])
         taken.append(spots[[best]])
+
+
+def name_fine_tune(figure: Picture) -> None:
+    """Call the ends of the λ axis what they are to somebody who has fine-tuned a model."""
+    for axes in figure.axes:
+        if axes.get_xlabel() == LAM_AXIS:
+            axes.set_xlabel(_MINE_AXIS)
+    if figure.get_supxlabel() == LAM_AXIS:
+        figure.supxlabel(_MINE_AXIS, fontsize=9)
 
 
 def label_of(summary: Summary) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from pa_harness.analysis.asked.language import Asked
 from pa_harness.analysis.choice import choose
 from pa_harness.analysis.constraints import CONFIDENCE
+from pa_harness.analysis.pairs.ledger import Moved, ledger, moved_documents
 from pa_harness.analysis.reading import read_trajectory
 from pa_harness.analysis.summary import summarise
 from pa_harness.analysis.verdict import Choices
@@ -21,7 +22,7 @@ from pa_harness.report.page import Contents, first_screen_html, report_html
 from pa_harness.runs.folder import RunFolder
 from pa_harness.runs.scores import Score
 from pa_harness.runs.seal import read_sealed
-from pa_harness.runs.tables import as_csv
+from pa_harness.runs.tables import as_csv, write_table
 from pa_harness.storage import plain, write_json, write_text
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 def publish(
     path: Path, instruction: Sequence[str] = (), asked: Asked | None = None, confidence: float = 0
 ) -> list[str]:
-    """Write summary.json, choice.json, comparison.json, figures/ and report.html.
+    """Write summary.json, choice.json, comparison.json, ledger.parquet, figures/, report.html.
 
     Args:
         path: the run.
@@ -55,7 +56,9 @@ def publish(
     if contents.choices:
         write_json(folder.choice_file, plain(contents.choices))
     write_json(folder.summary_file, plain(contents.summary))
-    write_figures(all_figures([contents.summary], contents.choices), folder.figures_folder)
+    figures = all_figures([contents.summary], contents.choices, contents.ledger)
+    write_figures(figures, folder.figures_folder)
+    write_table(Moved, moved_documents(trajectory), folder.ledger_file)
     logs: list[dict[str, Path]] = [
         {
             task.name: folder.samples(float(lam), task.answers or task.name)
@@ -95,6 +98,7 @@ def _contents(
         *(summarise(trajectory), choices, trajectory.scores, ()),
         *(folder.provenance(), as_csv(Score, trajectory.scores)),
         distance=_distance(folder),
+        ledger=ledger(trajectory),
     )
     return contents, sentences
 

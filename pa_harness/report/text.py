@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pa_harness.analysis.summary import Curve, Summary
     from pa_harness.analysis.verdict import Choice, Choices
 
+MINE_TEXT = "λ = 1 is your fine-tune, λ = 0 its parent."
 _ASIDE = {
     "calibration": "calibration error",
     "brier": "Brier score",
@@ -27,6 +28,8 @@ _ASIDE = {
 def summary_text(summary: Summary) -> str:
     """All averages against λ, every task's difference to λ = 1, and what stands beside."""
     parts = [f"{summary.label}: {len(summary.lams)} λ; {meaning(summary)}"]
+    if summary.mine:
+        parts.append(MINE_TEXT)
     if summary.instruction:
         parts.append(f"IF is {summary.instruction}.")
     parts += [_curve_text(summary, curve) for curve in summary.curves if curve.kind == "suite"]
@@ -74,7 +77,7 @@ def choices_text(choices: Choices) -> str:
         ]
         for choice in choices.choices
     ]
-    parts = [table(header, rows)]
+    parts = [*([MINE_TEXT] if choices.mine else []), table(header, rows)]
     parts += [_kept_text(choices, choice) for choice in choices.choices if choice.kept]
     if choices.pareto:
         front = ", ".join(f"{lam:g}" for lam in choices.pareto)

@@ -8,7 +8,7 @@ A difference is paired: the mean over documents of other − first, with the int
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from pa_harness.analysis.frame import Frame
 from pa_harness.analysis.intervals import POWER, critical
 from pa_harness.analysis.measure import Measure, difference_bounds
 from pa_harness.analysis.pairs.chance import holm, sign_p, t_p
+from pa_harness.analysis.pairs.ledger import moves_of
 from pa_harness.analysis.pairs.pairing import check_alike, pairs_of
 from pa_harness.analysis.pairs.rows import Change, Compared, Comparison, verdict_on
 from pa_harness.analysis.trajectory import Suite, TaskCurve, Trajectory, even_suite
@@ -23,6 +24,7 @@ from pa_harness.analysis.trajectory import Suite, TaskCurve, Trajectory, even_su
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from pa_harness.analysis.intervals import Array
     from pa_harness.analysis.pairs.pairing import Pairs
     from pa_harness.runs.logged import Evaluation, Logged
 
@@ -96,6 +98,7 @@ class _Table:
         self._pairs, self._labels, self._paired = pairs, labels, paired
         self.curves = [_curve(each, paired=paired) for each in pairs]
         self._frame = Frame(self.curves)
+        self._guesses = {each.task: _guess(each) for each in pairs} if paired else {}
         self._sides = [
             {each.task: _side(each.task, each.first) for each in pairs},
             {each.task: _side(each.task, each.other) for each in pairs},
@@ -133,7 +136,7 @@ class _Table:
         up = of is None or of.first.score.higher_is_better
         lost, won = self._moves(suite, up=up)
         p, exact = self._chance(suite, found, error)
-        return Compared(
+        row = Compared(
             task=suite.name,
             metric="" if of is None else of.first.score.key,
             a=one,
@@ -154,6 +157,20 @@ class _Table:
             higher_is_better=up,
             exact=exact,
         )
+        return replace(row, **self._corrected(suite))
+
+    def _corrected(self, suite: Suite) -> dict[str, Any]:
+        """What is lost and won without guessing, where that can be told."""
+        if not self._paired or not all(task.averaged for task in suite.tasks):
+            return {}
+        moves = moves_of(self._frame, suite, 0, self._guesses)
+        found = {}
+        for name, each in (("lost", moves.lost_corrected), ("won", moves.won_corrected)):
+            if each is not None:
+                found[f"{name}_corrected"] = float(each.estimate[1])
+                found[f"{name}_corrected_low"] = float(each.low[1])
+                found[f"{name}_corrected_high"] = float(each.high[1])
+        return found
 
     def _measured(self, suite: Suite) -> tuple[Measure, int, int]:
         """Other − first, the clusters and the documents."""
@@ -201,6 +218,13 @@ def _curve(pairs: Pairs, *, paired: bool) -> TaskCurve:
         baseline=score.random_baseline,
         clusters=clusters,
     )
+
+
+def _guess(pairs: Pairs) -> Array:
+    """How often a guess is right, of each paired document; 0 of free text."""
+    options = pairs.first.options[pairs.in_first]
+    found: Array = np.where(options > 1, 1 / np.maximum(options, 1), 0.0)
+    return found
 
 
 def _side(name: str, side: Logged) -> TaskCurve:

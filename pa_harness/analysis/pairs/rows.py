@@ -44,6 +44,9 @@ class Compared:
         error: standard error of the difference.
         higher_is_better: of the metric.
         exact: whether p is of the exact test.
+        lost_corrected: share of documents lost, without what guessing brings
+            (`analysis.pairs.ledger`), with its 95% interval; NaN where answers are not right or
+            wrong, or unpaired. `won_corrected` likewise.
         verdict: in a word.
     """
 
@@ -66,6 +69,12 @@ class Compared:
     error: float
     higher_is_better: bool
     exact: bool
+    lost_corrected: float = math.nan
+    lost_corrected_low: float = math.nan
+    lost_corrected_high: float = math.nan
+    won_corrected: float = math.nan
+    won_corrected_low: float = math.nan
+    won_corrected_high: float = math.nan
     verdict: str = ""
 
     @property
