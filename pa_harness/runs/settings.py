@@ -61,7 +61,7 @@ class SweepSettings:
     categories: dict[str, str] = field(default_factory=dict)  # of tasks without such metadata
     metrics: dict[str, str] = field(default_factory=dict)  # the main one: "acc_norm,none"
     knob: str | None = None  # of the schedule in model_args: what the values of lam stand for
-    mine: tuple[str, ...] = ()  # of the tasks those that the fine-tune was made for
+    mine: tuple[str, ...] | None = None  # tasks that the fine-tune was made for; None: unsaid
 
     def as_dict(self) -> dict[str, Any]:
         """The settings as YAML and JSON hold them."""
@@ -107,7 +107,7 @@ def resolve(given: Mapping[str, Any], file: Path | None = None) -> SweepSettings
             "one of them out."
         )
     typed = {name: _typed(name, value) for name, value in settings.items()}
-    typed["tasks"] = tuple(dict.fromkeys([*typed["tasks"], *typed.get("mine", ())]))
+    typed["tasks"] = tuple(dict.fromkeys([*typed["tasks"], *(typed.get("mine") or ())]))
     return _with_schedule(SweepSettings(**typed))
 
 
