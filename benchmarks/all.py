@@ -14,8 +14,8 @@ from benchmarks.support.mergekit_environment import mergekit_python
 from benchmarks.support.places import REPOSITORY
 
 NAMES = (
-    *("weights", "rounding", "mergekit_parity", "startup", "sweep", "coverage", "scale"),
-    *("auto", "export", "recipes", "judging"),
+    *("weights", "rounding", "mergekit_parity", "startup", "sweep", "coverage", "alarms"),
+    *("promises", "scale", "auto", "export", "recipes", "judging"),
 )
 
 

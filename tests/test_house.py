@@ -28,7 +28,7 @@ STAIRS: dict[str, set[str]] = {  # each may import itself, the ground, and what 
     "analysis": {"tasks", "runs"},
     "sweep": {"lam", "tasks", "runs", "analysis", "registration", "weights"},  # its arguments, late
     "judging": {"lam", "tasks", "runs", "analysis"},
-    "interchange": {"runs"},
+    "interchange": {"tasks", "runs"},
     "leaderboards": {"runs", "interchange"},
     "report": {"tasks", "runs", "analysis", "leaderboards"},
     "notebook": {"runs", "analysis", "sweep", "registration", "judging", "leaderboards", "report"},

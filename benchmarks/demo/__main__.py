@@ -60,7 +60,9 @@ def _parser() -> argparse.ArgumentParser:
         help="documents per task, at most 200 are prepared (default: 20; takes N/20 of the time)",
     )
     parser.add_argument(
-        "--pair-only", action="store_true", help="prepare the pair, print where it is, and stop"
+        "--pair-only",
+        action="store_true",
+        help="prepare pair and tasks, print where they are, stop",
     )
     parser.add_argument(
         "--output_path",
@@ -82,8 +84,10 @@ def main() -> int:
         if arguments.pair_only:
             places = {"base": pair.base, "instruct": pair.instruct, "adapter": pair.adapter}
             sys.stdout.writelines(f"{key}={place}\n" for key, place in places.items() if place)
-            return 0
         tasks = demo_tasks(pair, arguments.output_path / "tasks")
+        if arguments.pair_only:
+            sys.stdout.write(f"tasks={tasks}\n")
+            return 0
         results, run = evaluate_lams(pair, tasks, arguments)
     except PAHarnessError as error:
         return tell(error)

@@ -14,13 +14,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pa_harness.analysis.asked.language import Asked, constraint, objective
 from pa_harness.analysis.constraints import CONFIDENCE, Constraint, Promise, admitted
 from pa_harness.analysis.crossfit import FOLDS, CrossFit, Gain
 from pa_harness.analysis.frame import Frame
+from pa_harness.analysis.intervals import POWER
 from pa_harness.analysis.measure import differences
 from pa_harness.analysis.smoothing import posterior
-from pa_harness.analysis.trajectory import ICL, IF, weighted_suite
-from pa_harness.analysis.verdict import Choice, Choices, verdict_of
+from pa_harness.analysis.trajectory import ICL, IF, MINE, weighted_suite
+from pa_harness.analysis.verdict import Axis, Choice, Choices, verdict_of
 from pa_harness.analysis.words import sentence
 from pa_harness.errors import RunError
 
@@ -32,7 +34,6 @@ if TYPE_CHECKING:
     from pa_harness.analysis.intervals import Array
     from pa_harness.analysis.trajectory import Suite, Trajectory
 
-_POWER = 0.8416212335729143  # of the normal distribution: found in 80% of such sweeps
 _FRONTS = 2000  # draws of both averages
 
 
@@ -42,8 +43,12 @@ def choose(
     weights: Mapping[str, float] | None = None,
     confidence: float = CONFIDENCE,
     seed: int = 0,
+    asked: Asked | None = None,
 ) -> Choices:
-    """Choose λ by every rule that the sweep allows.
+    """Choose λ by every rule that the sweep allows, or by what is asked for alone.
+
+    Of a sweep with tasks of one's own (`Trajectory.mine`), where nothing is asked: the best ICL
+    that keeps 1 − tolerance of them.
 
     Args:
         trajectory: the sweep.
@@ -51,23 +56,28 @@ def choose(
         weights: of a weighted average, by task, category, ICL or IF.
         confidence: with which the constraint is to be kept for documents of the sweep's kind.
         seed: of the folds.
+        asked: what is to be best and what kept, in the place of the other rules.
 
     Raises:
-        RunError: the sweep has no λ = 1, no ICL task, or not the tasks that weights name; a
-            tolerance or confidence that is none.
+        RunError: the sweep has no λ = 1, no ICL task, not what is asked for, or not the tasks that
+            weights name; a tolerance or confidence that is none.
     """
     if trajectory.at(1.0) is None:
         raise RunError(
             f"The sweep has λ = {', '.join(f'{lam:g}' for lam in trajectory.lams)}, not λ = 1. A "
             "choice is a gain over λ = 1: sweep it too."
         )
+    _check_shares(tolerance, confidence)
     icl, followed = trajectory.suite(ICL), trajectory.suite(IF)
+    if asked is None and trajectory.suite(MINE) and icl is not None and not weights:
+        asked = Asked(ICL, (f"{MINE}>={100 * (1 - tolerance):g}%",))
+    if asked is not None:
+        return _as_asked(trajectory, asked, _Chooser(trajectory, followed, confidence, seed))
     if icl is None:
         raise RunError(
             "The sweep has no task for ICL: all are of the category instruction. Sweep few-shot "
             "tasks too."
         )
-    _check_shares(tolerance, confidence)
     chooser = _Chooser(trajectory, followed, confidence, seed)
     found = [chooser.by("best", "best ICL", icl)]
     if followed is not None:
@@ -79,9 +89,42 @@ def choose(
     if weights:
         meaning = "best " + " + ".join(f"{weight:g}·{name}" for name, weight in weights.items())
         found.append(chooser.by("weighted", meaning, weighted_suite(trajectory, weights)))
-    front = chooser.front(icl) if followed else ((), ())
+    return _choices(trajectory, chooser, found, [icl, *([followed] if followed else [])])
+
+
+def _as_asked(trajectory: Trajectory, asked: Asked, chooser: _Chooser) -> Choices:
+    """The one choice that is asked for; the front is of its objective and its first constraint."""
+    best = objective(trajectory, asked)
+    kept = [constraint(trajectory, text) for text in asked.keep]
+    meaning = f"best {best.name}"
+    if kept:
+        meaning += f" with {', '.join(each.text for each, _ in kept)}"
+    found = chooser.by("asked", meaning, best, kept)
+    axes = [best, *(suite for _, suite in kept[:1])]
+    choices = _choices(trajectory, chooser, [found], axes, less=not (kept and kept[0][0].at_least))
+    return replace(choices, maximize=asked.maximize, keep=asked.keep)
+
+
+def _choices(
+    trajectory: Trajectory,
+    chooser: _Chooser,
+    found: Sequence[Choice],
+    axes: Sequence[Suite],
+    *,
+    less: bool = False,
+) -> Choices:
+    """The record, with the front of one or two averages; of the second less may be better."""
     lams = tuple(float(lam) for lam in trajectory.lams)
-    return Choices(trajectory.label, lams, tuple(found), *front, trajectory.instruction)
+    front = chooser.front(axes[0], axes[1], less=less) if len(axes) == 2 else ((), ())
+    shown = [
+        Axis(suite.name, tuple(suite.mean().tolist()), less and number == 1)
+        for number, suite in enumerate(axes)
+    ]
+    return Choices(
+        *(trajectory.label, lams, tuple(found), *front, trajectory.instruction),
+        axes=tuple(shown),
+        mine=bool(trajectory.mine),
+    )
 
 
 def _check_shares(tolerance: float, confidence: float) -> None:
@@ -130,9 +173,10 @@ class _Chooser:
         band = differences(apart)
         smooth = self._smoothed(objective, whole.covariance, whole.estimate[None])
         means = [each.suite.mean()[None] for each in promises]
-        free = self._free(promises, means, 1.0)
+        free = self._admitted(promises, means, 1.0)
         better = free & (band.band_low > 0)
         place = int(self._highest(smooth, better if better.any() else free)[0])
+        place = place if free.any() else self._one
         picked = self._in_folds(objective, whole.covariance, promises)
         nothing = Gain(float("nan"), float("nan"), float("nan"))
         followed = self._followed
@@ -141,14 +185,14 @@ class _Chooser:
         noise = float(np.median(np.delete(apart.variance, self._one))) if place == self._one else 0
         choice = Choice(
             *(rule, meaning, objective.name),
-            lam=float(self._lams[place if verdict == "better" else self._one]),
+            lam=self._named(verdict, place),
             candidate=float(self._lams[place]),
             value=float(whole.estimate[place]),
             instruct_value=float(whole.estimate[self._one]),
             difference=float(band.estimate[place]),
             low=float(band.band_low[place]),
             high=float(band.band_high[place]),
-            detectable=(band.factor + _POWER) * max(float(band.error[place]), noise**0.5),
+            detectable=(band.factor + POWER) * max(float(band.error[place]), noise**0.5),
             gain=self._folds.gain(objective, self._one, picked),
             often=tuple((np.bincount(picked, minlength=len(self._lams)) / len(picked)).tolist()),
             instruction_change=self._folds.gain(followed, self._one, picked)
@@ -163,6 +207,12 @@ class _Chooser:
             sentence="",
         )
         return replace(choice, sentence=sentence(choice, self._lams))
+
+    def _named(self, verdict: str, place: int) -> float:
+        """The λ that a verdict names."""
+        if verdict == "none":
+            return float("nan")
+        return float(self._lams[place if verdict in ("better", "needed") else self._one])
 
     def _in_folds(
         self, objective: Suite, covariance: Array, promises: Sequence[Promise]
@@ -185,11 +235,17 @@ class _Chooser:
         self, promises: Sequence[Promise], means: Sequence[Array], inflation: float
     ) -> NDArray[np.bool_]:
         """Which λ may be chosen, shape (curves, λ); λ = 1 where none may."""
-        pairs = zip(promises, means, strict=True)
-        sure = [each.probability(mean, inflation) for each, mean in pairs]
-        free = admitted(promises, sure, self._lams, self._confidence)
+        free = self._admitted(promises, means, inflation)
         free[~free.any(axis=1), self._one] = True
         return free
+
+    def _admitted(
+        self, promises: Sequence[Promise], means: Sequence[Array], inflation: float
+    ) -> NDArray[np.bool_]:
+        """Which λ may be chosen, shape (curves, λ)."""
+        pairs = zip(promises, means, strict=True)
+        sure = [each.probability(mean, inflation) for each, mean in pairs]
+        return admitted(promises, sure, self._lams, self._confidence)
 
     def _highest(self, smooth: Array, free: NDArray[np.bool_]) -> NDArray[np.int64]:
         """The row of the highest in each curve; of equals the λ nearest 1."""
@@ -197,23 +253,30 @@ class _Chooser:
         best: NDArray[np.int64] = self._nearest[found[:, self._nearest].argmax(axis=1)]
         return best
 
-    def front(self, icl: Suite) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    def front(
+        self, best: Suite, kept: Suite, *, less: bool = False
+    ) -> tuple[tuple[float, ...], tuple[float, ...]]:
         """The λ that no other beats in both averages, and how often each is one of them.
 
         The shares are over draws of both averages with their errors, as documents give them.
+
+        Args:
+            best: one average.
+            kept: the other.
+            less: whether less of the other is better.
         """
-        first = self._frame.measure(icl)
-        second = self._frame.measure(self._followed or icl)
-        both = first.covariance_with(second)
+        first, second = self._frame.measure(best), self._frame.measure(kept)
+        sign = -1.0 if less else 1.0
+        both = sign * first.covariance_with(second)
         covariance = np.block([[first.covariance, both], [both.T, second.covariance]])
-        centre = np.concatenate([first.estimate, second.estimate])
+        centre = np.concatenate([first.estimate, sign * second.estimate])
         shares: tuple[float, ...] = ()
         if not np.isnan(covariance).any():
             random = np.random.default_rng(0)
             drawn = random.multivariate_normal(centre, covariance, _FRONTS, method="eigh")
             shares = tuple(_unbeaten(*np.split(drawn, 2, axis=1)).mean(axis=0).tolist())
-        best = _unbeaten(first.estimate[None], second.estimate[None])[0]
-        return tuple(float(lam) for lam in self._lams[best]), shares
+        front = _unbeaten(first.estimate[None], (sign * second.estimate)[None])[0]
+        return tuple(float(lam) for lam in self._lams[front]), shares
 
 
 def _unbeaten(first: Array, second: Array) -> NDArray[np.bool_]:

@@ -16,7 +16,8 @@ failure may be chosen. A λ that breaks the promise is then admitted in at most 
 sweeps, however many λ there are and however the choice among the admitted is made (fixed-sequence
 testing: Maurer, Hothorn and Lehmacher 1995; for choosing among models: Angelopoulos et al. 2021,
 "Learn then Test", arXiv 2110.01052). Several constraints with one reference are tested together;
-those with other references have an order of their own, and the orders share 1 − confidence.
+those with other references have an order of their own, and the orders share 1 − confidence. A
+fixed number has two orders, from λ = 1 down and from λ = 0 up, either of which may admit a λ.
 """
 
 from __future__ import annotations
@@ -74,6 +75,7 @@ class Kept:
         certified: by λ, the strictest share (or number) that is kept with the stated confidence.
         documents: that it rests on.
         clusters: that these are of.
+        at_least: whether it bounds from below.
     """
 
     constraint: str
@@ -82,6 +84,7 @@ class Kept:
     certified: tuple[float, ...]
     documents: int
     clusters: int
+    at_least: bool = True
 
     def bound(self, row: int) -> str:
         """What is certain at one λ, in words."""
@@ -113,9 +116,9 @@ class Promise:
             self._scale = frame.against(suite, self._row, key).scale
 
     @property
-    def start(self) -> float:
-        """The λ from which on it is tested."""
-        return 1.0 if self.constraint.of is None else self.constraint.of
+    def starts(self) -> tuple[float, ...]:
+        """The λ from which on it is tested; a fixed number may be kept at either end alone."""
+        return (1.0, 0.0) if self.constraint.of is None else (self.constraint.of,)
 
     def probability(self, means: Array, inflation: float = 1.0) -> Array:
         """P(kept) of one or several curves.
@@ -139,6 +142,7 @@ class Promise:
             tuple(self._certified(means, confidence).tolist()),
             documents=sum(task.values.shape[1] for task in tasks),
             clusters=self._clusters,
+            at_least=self.constraint.at_least,
         )
 
     def _certified(self, means: Array, confidence: float) -> Array:
@@ -197,15 +201,23 @@ def admitted(
         lams: shape (λ,).
         confidence: with which all is kept.
     """
-    starts = sorted({promise.start for promise in promises})
-    level = 1 - (1 - confidence) / max(len(starts), 1)
+    kinds = sorted({promise.starts for promise in promises})
+    level = 1 - (1 - confidence) / max(sum(map(len, kinds)), 1)
     found = np.ones((1, len(lams)), dtype=bool)
-    for start in starts:
-        of_it = [p for each, p in zip(promises, probabilities, strict=True) if each.start == start]
+    for starts in kinds:
+        of_it = [
+            p for each, p in zip(promises, probabilities, strict=True) if each.starts == starts
+        ]
         sure = np.min(of_it, axis=0) >= level
-        order = np.argsort(np.abs(lams - start), kind="stable")
-        before = np.cumprod(sure[:, order], axis=1).astype(bool)
-        place = np.empty(len(order), dtype=np.int64)
-        place[order] = np.arange(len(order))
-        found = found & before[:, place]
+        found = found & np.any([_before_failing(sure, lams, start) for start in starts], axis=0)
+    return found
+
+
+def _before_failing(sure: NDArray[np.bool_], lams: Array, start: float) -> NDArray[np.bool_]:
+    """Which λ come before the first that is not sure, from `start` outwards."""
+    order = np.argsort(np.abs(lams - start), kind="stable")
+    before = np.cumprod(sure[:, order], axis=1).astype(bool)
+    place = np.empty(len(order), dtype=np.int64)
+    place[order] = np.arange(len(order))
+    found: NDArray[np.bool_] = before[:, place]
     return found

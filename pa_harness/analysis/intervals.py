@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
 
 LEVEL = 0.95
+POWER = 0.8416212335729143  # of the normal distribution: what 80% of repetitions exceed
 _DRAWS = 20_000  # of the largest of several correlated t; the same ones every time
 
 

@@ -87,7 +87,7 @@ def read_trajectory(path: Path, instruction: Sequence[str] = ()) -> Trajectory:
     known = [replace(t, clusters=clusters.of(t.answers or t.name, t.ids)) for t in chosen]
     first = scores[0]
     parts = lams, tuple(known), tuple(scores), tuple(notes), _knots(first)
-    return Trajectory(_label(first), *parts)
+    return Trajectory(_label(first), *parts, _mine(run, known, notes))
 
 
 class _Clusters:
@@ -212,6 +212,20 @@ def _knob_note(run: RunFolder) -> list[str]:
         f"λ is here the knob {settings['knob']} of the schedule "
         f"{json.dumps(settings['model_args']['lam'])}: its 0 and 1 are not base and instruct."
     ]
+
+
+def _mine(run: RunFolder, tasks: Sequence[TaskCurve], notes: list[str]) -> tuple[str, ...]:
+    """The tasks that the fine-tune was made for, as the sweep was told."""
+    settings = run.provenance().get("settings", {}) if run.provenance_file.exists() else {}
+    names = tuple(map(str, settings.get("mine") or ()))
+    known = {name for task in tasks for name in (task.name, task.counted, task.answers)}
+    notes += [
+        f"--mine {name}: no task of the run that is compared has this name (a group's tasks are "
+        "named one by one), so that nothing is kept of it."
+        for name in names
+        if name not in known
+    ]
+    return tuple(name for name in names if name in known)
 
 
 def _same(scores: Sequence[Score], main: Score | None) -> list[Score]:

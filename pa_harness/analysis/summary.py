@@ -76,6 +76,7 @@ class Summary:
     knots: tuple[str, ...] = ()  # names of the checkpoints at λ = 0, 1, …
     against: float = 1.0  # the λ that differences are to
     costs: Costs | None = None  # where all tasks that generate have a score from 0 to 1
+    mine: bool = False  # λ = 1 is the user's fine-tune, λ = 0 its parent
 
     @property
     def draws(self) -> int:
@@ -141,6 +142,7 @@ def summarise(trajectory: Trajectory, against: float = 1.0) -> Summary:
         *(trajectory.label, trajectory.lams, tuple(curves), _aside(frame, trajectory)),
         *((*trajectory.notes, *_unscaled(trajectory)), cells, trajectory.instruction),
         *(trajectory.knots, against, _costs(frame, trajectory)),
+        mine=bool(trajectory.mine),
     )
 
 

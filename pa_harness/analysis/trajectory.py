@@ -1,8 +1,9 @@
 """A finished sweep as arrays: every task along λ, paired by document, and its averages.
 
 ICL is the unweighted mean over the counted tasks that are not of the category instruction, IF that
-over those that are. A counted task is a task, or all tasks with the same `counts_as` (57 subjects
-of MMLU are one), which count equally within it.
+over those that are, mine that over the tasks which a fine-tune was made for (in neither of them). A
+counted task is a task, or all tasks with the same `counts_as` (57 subjects of MMLU are one), which
+count equally within it.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from pa_harness.runs.scores import Score
 
 
-ICL, IF = "ICL", "IF"
+ICL, IF, MINE = "ICL", "IF", "mine"
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,7 @@ class Trajectory:
     scores: tuple[Score, ...]
     notes: tuple[str, ...] = ()  # what was left out, and why
     knots: tuple[str, ...] = ()  # names of the checkpoints at λ = 0, 1, …
+    mine: tuple[str, ...] = ()  # tasks that the fine-tune was made for; in no other average
 
     def at(self, lam: float) -> int | None:
         """The row of a λ; None where the sweep has it not."""
@@ -95,18 +97,28 @@ class Trajectory:
     def instruction(self) -> str:
         """What IF is the mean of: measurements with their metrics."""
         found = [t for t in self.tasks if t.averaged and t.category == INSTRUCTION]
+        found = [task for task in found if not self.is_mine(task)]
         return ", ".join(dict.fromkeys(f"{t.counted} ({t.metric.split(',')[0]})" for t in found))
 
     def suites(self) -> list[Suite]:
-        """ICL and IF, where they have tasks, then one per category."""
-        counting = [task for task in self.tasks if task.averaged]
+        """ICL, IF and the tasks that are mine, where there are such, then one per category."""
+        own = [task for task in self.tasks if self.is_mine(task) and task.averaged]
+        counting = [task for task in self.tasks if task.averaged and not self.is_mine(task)]
         icl = [task for task in counting if task.category != INSTRUCTION]
         followed = [task for task in counting if task.category == INSTRUCTION]
-        found = [even_suite(name, part) for name, part in ((ICL, icl), (IF, followed)) if part]
+        found = [
+            even_suite(name, part)
+            for name, part in ((ICL, icl), (IF, followed), (MINE, own))
+            if part
+        ]
         for category in dict.fromkeys(task.category for task in icl if task.category):
             part = [task for task in icl if task.category == category]
             found.append(even_suite(f"category {category}", part))
         return found
+
+    def is_mine(self, task: TaskCurve) -> bool:
+        """Whether the fine-tune was made for it."""
+        return bool({task.name, task.counted, task.answers} & {*self.mine})
 
     def normalised(self) -> Suite | None:
         """ICL between guessing (0) and perfect (1); None where a task's random baseline is unknown.
@@ -133,25 +145,34 @@ def even_suite(name: str, tasks: Sequence[TaskCurve]) -> Suite:
     return Suite(name, tuple(tasks), weights)
 
 
+def known_suites(trajectory: Trajectory) -> dict[str, Suite]:
+    """ICL, IF, categories, counted tasks and their parts, by name."""
+    known: dict[str, Suite] = {}
+    for suite in trajectory.suites():
+        known[suite.name.removeprefix("category ")] = suite
+    if IF in known:
+        known.setdefault(INSTRUCTION, known[IF])
+    for counted in dict.fromkeys(task.counted for task in trajectory.tasks):
+        part = [task for task in trajectory.tasks if task.counted == counted]
+        known.setdefault(counted, even_suite(counted, part))
+    for task in trajectory.tasks:
+        known.setdefault(task.name, even_suite(task.name, [task]))
+    return known
+
+
 def weighted_suite(trajectory: Trajectory, weights: Mapping[str, float]) -> Suite:
     """The user's own average: weights of counted tasks, categories, ICL or IF, made to sum to 1.
 
     Raises:
         RunError: a name is none of these, or the weights do not have a positive sum.
     """
-    known: dict[str, Suite] = {}
-    for suite in trajectory.suites():
-        known[suite.name.removeprefix("category ")] = suite
-    known.setdefault(INSTRUCTION, known.get(IF, Suite(IF, (), ())))
-    for counted in dict.fromkeys(task.counted for task in trajectory.tasks if task.averaged):
-        part = [task for task in trajectory.tasks if task.counted == counted and task.averaged]
-        known.setdefault(counted, even_suite(counted, part))
-    unknown = [name for name in weights if name not in known or not known[name].tasks]
+    known = known_suites(trajectory)
+    unknown = [name for name in weights if name not in known]
     if unknown or sum(weights.values()) <= 0 or min(weights.values()) < 0:
         raise RunError(
             f"Weights {', '.join(f'{n}={w:g}' for n, w in weights.items())}: expected numbers "
             "from 0, not all 0, for names out of:\n"
-            f"{listed(sorted(name for name, suite in known.items() if suite.tasks))}"
+            f"{listed(sorted(known))}"
         )
     total: dict[str, float] = {}
     for name, weight in weights.items():

@@ -6,11 +6,14 @@ The verdict on a rule's candidate is one of
     kept               the candidate is λ = 1 itself
     indistinguishable  the band leaves out 0 at no λ that may be chosen
     unclear            it does, but not at the candidate
+    needed             no λ that may be chosen is shown to be better than λ = 1, which may not be
     few                there are fewer than `FEWEST` clusters of documents: nothing is concluded
+    none               no λ may be chosen: none keeps what must be kept with the confidence asked
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -29,10 +32,10 @@ FEWEST = 20
 class Choice:
     """One way of choosing and what it chose. Values are in the objective's own unit."""
 
-    rule: str  # best, constrained or weighted
+    rule: str  # best, constrained, weighted or asked
     meaning: str  # the rule in words
     objective: str  # the average that is maximised
-    lam: float  # what the rule names: the candidate where it is better, else 1
+    lam: float  # the candidate where it is better or needed, NaN where none may be, else 1
     candidate: float  # the best that may be chosen, by the smoothed curve
     value: float  # of the objective at the candidate
     instruct_value: float  # of the objective at λ = 1
@@ -48,20 +51,39 @@ class Choice:
     admitted: tuple[bool, ...]  # λ that may be chosen
     documents: int  # of the objective
     clusters: int
-    verdict: str  # better, indistinguishable, unclear, kept (the candidate is λ = 1) or few
+    verdict: str  # in a word
     sentence: str
 
 
 @dataclass(frozen=True)
+class Axis:
+    """An average along λ; `less` says that less of it is better."""
+
+    name: str
+    values: tuple[float, ...]
+    less: bool = False
+
+
+@dataclass(frozen=True)
 class Choices:
-    """Every choice that the sweep allows, and the Pareto front of (ICL, IF)."""
+    """Every choice that the sweep allows, and the Pareto front of two averages."""
 
     label: str
     lams: tuple[float, ...]
     choices: tuple[Choice, ...]
-    pareto: tuple[float, ...]  # λ that no other λ beats in both; empty without IF
+    pareto: tuple[float, ...]  # λ that no other λ beats in both; empty without a second
     on_front: tuple[float, ...]  # by λ: share of draws of both averages in which it is one of them
     instruction: str  # what IF is the mean of
+    axes: tuple[Axis, ...] = ()  # of the front: what is made best, and what is kept
+    maximize: str = ""  # as it was asked for; empty: nothing was
+    keep: tuple[str, ...] = ()  # likewise
+    mine: bool = False  # λ = 1 is the user's fine-tune, λ = 0 its parent
+
+    @property
+    def chosen(self) -> float | None:
+        """The λ of the first rule; None where it may name none."""
+        lam = self.choices[0].lam
+        return None if math.isnan(lam) else lam
 
 
 def verdict_of(
@@ -76,11 +98,15 @@ def verdict_of(
         one: of λ = 1.
         clusters: that the documents are of.
     """
-    if clusters < FEWEST:
+    if not free.any():
+        return "none"
+    if clusters < FEWEST and free[one]:
         return "few"
     if band.band_low[place] > 0:
         return "better"
     if place == one:
         return "kept"
+    if not free[one]:
+        return "needed"
     apart = (band.band_low > 0) | (band.band_high < 0)
     return "unclear" if apart[free].any() else "indistinguishable"

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from pa_harness.analysis.intervals import Array
     from pa_harness.analysis.verdict import Choice
 
@@ -24,6 +26,11 @@ def sentence(choice: Choice, lams: Array) -> str:
         "80% of such sweeps would have found a difference of "
         f"{points.of(choice.detectable, sign='')}."
     )
+    if choice.verdict == "none":
+        text = (
+            f"{rule} no λ may be chosen: with {choice.confidence:.0%} none keeps what must be kept."
+        )
+        return " ".join([text, *_certifiable(choice, lams, range(len(lams)))])
     if choice.verdict == "few":
         count = counted(choice.documents, choice.clusters)
         return f"{rule} there is no verdict: {count} are too few to tell λ apart."
@@ -33,6 +40,11 @@ def sentence(choice: Choice, lams: Array) -> str:
             f"{rule} λ = {choice.lam:g} is better than λ = 1: {apart}. Choosing so gains "
             f"{points.of(gain.estimate)} (95% interval {points.to(gain.low, gain.high)}; measured "
             "on documents that had no say in the choice)."
+        )
+    elif choice.verdict == "needed":
+        text = (
+            f"{rule} λ = {choice.lam:g} is chosen: λ = 1 does not keep what must be kept with "
+            f"{choice.confidence:.0%}. Against λ = 1 it is {apart}."
         )
     elif choice.verdict == "kept":
         text = f"{rule} λ = 1 stays{_alone(choice, lams)}. {found}"
@@ -60,15 +72,25 @@ def _promised(choice: Choice, lams: Array) -> list[str]:
                 f"At λ = {choice.candidate:g} {kept.constraint} holds with a probability of "
                 f"{kept.probability[place]:.0%} for documents of this kind ({count})."
             )
+    rest = [n for n, lam in enumerate(lams) if lam != 1]
+    if choice.candidate == 1 and not any(choice.admitted[n] for n in rest):
+        texts += _certifiable(choice, lams, rest)
+    return texts
+
+
+def _certifiable(choice: Choice, lams: Array, rows: Sequence[int]) -> list[str]:
+    """Of each constraint that no λ of these keeps for certain, what could be kept instead."""
+    texts = []
+    for kept in choice.kept:
+        if not rows or any(kept.probability[n] >= choice.confidence for n in rows):
             continue
-        rest = [n for n, lam in enumerate(lams) if lam != 1]
-        best = max(rest, key=lambda n: kept.certified[n], default=None)
-        if best is not None and not any(choice.admitted[n] for n in rest):
-            texts.append(
-                f"{count[0].upper()}{count[1:]} cannot certify {kept.constraint} at any λ with "
-                f"{choice.confidence:.0%}; at λ = {lams[best]:g} they could certify "
-                f"{kept.bound(best)}."
-            )
+        best = max(rows, key=lambda n: kept.certified[n] if kept.at_least else -kept.certified[n])
+        count = counted(kept.documents, kept.clusters)
+        texts.append(
+            f"{count[0].upper()}{count[1:]} cannot certify {kept.constraint} at any λ with "
+            f"{choice.confidence:.0%}; at λ = {lams[best]:g} they could certify "
+            f"{kept.bound(best)}."
+        )
     return texts
 
 

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import argparse
 
-from pa_harness.cli.verb import Verbs, add_instruction, add_run_folder, add_verb, keep, say
+from pa_harness.cli.verb import (
+    Verbs,
+    add_asked,
+    add_instruction,
+    add_run_folder,
+    add_verb,
+    keep,
+    read_asked,
+    say,
+)
+from pa_harness.errors import RunError
 
 
 def add(verbs: Verbs) -> None:
@@ -14,22 +24,16 @@ def add(verbs: Verbs) -> None:
         "choose",
         choose,
         "choose λ, with the gain that is to be expected of it; writes choice.json",
-        "choose runs/first --tolerance 0.02 --weights ICL=0.7 IF=0.3",
+        "choose runs/first --maximize ICL --keep 'ifeval>=98%' 'answer_tokens<=120%'",
     )
     add_run_folder(parser)
+    add_asked(parser)
     parser.add_argument(
         "--tolerance",
         type=float,
         default=0.02,
         metavar="ε",
         help="share of IF(1) that may be lost in the constrained choice (default: 0.02)",
-    )
-    parser.add_argument(
-        "--confidence",
-        type=float,
-        default=0.9,
-        metavar="P",
-        help="with which no more is lost, for documents of this kind (default: %(default)g)",
     )
     parser.add_argument(
         "--weights",
@@ -52,15 +56,20 @@ def _weight(text: str) -> tuple[str, float]:
 def choose(options: argparse.Namespace) -> int:
     """Print the choices of a run; write them beside it."""
     from pa_harness.analysis.choice import choose as choose_lam
+    from pa_harness.analysis.constraints import CONFIDENCE
     from pa_harness.analysis.reading import read_trajectory
     from pa_harness.report.text import choices_text
 
+    asked = read_asked(options)
+    if asked and options.weights:
+        raise RunError("--weights is a rule of its own: give it without --maximize and --keep.")
     trajectory = read_trajectory(options.run_folder, options.instruction)
     found = choose_lam(
         trajectory,
         tolerance=options.tolerance,
         weights=dict(options.weights or ()),
-        confidence=options.confidence,
+        confidence=options.confidence or CONFIDENCE,
+        asked=asked,
     )
     say(trajectory.notes)
     print(choices_text(found))

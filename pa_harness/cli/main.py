@@ -26,6 +26,7 @@ from pa_harness.cli import (
     sweep,
     tasks,
 )
+from pa_harness.cli.shipped import presets
 from pa_harness.cli.verb import Parser
 from pa_harness.errors import PAHarnessError, install_excepthook, tell
 from pa_harness.foreign.showing import harmless_output
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 
 VERBS = (
     *(tasks, new_task, check_task),
-    *(sweep, summary, choose, plot, report, judge),
+    *(presets, sweep, summary, choose, plot, report, judge),
     *(compare, export_results, show_lam, export),
 )
 

@@ -28,13 +28,16 @@ def add(verbs: Verbs) -> None:
 
 def summary(options: argparse.Namespace) -> int:
     """Print a run's differences; write them beside it."""
+    from pa_harness.analysis.pairs.ledger import ledger
     from pa_harness.analysis.reading import read_trajectory
     from pa_harness.analysis.summary import summarise
+    from pa_harness.report.ledger import ledger_text
     from pa_harness.report.text import summary_text
 
     trajectory = read_trajectory(options.run_folder, options.instruction)
     found = summarise(trajectory, options.against)
     print(summary_text(found))
+    print(f"\nLost and won, by document:\n\n{ledger_text(ledger(trajectory))}")
     keep(options.run_folder / "summary.json", found)
     if options.format:
         RunFolder(options.run_folder).write_scores(trajectory.scores, options.format)

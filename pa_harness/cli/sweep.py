@@ -50,7 +50,7 @@ def add(verbs: Verbs) -> None:
     add_output(
         new, "the run; of one that was stopped, the rest is done", metavar="RUN", required=True
     )
-    new.add_argument("--config", "-C", type=Path, metavar="YAML", help="settings, by these names")
+    _add_configured(new)
     new.add_argument(
         "--categories",
         nargs="+",
@@ -84,6 +84,19 @@ def add(verbs: Verbs) -> None:
     _add_cluster_options(parser.add_argument_group("where (docs/which-way.md)"))
     _add_usual_options(parser.add_argument_group("as in lm-eval run"))
     _add_lm_eval_options(parser.add_argument_group("and", _MORE))
+
+
+def _add_configured(group: Options) -> None:
+    group.add_argument(
+        "--config",
+        "-C",
+        type=Path,
+        metavar="YAML|PRESET",
+        help="settings, by these names; presets: pa-harness presets",
+    )
+    group.add_argument(
+        "--mine", nargs="+", metavar="TASK", help="the tasks that your fine-tune was made for"
+    )
 
 
 def _add_cluster_options(group: Options) -> None:

@@ -14,6 +14,8 @@ from pa_harness.storage import plain, write_json
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from pa_harness.analysis.asked.language import Asked
+
 INTERRUPTED = 130  # the shell's exit code for Ctrl-C
 Verbs = Any  # argparse has no public name for what add_subparsers returns
 Options = Any  # nor one for a parser or a group of its options, whichever it is
@@ -144,6 +146,39 @@ def add_against(parser: Options) -> None:
         metavar="λ",
         help="what differences are to: of a path any of its checkpoints",
     )
+
+
+def add_asked(parser: Options) -> None:
+    """The options."""
+    parser.add_argument(
+        "--maximize",
+        metavar="NAME",
+        help="ICL (default), IF, mine, a category, a task or judge, TASK:METRIC, answer_tokens; "
+        "=-NAME: as little as possible of it",
+    )
+    parser.add_argument(
+        "--keep",
+        nargs="+",
+        action="extend",
+        metavar="RULE",
+        help="'ifeval>=98%%' of it at λ = 1, 'icl>=99%%@0' of it at λ = 0, 'arc_easy>=0.6', "
+        "'answer_tokens<=120%%'",
+    )
+    parser.add_argument(
+        "--confidence",
+        type=float,
+        metavar="P",
+        help="with which all is kept, for documents of this kind (default: 0.9)",
+    )
+
+
+def read_asked(options: argparse.Namespace) -> Asked | None:
+    """What was asked for; None where nothing was."""
+    from pa_harness.analysis.asked.language import Asked
+
+    if options.maximize is None and not options.keep:
+        return None
+    return Asked(options.maximize or "ICL", tuple(options.keep or ()))
 
 
 def add_model_args(parser: Options) -> None:

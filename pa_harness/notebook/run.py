@@ -92,21 +92,27 @@ class Run:
         tolerance: float = 0.02,
         weights: Mapping[str, float] | None = None,
         confidence: float = 0.9,
+        maximize: str | None = None,
+        keep: Sequence[str] = (),
     ) -> Choices:
         """A λ by every rule that the run allows, as ``pa-harness choose``.
 
         Args:
             tolerance: share of IF(1) that may be lost, a fraction.
             weights: of an average of your own, by task, category, ICL or IF.
-            confidence: with which the tolerance is to be kept, a fraction.
+            confidence: with which the tolerance, or all of `keep`, is to be kept, a fraction.
+            maximize: what is to be best; with this or `keep` there is no other rule.
+            keep: constraints such as ``ifeval>=98%`` (`pa_harness.analysis.asked.language`).
 
         Raises:
             RunError: the run lacks λ = 1 or a task for ICL.
         """
+        from pa_harness.analysis.asked.language import Asked
         from pa_harness.analysis.choice import choose
 
         trajectory = read_trajectory(self.path, self.instruction)
-        return choose(trajectory, tolerance=tolerance, weights=weights, confidence=confidence)
+        asked = None if maximize is None and not keep else Asked(maximize or "ICL", tuple(keep))
+        return choose(trajectory, tolerance, weights, confidence, asked=asked)
 
     def compare(self, other: Run | str | Path) -> DataFrame:
         """This run's numbers beside another's, or beside a leaderboard's published ones.

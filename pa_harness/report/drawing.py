@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from matplotlib.axes import Axes
+    from numpy.typing import ArrayLike
 
-    from pa_harness.analysis.intervals import Array, Pointwise
+    from pa_harness.analysis.intervals import Pointwise
     from pa_harness.analysis.summary import Summary
 
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -34,6 +35,7 @@ _AROUND = ((9, 8), (-9, 8), (9, -8), (-9, -8), (0, 11), (0, -11), (13, 0), (-13,
 _CLEAR = 10.0
 WIDTH = 6.4  # inches, of a figure with one panel
 LAM_AXIS = "adaptation strength λ   (0 = base, 1 = instruct)"
+_MINE_AXIS = "adaptation strength λ   (0 = its parent, 1 = your fine-tune)"
 
 
 @dataclass(frozen=True)
@@ -130,22 +132,25 @@ def draw_line(
             )
 
 
-def draw_plane(axes: Axes, series: Series, across: Array, *, less: bool = False) -> None:
-    """Numbers over others, λ written beside each point, the Pareto front heavy and filled.
+@dataclass(frozen=True)
+class Plane:
+    """One run in a plane of two averages: its number, its markers' group, the x axis's sense."""
 
-    Args:
-        axes: where.
-        series: the upright numbers.
-        across: the others, shape (λ,).
-        less: whether of these less is better.
-    """
-    summary, number = series.summary, series.number
-    x, y = across, series.found.estimate
+    number: int
+    gid: str = ""
+    less: bool = False  # less of what is across is better
+
+
+def draw_plane(
+    axes: Axes, summary: Summary, up: ArrayLike, across: ArrayLike, plane: Plane
+) -> None:
+    """One average over another, λ written beside each point, the Pareto front heavy and filled."""
+    number, x, y = plane.number, np.asarray(across), np.asarray(up)
+    good = -x if plane.less else x
     style = style_of(number, 6)
     thin = {**style, "linewidth": 0.8, "alpha": 0.6, "markerfacecolor": "white"}
     (line,) = axes.plot(x, y, **thin)
-    line.set_gid(series.gid)
-    good = -x if less else x
+    line.set_gid(plane.gid or None)
     best = [
         not ((good >= a) & (y >= b) & ((good > a) | (y > b))).any()
         for a, b in zip(good, y, strict=True)
@@ -195,6 +200,15 @@ def name_points(axes: Axes) -> None:
         best = int(np.minimum(apart, _CLEAR).round(3).argmax())
         text.set_position(_AROUND[best])
         taken.append(spots[[best]])
+
+
+def name_fine_tune(figure: Picture) -> None:
+    """Call the ends of the λ axis what they are to somebody who has fine-tuned a model."""
+    for axes in figure.axes:
+        if axes.get_xlabel() == LAM_AXIS:
+            axes.set_xlabel(_MINE_AXIS)
+    if figure.get_supxlabel() == LAM_AXIS:
+        figure.supxlabel(_MINE_AXIS, fontsize=9)
 
 
 def label_of(summary: Summary) -> str:

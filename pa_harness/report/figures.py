@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from matplotlib import rc_context
 
+from pa_harness.report.drawing import name_fine_tune
+from pa_harness.report.ledger import ledger_figure
 from pa_harness.report.overview import overview
 from pa_harness.report.picture import FIXED, KINDS
 from pa_harness.report.plots import (
@@ -24,32 +26,44 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from pa_harness.analysis.pairs.ledger import Ledger
     from pa_harness.analysis.summary import Summary
+    from pa_harness.analysis.verdict import Choices
     from pa_harness.report.picture import Picture
 
 
-def all_figures(summaries: Sequence[Summary], chosen: float | None = None) -> dict[str, Picture]:
+def all_figures(
+    summaries: Sequence[Summary],
+    choices: Choices | None = None,
+    ledger: Ledger | None = None,
+) -> dict[str, Picture]:
     """Every figure that the runs have data for, by file name without suffix.
 
     Args:
         summaries: of the runs, overlaid.
-        chosen: a λ that the first figure marks.
+        choices: of one run: the first figure marks its λ, the plane has its axes.
+        ledger: of one run.
     """
     with rc_context(FIXED):
         drawn = {
-            "overview": overview(summaries, chosen),
+            "overview": overview(summaries, choices.chosen if choices else None),
             "icl": fractional_difference(summaries),
             "instruction_following": instruction_following(summaries),
-            "trade_off": trade_off(summaries),
+            "trade_off": trade_off(summaries, choices.axes if choices and choices.maximize else ()),
             "cost": cost(summaries),
             "categories": small_multiples(summaries, "category"),
             "tasks": small_multiples(summaries, "task"),
+            "ledger": ledger_figure(ledger) if ledger else None,
             "calibration": calibration(summaries),
         }
         for number, summary in enumerate(summaries):
             name = "heat_map" if len(summaries) == 1 else f"heat_map_{number + 1}"
             drawn[name] = heat_map(summary)
-    return {name: figure for name, figure in drawn.items() if figure is not None}
+    found = {name: figure for name, figure in drawn.items() if figure is not None}
+    if summaries and all(summary.mine for summary in summaries):
+        for figure in found.values():
+            name_fine_tune(figure)
+    return found
 
 
 def write_figures(figures: dict[str, Picture], folder: Path) -> list[Path]:

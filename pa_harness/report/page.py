@@ -16,6 +16,7 @@ from xml.etree import ElementTree
 from pa_harness.markdown import number, signed
 from pa_harness.report.basis import basis
 from pa_harness.report.figures import all_figures
+from pa_harness.report.ledger import HEADER, line_cells
 from pa_harness.report.overview import overview
 from pa_harness.report.plots import TITLES
 from pa_harness.report.text import size_text
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from pa_harness.analysis.intervals import Pointwise
+    from pa_harness.analysis.pairs.ledger import Ledger
     from pa_harness.analysis.summary import Summary
     from pa_harness.analysis.verdict import Choices
     from pa_harness.leaderboards.sections import Section
@@ -37,6 +39,7 @@ _TITLES = {
     "categories": "Categories",
     "tasks": "Tasks",
     "heat_map": "Tasks and λ",
+    "ledger": "Documents won and lost",
     "calibration": "Calibration",
 }
 
@@ -53,23 +56,26 @@ class Contents:
     csv: str  # the table of scores, for download
     comparisons: Sequence[Section] = ()  # with published numbers
     distance: float | None = None  # of the pair, as `basis` has it
+    ledger: Ledger | None = None
 
 
 def report_html(contents: Contents) -> str:
     """The page as text."""
     summary = contents.summary
-    chosen = contents.choices.choices[0].lam if contents.choices else None
+    choices = contents.choices
     drawn = {
         name: with_tips(figure, [summary])
-        for name, figure in all_figures([summary], chosen).items()
+        for name, figure in all_figures([summary], choices, contents.ledger).items()
     }
     head = drawn.pop("overview", "")
-    text: str = _template("page.html.j2").render(
+    text: str = template("page.html.j2").render(
         contents=contents,
         summary=summary,
         figures=[(_TITLES.get(name, name), image) for name, image in drawn.items()],
         columns=[field.name for field in fields(Score)],
         facts=_facts(contents.provenance),
+        ledger_header=HEADER,
+        ledger_cells=line_cells,
         csv=base64.b64encode(contents.csv.encode("utf-8")).decode("ascii"),
         **_first(contents, head),
     )
@@ -78,11 +84,10 @@ def report_html(contents: Contents) -> str:
 
 def first_screen_html(contents: Contents) -> str:
     """The page's head alone (verdict, what it rests on, one figure), for a notebook."""
-    style = _template("style.css").render()
-    chosen = contents.choices.choices[0].lam if contents.choices else None
-    figure = overview([contents.summary], chosen)
+    style = template("style.css").render()
+    figure = overview([contents.summary], contents.choices.chosen if contents.choices else None)
     head = with_tips(figure, [contents.summary]) if figure else ""
-    body = _template("first.html.j2").render(**_first(contents, head))
+    body = template("first.html.j2").render(**_first(contents, head))
     return f'<div class="pa-harness"><style>{style}</style>{body}</div>'
 
 
@@ -95,7 +100,8 @@ def _first(contents: Contents, head: str) -> dict[str, Any]:
     }
 
 
-def _template(name: str) -> Any:
+def template(name: str) -> Any:
+    """A template of the report's, with what all of them use."""
     from jinja2 import Environment, FunctionLoader, StrictUndefined
 
     folder = resources.files("pa_harness.report")

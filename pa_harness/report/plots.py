@@ -9,7 +9,7 @@ import numpy as np
 from pa_harness.report.drawing import (
     GREY,
     WIDTH,
-    Series,
+    Plane,
     asides_of,
     draw_grid,
     draw_line,
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from matplotlib.artist import Artist
 
     from pa_harness.analysis.summary import Curve, Summary
+    from pa_harness.analysis.verdict import Axis
 
 # Positive is good everywhere: from purple (worse) over white to orange (better).
 _DIVERGING = "PuOr_r"
@@ -75,18 +76,30 @@ def instruction_following(summaries: Sequence[Summary]) -> Picture | None:
     return figure
 
 
-def trade_off(summaries: Sequence[Summary]) -> Picture | None:
-    """ICL against instruction following; the Pareto front is drawn heavy, λ written beside."""
-    figure, axes = one_panel(TITLES["trade_off"])
-    for number, summary in enumerate(summaries):
-        icl, followed = summary.curve("ICL"), summary.curve("IF")
-        if icl and followed:
-            gid = tip_id(number, summary.curves.index(icl), "plane")
-            draw_plane(axes, Series(summary, icl.value, number, gid), followed.value.estimate)
+def trade_off(summaries: Sequence[Summary], asked: Sequence[Axis] = ()) -> Picture | None:
+    """Two averages against each other; the Pareto front is drawn heavy, λ written beside.
+
+    Args:
+        summaries: of the runs.
+        asked: of one run, what was made best and what was kept; default: ICL and IF.
+    """
+    figure, axes = one_panel("What is gained, and what is kept" if asked else TITLES["trade_off"])
+    if len(asked) == 2:
+        best, kept = asked
+        draw_plane(axes, summaries[0], best.values, kept.values, Plane(0, less=kept.less))
+        axes.set_xlabel(f"{short(kept.name, 40)}{', less is better' if kept.less else ''}")
+        axes.set_ylabel(short(best.name, 40))
+    elif not asked:
+        for number, summary in enumerate(summaries):
+            icl, followed = summary.curve("ICL"), summary.curve("IF")
+            if icl and followed:
+                plane = Plane(number, tip_id(number, summary.curves.index(icl), "plane"))
+                up, across = icl.value.estimate, followed.value.estimate
+                draw_plane(axes, summary, up, across, plane)
+        axes.set_xlabel(_if_label(summaries))
+        axes.set_ylabel("ICL: mean over few-shot tasks")
     if not axes.lines:
         return None
-    axes.set_xlabel(_if_label(summaries))
-    axes.set_ylabel("ICL: mean over few-shot tasks")
     axes.margins(0.1)
     name_points(axes)
     finish(axes, "filled: no other λ is better in both")
@@ -103,12 +116,8 @@ def cost(summaries: Sequence[Summary]) -> Picture | None:
         if summary.costs is None:
             continue
         score, tokens = summary.costs.score, summary.costs.tokens
-        draw_plane(
-            axes,
-            Series(summary, score, number, tip_id(number, "costs", "cost")),
-            tokens.estimate,
-            less=True,
-        )
+        plane = Plane(number, tip_id(number, "costs", "cost"), less=True)
+        draw_plane(axes, summary, score.estimate, tokens.estimate, plane)
         axes.errorbar(
             tokens.estimate,
             score.estimate,

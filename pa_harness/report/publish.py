@@ -5,11 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from pa_harness.analysis.asked.language import Asked
 from pa_harness.analysis.choice import choose
+from pa_harness.analysis.constraints import CONFIDENCE
+from pa_harness.analysis.pairs.ledger import Moved, ledger, moved_documents
 from pa_harness.analysis.reading import read_trajectory
 from pa_harness.analysis.summary import summarise
 from pa_harness.analysis.verdict import Choices
 from pa_harness.errors import PAHarnessError, RunError
+from pa_harness.foreign.reading import MALFORMED, parse_json
 from pa_harness.leaderboards.reading import read_results
 from pa_harness.leaderboards.sections import Section, sections
 from pa_harness.report.changes import changed_documents
@@ -18,7 +22,7 @@ from pa_harness.report.page import Contents, first_screen_html, report_html
 from pa_harness.runs.folder import RunFolder
 from pa_harness.runs.scores import Score
 from pa_harness.runs.seal import read_sealed
-from pa_harness.runs.tables import as_csv
+from pa_harness.runs.tables import as_csv, write_table
 from pa_harness.storage import plain, write_json, write_text
 
 if TYPE_CHECKING:
@@ -28,12 +32,17 @@ if TYPE_CHECKING:
     from pa_harness.analysis.trajectory import Trajectory
 
 
-def publish(path: Path, instruction: Sequence[str] = ()) -> list[str]:
-    """Write summary.json, choice.json, comparison.json, figures/ and report.html.
+def publish(
+    path: Path, instruction: Sequence[str] = (), asked: Asked | None = None, confidence: float = 0
+) -> list[str]:
+    """Write summary.json, choice.json, comparison.json, ledger.parquet, figures/, report.html.
 
     Args:
         path: the run.
         instruction: what IF is the mean of, as in `read_trajectory`.
+        asked: what is to be best and what kept; default: what was asked of `choose` last, if
+            anything was.
+        confidence: with which; 0: as asked last, or the usual one.
 
     Returns:
         The choices' sentences.
@@ -43,12 +52,13 @@ def publish(path: Path, instruction: Sequence[str] = ()) -> list[str]:
     """
     folder = RunFolder(path)
     trajectory = read_trajectory(path, instruction)
-    contents, sentences = _contents(path, trajectory)
+    contents, sentences = _contents(path, trajectory, asked, confidence)
     if contents.choices:
         write_json(folder.choice_file, plain(contents.choices))
     write_json(folder.summary_file, plain(contents.summary))
-    chosen = contents.choices.choices[0].lam if contents.choices else None
-    write_figures(all_figures([contents.summary], chosen), folder.figures_folder)
+    figures = all_figures([contents.summary], contents.choices, contents.ledger)
+    write_figures(figures, folder.figures_folder)
+    write_table(Moved, moved_documents(trajectory), folder.ledger_file)
     logs: list[dict[str, Path]] = [
         {
             task.name: folder.samples(float(lam), task.answers or task.name)
@@ -70,12 +80,17 @@ def first_screen(path: Path, instruction: Sequence[str] = ()) -> str:
     return first_screen_html(_contents(path, read_trajectory(path, instruction))[0])
 
 
-def _contents(path: Path, trajectory: Trajectory) -> tuple[Contents, list[str]]:
+def _contents(
+    path: Path, trajectory: Trajectory, asked: Asked | None = None, confidence: float = 0
+) -> tuple[Contents, list[str]]:
     """What the head of the page needs, and the choices' sentences or why there is none."""
     folder = RunFolder(path)
     choices: Choices | None = None
     try:
-        choices = choose(trajectory)
+        last, sure = _asked_last(folder)
+        choices = choose(
+            trajectory, confidence=confidence or sure, asked=last if asked is None else asked
+        )
         sentences = [choice.sentence for choice in choices.choices]
     except RunError as error:
         sentences = [str(error)]
@@ -83,8 +98,20 @@ def _contents(path: Path, trajectory: Trajectory) -> tuple[Contents, list[str]]:
         *(summarise(trajectory), choices, trajectory.scores, ()),
         *(folder.provenance(), as_csv(Score, trajectory.scores)),
         distance=_distance(folder),
+        ledger=ledger(trajectory),
     )
     return contents, sentences
+
+
+def _asked_last(folder: RunFolder) -> tuple[Asked | None, float]:
+    """What `choose` was asked last, and with which confidence."""
+    try:
+        content = parse_json(folder.choice_file.read_bytes())
+        rules = tuple(map(str, content["keep"]))
+        kept = Asked(str(content["maximize"]), rules) if content["maximize"] else None
+        return kept, float(content["choices"][0]["confidence"])
+    except (OSError, *MALFORMED):
+        return None, CONFIDENCE
 
 
 def _distance(folder: RunFolder) -> float | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from pa_harness.analysis.words import counted
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from pa_harness.analysis.summary import Curve, Summary
     from pa_harness.analysis.verdict import Choice, Choices
 
+MINE_TEXT = "λ = 1 is your fine-tune, λ = 0 its parent."
 _ASIDE = {
     "calibration": "calibration error",
     "brier": "Brier score",
@@ -29,6 +31,8 @@ _ASIDE = {
 def summary_text(summary: Summary) -> str:
     """All averages against λ, every task's difference to λ = 1, and what stands beside."""
     parts = [f"{summary.label}: {len(summary.lams)} λ; {meaning(summary)}"]
+    if summary.mine:
+        parts.append(MINE_TEXT)
     if summary.instruction:
         parts.append(f"IF is {summary.instruction}.")
     parts += [_curve_text(summary, curve) for curve in summary.curves if curve.kind == "suite"]
@@ -67,18 +71,22 @@ def choices_text(choices: Choices) -> str:
     header += ["gain of choosing so", "its IF change"]
     rows = [
         [
-            *(choice.meaning, f"{choice.lam:g}", f"{choice.candidate:g}", number(choice.value)),
+            choice.meaning,
+            "–" if math.isnan(choice.lam) else f"{choice.lam:g}",
+            *(f"{choice.candidate:g}", number(choice.value)),
             *(number(choice.instruct_value), signed(choice.difference)),
             *(interval(choice.low, choice.high), _gain(choice.gain)),
             _gain(choice.instruction_change),
         ]
         for choice in choices.choices
     ]
-    parts = [table(header, rows)]
+    parts = [*([MINE_TEXT] if choices.mine else []), table(header, rows)]
     parts += [_kept_text(choices, choice) for choice in choices.choices if choice.kept]
     if choices.pareto:
         front = ", ".join(f"{lam:g}" for lam in choices.pareto)
-        parts.append(f"IF is {choices.instruction}. Pareto front of ICL and IF: λ = {front}")
+        names = " and ".join(axis.name for axis in choices.axes)
+        whole = f"IF is {choices.instruction}. " if choices.instruction else ""
+        parts.append(f"{whole}Pareto front of {names}: λ = {front}")
     return "\n\n".join([*parts, *(choice.sentence for choice in choices.choices)])
 
 

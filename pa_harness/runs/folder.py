@@ -10,6 +10,7 @@
     files.json                       the digest of each of these files, at the end of the sweep
     judgements/JUDGE/                what a judge said of the answers (`judgements`)
     summary.json, choice.json, comparison.json, figures/, report.html    derived from them
+    ledger.parquet                   derived: a row per document that λ = 0 or 1 answers otherwise
     auto.json, phase-1/, phase-2/    of ``--lam auto``: the search, and its sweeps
 
 DATE is the sweep's start, in all names the same. A unit is done when its file is there; every file
@@ -66,6 +67,7 @@ class RunFolder:
         self.comparison_file = self.path / "comparison.json"
         self.figures_folder = self.path / "figures"
         self.report_file = self.path / "report.html"
+        self.ledger_file = self.path / "ledger.parquet"
         self.search_file = self.path / "auto.json"
 
     def scores(self) -> list[Score]:
@@ -236,7 +238,7 @@ class RunFolder:
         if self.manifest:
             self.manifest.file.unlink()
             derived = (self.scores_file, self.documents_file, self.summary_file, self.choice_file)
-            for file in (*derived, self.comparison_file, self.report_file):
+            for file in (*derived, self.comparison_file, self.report_file, self.ledger_file):
                 file.unlink(missing_ok=True)
             shutil.rmtree(self.figures_folder, ignore_errors=True)
 

@@ -12,11 +12,11 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from pa_harness.errors import SweepError, did_you_mean, first_line, listed
-from pa_harness.foreign.reading import parse_yaml
 from pa_harness.lam.grid import parse_lams
 from pa_harness.lam.path import short_form
 from pa_harness.lam.reading import read_schedule
 from pa_harness.lam.schedule import Schedule
+from pa_harness.runs.config_file import read_config
 from pa_harness.runs.trust import check_trust
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _MAPPINGS = ("model_args", "gen_kwargs", "metadata", "categories", "metrics")
-_LISTS = ("tasks", "include_path")
+_LISTS = ("tasks", "include_path", "mine")
 _BY_TASK = ("categories", "metrics")
 _WHOLE = ("num_fewshot", "bootstrap_iters")
 _FLAGS = ("trust_remote_code", "confirm_run_unsafe_code", "fewshot_as_multiturn")
@@ -63,6 +63,7 @@ class SweepSettings:
     categories: dict[str, str] = field(default_factory=dict)  # of tasks without such metadata
     metrics: dict[str, str] = field(default_factory=dict)  # the main one: "acc_norm,none"
     knob: str | None = None  # of the schedule in model_args: what the values of lam stand for
+    mine: tuple[str, ...] | None = None  # tasks that the fine-tune was made for; None: unsaid
 
     def as_dict(self) -> dict[str, Any]:
         """The settings as YAML and JSON hold them."""
@@ -75,13 +76,13 @@ def resolve(given: Mapping[str, Any], file: Path | None = None) -> SweepSettings
 
     Args:
         given: by name; None and absent mean "not given".
-        file: the ``--config`` file.
+        file: the ``--config`` file, or the name of a preset.
 
     Raises:
         SweepError: unknown or malformed settings, no `lam` or no `tasks`, or a file that gives
             trust.
     """
-    settings: dict[str, Any] = _read(file) if file else {}
+    settings: dict[str, Any] = read_config(file) if file else {}
     check_trust(settings, given)
     settings.update({name: value for name, value in given.items() if value is not None})
     kept = {k: v for k, v in settings.items() if k not in _IGNORED}
@@ -91,6 +92,7 @@ def resolve(given: Mapping[str, Any], file: Path | None = None) -> SweepSettings
         hint = did_you_mean(name, sorted(known)) or f"Known are:\n{listed(sorted(known))}"
         raise SweepError(f"Unknown setting {name}={settings[name]!r}. {hint}")
     settings.setdefault("model_args", {})  # the small pair
+    settings["tasks"] = settings.get("tasks") or settings.get("mine")
     for name in ("tasks", "lam"):
         if not settings.get(name) and settings.get(name) != 0:
             raise SweepError(
@@ -103,7 +105,9 @@ def resolve(given: Mapping[str, Any], file: Path | None = None) -> SweepSettings
             f"limit={settings['limit']} and samples: both say which documents are asked. Leave "
             "one of them out."
         )
-    found = SweepSettings(**{name: _typed(name, value) for name, value in settings.items()})
+    typed = {name: _typed(name, value) for name, value in settings.items()}
+    typed["tasks"] = tuple(dict.fromkeys([*typed["tasks"], *(typed.get("mine") or ())]))
+    found = SweepSettings(**typed)
     ours = found.model.startswith("partially_adapted")
     model_args = short_form(found.model_args) if ours else found.model_args
     return _with_schedule(replace(found, model_args=model_args))
@@ -150,40 +154,11 @@ def _with_schedule(settings: SweepSettings) -> SweepSettings:
     return replace(settings, model_args={**settings.model_args, "lam": schedule.as_dict()})
 
 
-def _read(file: Path) -> dict[str, Any]:
-    try:
-        content = parse_yaml(file.read_text(encoding="utf-8"), _loader())
-    except (OSError, ValueError) as error:
-        raise SweepError(f"--config {file} cannot be read: {first_line(error)}") from None
-    if not isinstance(content, dict):
-        raise SweepError(
-            f"--config {file} holds {type(content).__name__}, not settings by name. Write lines "
-            "such as `tasks: [arc_easy]`."
-        )
-    return {str(name): value for name, value in content.items()}
-
-
-def _loader() -> Any:
-    """PyYAML's safe loader, but 0:1:0.1 is a text: YAML 1.1 has numbers to the base 60."""
-    import yaml
-
-    class Loader(yaml.SafeLoader):
-        def construct_yaml_int(self, node: Any) -> Any:
-            return node.value if ":" in node.value else super().construct_yaml_int(node)
-
-        def construct_yaml_float(self, node: Any) -> Any:
-            return node.value if ":" in node.value else super().construct_yaml_float(node)
-
-    Loader.add_constructor("tag:yaml.org,2002:int", Loader.construct_yaml_int)
-    Loader.add_constructor("tag:yaml.org,2002:float", Loader.construct_yaml_float)
-    return Loader
-
-
 def _typed(name: str, value: Any) -> Any:
     if name == "lam":
         return parse_lams(value)
     if name == "metrics" and isinstance(value, (str, list, tuple)):
-        return _metrics(value)
+        return read_metrics(value)
     if name in _MAPPINGS:
         return _by_task(name, value) if name in _BY_TASK else read_mapping(name, value)
     if name in _LISTS:
@@ -269,7 +244,7 @@ def read_mapping(name: str, value: Any) -> dict[str, Any]:
     return merged
 
 
-def _metrics(value: Any) -> dict[str, str]:
+def read_metrics(value: Any) -> dict[str, str]:
     """TASK=METRIC,FILTER each; their commas are no separators."""
     texts = [value] if isinstance(value, str) else [str(text) for text in value]
     pairs = [text.partition("=") for text in texts]

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pa_harness.errors import TaskError, first_line
@@ -56,35 +57,70 @@ def clusters(task: Any, documents: Sequence[Row]) -> list[str]:
     Raises:
         TaskError: the named column or template has nothing to say of them.
     """
-    field = named(task)
+    config = task.config
+    prompts = [_prompt(task, document) for document in documents]
+    return joined(
+        Origin(config.task, config.dataset_path, config.dataset_name, config.dataset_kwargs),
+        named(task),
+        documents,
+        prompts,
+    )
+
+
+@dataclass(frozen=True)
+class Origin:
+    """The task whose documents they are, and its data set, as its configuration names it."""
+
+    task: str
+    dataset_path: Any = None
+    dataset_name: Any = None
+    dataset_kwargs: Any = None
+
+
+def joined(
+    origin: Origin,
+    field: str | None,
+    documents: Sequence[Row],
+    prompts: Sequence[str],
+    count: int = 0,
+) -> list[str]:
+    """`clusters`, of documents whose prompts are known.
+
+    Args:
+        origin: of the documents.
+        field: the column or template that the task names; None for none.
+        documents: those that may share something with another.
+        prompts: a digest of what each asks; empty where that says nothing.
+        count: how many there are with those that share nothing; default: these are all.
+
+    Raises:
+        TaskError: as `clusters`.
+    """
     if field is None:
-        shared = _shared_lines(documents)
+        shared = _shared_lines(documents, count or len(documents))
     else:
-        source = json.dumps(
-            [task.config.dataset_path, task.config.dataset_name, task.config.dataset_kwargs],
-            default=str,
-        )
-        texts = [_rendered(task, field, document) for document in documents]
+        parts = [origin.dataset_path, origin.dataset_name, origin.dataset_kwargs]
+        source = json.dumps(parts, default=str)
+        texts = [_rendered(origin.task, field, document) for document in documents]
         # A passage is the same wherever it stands; a number or name is one data set's own.
         shared = [
             [_digest(text if len(text) >= LONG else [source, field, text])] if text else []
             for text in texts
         ]
-    prompts = [_prompt(task, document) for document in documents]
     alone = [_digest(document) for document in documents]
     keys = [
         [*some, *([f"prompt {prompt}"] if prompt else []), own]
         for some, prompt, own in zip(shared, prompts, alone, strict=True)
     ]
-    joined = _joined(keys)
+    firsts = _joined(keys)
     names: dict[int, tuple[bool, str]] = {}
-    for place, some, own in zip(joined, shared, alone, strict=True):
+    for place, some, own in zip(firsts, shared, alone, strict=True):
         for name in [(False, each) for each in some] or [(True, own)]:
             names[place] = min(names.get(place, name), name)
-    return [names[place][1] for place in joined]
+    return [names[place][1] for place in firsts]
 
 
-def _rendered(task: Any, field: str, document: Row) -> str:
+def _rendered(task: str, field: str, document: Row) -> str:
     """What a column holds, or what a template makes of a document; without outer blanks."""
     from jinja2 import TemplateError
     from lm_eval.utils import apply_template
@@ -94,14 +130,14 @@ def _rendered(task: Any, field: str, document: Row) -> str:
         return "" if value is None else str(value).strip()
     if "{{" not in field:
         raise TaskError(
-            f"{task.config.task}: metadata: cluster: {field}: its documents have no such column. "
+            f"{task}: metadata: cluster: {field}: its documents have no such column. "
             f"Columns: {', '.join(map(str, document))}."
         )
     try:
         return str(apply_template(field, document)).strip()
     except TemplateError as error:
         raise TaskError(
-            f"{task.config.task}: metadata: cluster: {field!r} cannot be rendered: "
+            f"{task}: metadata: cluster: {field!r} cannot be rendered: "
             f"{first_line(error)}. Columns: {', '.join(map(str, document))}."
         ) from None
 
@@ -117,14 +153,19 @@ def _prompt(task: Any, document: Row) -> str:
     return _digest(text) if text else ""
 
 
-def _shared_lines(documents: Sequence[Row]) -> list[list[str]]:
+def most_that_share(count: int) -> float:
+    """Documents of so many that a line may be in; in more it is the task's own wording."""
+    return max(count / 2, 2)
+
+
+def _shared_lines(documents: Sequence[Row], count: int) -> list[list[str]]:
     """Digests of the long lines of each document that some others have, too, but not most."""
     lines = [{_digest(line) for line in _long_lines(document)} for document in documents]
     counts: dict[str, int] = {}
     for found in lines:
         for line in found:
             counts[line] = counts.get(line, 0) + 1
-    most = max(len(documents) / 2, 2)
+    most = most_that_share(count)
     return [sorted(line for line in found if 1 < counts[line] <= most) for found in lines]
 
 

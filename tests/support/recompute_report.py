@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from recomputed_ledger import of_table
 from recomputed_run import Run, Task
 
 PER_TASK = 12  # documents that the page shows
@@ -145,6 +146,8 @@ class Check:
                 self.aside(rows)
             elif head == ["λ", "value", "answer"]:
                 self.document(caption, rows)
+            elif head[:2] == ["λ", "lost"]:
+                self.ledger(caption, rows)
             elif caption != "What was run":
                 self.wrong.append(f"unknown table {caption!r}")
         for group, tip in self.page.tips:
@@ -214,6 +217,14 @@ class Check:
             for place, name in enumerate(names):
                 for shown in line[1 + 2 * place : 3 + 2 * place]:
                     self.cell(shown, self.run.beside[name], row, f"{name}, λ = {line[0]}")
+
+    def ledger(self, caption: str, rows: list[list[str]]) -> None:
+        """What was lost and won by λ."""
+        found = of_table(self.run, caption)
+        for row, line in enumerate(rows[1:]):
+            for place, name in enumerate(rows[0][1::2]):
+                for shown in line[1 + 2 * place : 3 + 2 * place]:
+                    self.cell(shown, found[name], row, f"{caption}, λ = {line[0]}, {name}")
 
     def document(self, caption: str, rows: list[list[str]]) -> None:
         """A document's value and answer by λ."""

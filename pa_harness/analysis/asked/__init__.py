@@ -1,0 +1,1 @@
+"""What a user asks of a sweep, in the user's words."""

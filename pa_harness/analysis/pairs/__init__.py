@@ -1,0 +1,1 @@
+"""Two evaluations held against each other, document by document."""

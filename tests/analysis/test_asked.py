@@ -1,0 +1,151 @@
+"""The language of `choose`: names, constraints, and whether what is promised is kept."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from simulated import LAMS, Design, simulate, truth
+
+from benchmarks.promises import Case, kept_shares
+from pa_harness.analysis.asked.language import Asked, constraint, named, objective
+from pa_harness.analysis.choice import choose
+from pa_harness.analysis.trajectory import TaskCurve, Trajectory
+from pa_harness.cli.main import main
+from pa_harness.errors import RunError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def sweep(count: int = 400) -> Trajectory:
+    """Two few-shot tasks that are best at ½, one of instructions whose answers grow along λ."""
+    random = np.random.default_rng(0)
+    tasks = simulate(Design(count), truth("peak", 2), random).tasks
+    (followed,) = simulate(Design(count), 0.2 + 0.5 * LAMS[None], random, "instruction").tasks
+    lengths = 50 + 100 * LAMS[:, None] + random.standard_normal((len(LAMS), count))
+    more = {"length,answer": lengths, "loose_acc,none": 1 - followed.values}
+    ifeval = TaskCurve(
+        *("ifeval", "ifeval", "instruction", "strict_acc,none", followed.values, followed.ids),
+        more=more,
+    )
+    return Trajectory("simulated", LAMS, (*tasks, ifeval), ())
+
+
+def test_names_mean_what_was_measured() -> None:
+    whole = sweep()
+    ifeval = whole.tasks[2]
+    for name, expected in (
+        ("icl", np.mean([task.values.mean(axis=1) for task in whole.tasks[:2]], axis=0)),
+        ("IF", ifeval.values.mean(axis=1)),
+        ("Instruction", ifeval.values.mean(axis=1)),
+        ("c", np.mean([task.values.mean(axis=1) for task in whole.tasks[:2]], axis=0)),
+        ("ifeval", ifeval.values.mean(axis=1)),
+        ("c 1", whole.tasks[1].values.mean(axis=1)),
+        ("answer_tokens", ifeval.more["length,answer"].mean(axis=1)),
+        ("ifeval:answer_tokens", ifeval.more["length,answer"].mean(axis=1)),
+        ("ifeval:loose_acc", 1 - ifeval.values.mean(axis=1)),
+        ("ifeval:strict_acc,none", ifeval.values.mean(axis=1)),
+    ):
+        assert named(whole, name).mean() == pytest.approx(expected), name
+    assert objective(whole, Asked("-answer_tokens")).mean()[0] == pytest.approx(
+        -ifeval.more["length,answer"][0].mean()
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "share", "of", "at_least"),
+    [
+        ("ifeval>=98%", 0.98, 1.0, True),
+        ("ICL ≥ 99.5 % @ 0", 0.995, 0.0, True),
+        ("answer_tokens<=120%", 1.2, 1.0, False),
+        ("c 0>=0.6", 0.6, None, True),
+        ("ifeval>=98%@0.5", 0.98, 0.5, True),
+    ],
+)
+def test_constraints_are_read(text: str, share: float, of: float | None, at_least: bool) -> None:
+    found, _ = constraint(sweep(), text)
+    assert (found.share, found.of, found.at_least) == (pytest.approx(share), of, at_least)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("ifeval", "expected NAME>=98%"),
+        ("ifeval>98%", "expected NAME>=98%"),
+        ("ifeval>=0.6@0", "expected NAME>=98%"),
+        ("ifevil>=98%", "'ifevil' is nothing that this sweep has measured. Did you mean ifeval"),
+        ("ifeval:f1>=98%", "ifeval:strict_acc"),
+        ("ifeval>=98%@0.33", "the sweep has λ = 0, 0.1"),
+    ],
+)
+def test_what_is_no_constraint_is_refused(text: str, message: str) -> None:
+    with pytest.raises(RunError, match=r"(?s).*") as error:
+        constraint(sweep(), text)
+    assert message in str(error.value)
+
+
+def test_it_chooses_by_what_is_asked() -> None:
+    found = choose(sweep(2000), asked=Asked("ICL", ("ifeval>=70%", "answer_tokens<=120%")))
+    (choice,) = found.choices
+    assert choice.meaning == (
+        "best ICL with ifeval ≥ 70% of ifeval(1), answer_tokens ≤ 120% of answer_tokens(1)"
+    )
+    assert choice.admitted[-1]
+    assert not choice.admitted[0]
+    assert 0.5 < choice.candidate < 1
+    assert [axis.name for axis in found.axes] == ["ICL", "ifeval"]
+    assert choice.kept[0].probability[int(10 * choice.candidate)] >= 0.9
+    (least,) = choose(sweep(), asked=Asked("-answer_tokens")).choices
+    assert (least.lam, least.verdict) == (0.0, "better")
+
+
+def test_where_lam_1_does_not_do_another_is_needed_or_none_is_chosen() -> None:
+    (needed,) = choose(sweep(), asked=Asked("ICL", ("answer_tokens<=100",))).choices
+    assert needed.verdict in ("needed", "better")
+    assert needed.lam < 0.5
+    (none,) = choose(sweep(), asked=Asked("ICL", ("ifeval>=0.99",))).choices
+    assert none.verdict == "none"
+    assert math.isnan(none.lam)
+    assert "no λ may be chosen: with 90% none keeps what must be kept" in none.sentence
+    assert "cannot certify ifeval ≥ 0.99 at any λ with 90%; at λ = 1 they could" in none.sentence
+
+
+def test_of_few_documents_it_says_what_they_could_certify() -> None:
+    (choice,) = choose(sweep(60), asked=Asked("ICL", ("ifeval>=99%",))).choices
+    assert (choice.lam, choice.candidate) == (1, 1)
+    assert "60 documents cannot certify ifeval ≥ 99% of ifeval(1) at any λ" in choice.sentence
+
+
+@pytest.mark.parametrize("documents", [100, 1000])
+def test_what_is_promised_is_kept(documents: int) -> None:
+    """A smaller version of ``python -m benchmarks.promises``, up to two Monte-Carlo errors."""
+    repetitions = 25
+    kept = kept_shares(Case(documents), 0.9, repetitions)["kept"]
+    assert kept.mean() >= 0.9 - 2 * np.sqrt(0.09 / repetitions)
+
+
+def test_the_command_keeps_what_was_asked_and_the_report_shows_it(
+    whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import shutil
+
+    run = tmp_path / "run"
+    shutil.copytree(whole, run)
+    keep = ["--keep", "toy_answer>=0.0", "--keep", "answer_tokens<=200%"]
+    assert main(["choose", str(run), "--maximize", "knowledge", *keep]) == 0
+    assert "best category knowledge with toy_answer ≥ 0" in capsys.readouterr().out
+    asked = json.loads((run / "choice.json").read_text())
+    assert (asked["maximize"], asked["keep"]) == (
+        "knowledge",
+        ["toy_answer>=0.0", "answer_tokens<=200%"],
+    )
+    assert main(["report", str(run)]) == 0
+    assert json.loads((run / "choice.json").read_text())["keep"] == asked["keep"]
+    page = (run / "report.html").read_text()
+    assert "best category knowledge with toy_answer ≥ 0" in page
+    assert main(["choose", str(run), "--keep", "nothing>=1"]) == 2
+    assert "is nothing that this sweep has measured" in capsys.readouterr().err
