@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import logging
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pa_harness.models.requests import check_answer
 from pa_harness.prefixes.compatibility import longest_possible
-from pa_harness.prefixes.scoring import Plan, Request
+from pa_harness.prefixes.scoring import Request
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from lm_eval.models.huggingface import HFLM
 
@@ -33,7 +33,7 @@ class Planned:
 
     def __init__(self, planner: Planner, texts: Asked) -> None:
         self._planner, self._texts = planner, texts
-        self._parts: list[Plan] = []
+        self._parts: list[Any] = []
         self._complete = False
         self.others: dict[int, Pair] = {}
 
@@ -42,7 +42,7 @@ class Planned:
         """Tokens in the passes."""
         return sum(part.distinct for part in self._parts)
 
-    def __iter__(self) -> Iterator[Plan]:
+    def __iter__(self) -> Iterator[Any]:
         if self._complete:
             yield from self._parts
             return
@@ -50,7 +50,8 @@ class Planned:
         for part, others in self._planner.parts(self._texts):
             self.others |= others
             if part:
-                self._parts.append(Plan(part, self._planner.tokens, *self._parts[-1:]))
+                before = self._parts[-1] if self._parts else None
+                self._parts.append(self._planner.plan(part, before))
                 yield self._parts[-1]
         self._complete = True
 
@@ -59,18 +60,20 @@ class Planner:
     """Plans for one model.
 
     Attributes:
-        tokens: of a pass.
+        plan: makes one of requests and the plan before them, or None.
     """
 
-    def __init__(self, lm: HFLM, texts: Texts, tokens: int) -> None:
+    def __init__(
+        self, lm: HFLM, texts: Texts, plan: Callable[[Mapping[int, Request], Any], Any]
+    ) -> None:
         """Nothing is known yet.
 
         Args:
             lm: a decoder.
             texts: of its tokenizer.
-            tokens: of a pass.
+            plan: of the form in which the model shares.
         """
-        self.tokens = tokens
+        self.plan = plan
         self._lm, self._texts = lm, texts
         self._known: dict[Asked, Planned] = {}
 

@@ -16,12 +16,12 @@ from pa_harness.models.generated import AnswerLengths, LengthsLM, end_ids, measu
 from pa_harness.models.greedy import Greedy, Stops, greedy_request, is_plainly_greedy
 from pa_harness.models.plans import Planner
 from pa_harness.models.texts import Texts, shared_texts
-from pa_harness.prefixes.compatibility import longest_possible, obstacle
+from pa_harness.prefixes.compatibility import longest_possible
 from pa_harness.prefixes.counts import Counts
-from pa_harness.prefixes.decoding.generation import Asked, continuations
+from pa_harness.prefixes.decoding.generation import Asked
+from pa_harness.prefixes.forms import TREE, Form
 from pa_harness.prefixes.reading import Reader
-from pa_harness.prefixes.scoring import score
-from pa_harness.prefixes.trial import disagreement
+from pa_harness.prefixes.trial import chosen
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -43,6 +43,7 @@ class PrefixSharingLM(LengthsLM):
     _tokenizer_digest: str = ""  # which models with the same one share their tokens
     _counts: Mapping[str, Counts] = MappingProxyType({})  # of the last evaluation, by its kind
     _before: int = 0  # tokens that went through the model, those that `reader` counts left out
+    _form: Form = TREE  # in which passes go through the model
     _reported: bool = False  # whether that evaluation is over: its counts were asked for
     _reason: str | None = None  # why not; empty if nothing is against it, None before asking
 
@@ -68,7 +69,7 @@ class PrefixSharingLM(LengthsLM):
         reader, bar = self._counting("loglikelihood", len(texts), disable_tqdm)
         planned = self._planner.planned(texts)
         with self._autocast(), bar:
-            for number, answer in score(reader, planned):
+            for number, answer in self._form.score(reader, planned):
                 found[number] = answer
                 bar.set_postfix_str(_tokens(reader.counts), refresh=False)
                 self.cache_hook.add_partial("loglikelihood", texts[number], answer)
@@ -187,7 +188,7 @@ class PrefixSharingLM(LengthsLM):
                 places = list(prompts)
                 stops = Stops(self.tokenizer, until)
                 asked = Asked(list(prompts.values()), limit, ends, stops.done)
-                for index, tokens in continuations(reader, asked):
+                for index, tokens in self._form.continuations(reader, asked):
                     text = postprocess_generated_text(self.tok_decode(tokens), list(until), None)
                     found[places[index]] = text
                     length = measured(tokens, ends, until, self.tokenizer.decode)
@@ -206,7 +207,9 @@ class PrefixSharingLM(LengthsLM):
     @cached_property
     def reader(self) -> Reader:
         """What passes go through, with its limits; made when it is first asked for."""
-        return Reader.of(self.model, self.device, self._bytes_beside())
+        reader = Reader.of(self.model, self.device, self._bytes_beside())
+        reader.positions = self._form.positions
+        return reader
 
     def _bytes_beside(self) -> int:
         """What lies on the device beside the model."""
@@ -220,7 +223,7 @@ class PrefixSharingLM(LengthsLM):
 
     @cached_property
     def _planner(self) -> Planner:
-        return Planner(self, self.texts, self.reader.limits.tokens)
+        return Planner(self, self.texts, self._form.planner(self.reader))
 
     def _counting(self, kind: str, total: int, quiet: bool) -> tuple[Reader, Any]:
         """The reader with new counts, and a progress bar like HFLM's."""
@@ -240,8 +243,10 @@ class PrefixSharingLM(LengthsLM):
         if not self.prefix_sharing:
             return False
         if self._reason is None:
-            self._reason = self._placement() or obstacle(self.model) or ""
-            self._reason = self._reason or disagreement(self.model) or ""
+            self._reason = self._placement() or ""
+            if not self._reason:
+                form, self._reason = chosen(self.model)
+                self._form = form or self._form
             if self._reason:
                 _log.warning("Prefixes are not shared: %s.", self._reason)
         return not self._reason

@@ -14,8 +14,8 @@ _LAYERS = {"full_attention", "sliding_attention"}
 _GROWING_ROPE = {"dynamic", "longrope"}  # frequencies that depend on the longest sequence so far
 
 
-def obstacle(model: Any) -> str | None:
-    """What the class and the configuration have against it; None if nothing.
+def no_rows(model: Any) -> str | None:
+    """What the class and the configuration have against rows of forked caches; None if nothing.
 
     Args:
         model: any model.
@@ -24,6 +24,17 @@ def obstacle(model: Any) -> str | None:
         return f"{type(model).__name__} is not a class of transformers"
     if model.config.is_encoder_decoder:
         return "it is an encoder-decoder"
+    return None
+
+
+def no_tree(model: Any) -> str | None:
+    """What the class and the configuration have against attention over a tree; None if nothing.
+
+    Args:
+        model: any model.
+    """
+    if reason := no_rows(model):
+        return reason
     can_exchange = getattr(model, "_can_set_attn_implementation", None)  # has no public name
     if can_exchange is None or not can_exchange():
         return f"the attention of {type(model).__name__} cannot be exchanged"

@@ -10,7 +10,7 @@ import torch
 from pa_harness.prefixes.attention.tree import NotATreeError, TreeAttention
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from transformers import PreTrainedModel
 
@@ -44,7 +44,7 @@ class Forward:
         self._attention.expect(work)
         whole = self._model.base_model is self._model  # then nothing stands below a head
         step = len(reading) if whole else self.rows
-        with _once(self._model):
+        with once(self._model):
             for first in range(0, len(reading), step):
                 some = slice(first, min(first + step, len(reading)))
                 logits = self._model(
@@ -60,10 +60,14 @@ class Forward:
 
 
 @contextmanager
-def _once(model: Any) -> Iterator[None]:
+def once(model: Any, say: Callable[[Any], Any] | None = None) -> Iterator[None]:
     """While it lasts the decoder below a model's head computes once, and then says it again.
 
     So the head's own arithmetic (scaling, soft-capping) is the model's, for a few rows at a time.
+
+    Args:
+        model: with something below its head, or nothing is changed.
+        say: what the head is given instead of what the decoder said, each time.
     """
     decoder = model.base_model
     if decoder is model:
@@ -72,12 +76,12 @@ def _once(model: Any) -> Iterator[None]:
     forward, before = decoder.forward, decoder.__dict__.get("forward")
     said: list[Any] = []
 
-    def once(*args: Any, **kwargs: Any) -> Any:
+    def computed(*args: Any, **kwargs: Any) -> Any:
         if not said:
             said.append(forward(*args, **kwargs))
-        return said[0]
+        return say(said[0]) if say else said[0]
 
-    decoder.forward = once
+    decoder.forward = computed
     try:
         yield
     finally:

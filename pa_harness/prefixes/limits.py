@@ -20,6 +20,7 @@ _CPU_ROWS, _DEVICE_ROWS = 64, 128  # prompts that decode together
 _LOGITS = 1 << 29  # bytes of logits and their softmax at a time: 170 rows of 262,144 words
 _PASS_SHARE, _ROWS_SHARE = 8, 2  # of the memory that the weights leave, one part in so many
 _LEAST_SHAPE = 64  # tokens
+_CPU_PASS, _DEVICE_PASS = 32, 1024  # tokens in whose time the weights are read, kernels launched
 _SHORTAGES = (  # what allocators say: of CUDA, cuBLAS, cuDNN, MPS, Windows, Linux
     *("out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED"),
     *("CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED", "CUBLAS_STATUS_NOT_INITIALIZED"),
@@ -39,6 +40,7 @@ class Limits:
         few_shapes: whether passes and steps are filled up to few sizes, so that nothing is planned
             or captured twice; costs at most an eighth of a pass that is not full.
         ahead: steps that are given to the device before the tokens of one are looked at.
+        pass_cost: what a further pass of a few rows costs beside its tokens, in tokens.
     """
 
     tokens: int
@@ -47,6 +49,7 @@ class Limits:
     logits: int = _LOGITS
     few_shapes: bool = False
     ahead: int = 0
+    pass_cost: int = _CPU_PASS
 
     @classmethod
     def of(cls, model: Any, device: torch.device, beside: int = 0) -> Limits:
@@ -62,7 +65,7 @@ class Limits:
         """What suits an accelerator of which the weights leave so many bytes."""
         tokens = max(1, min(_DEVICE_TOKENS, left // _PASS_SHARE // bytes_per_token(model)))
         kept = left // _ROWS_SHARE
-        return cls(tokens, _DEVICE_ROWS, kept, _LOGITS, few_shapes=True, ahead=1)
+        return cls(tokens, _DEVICE_ROWS, kept, few_shapes=True, ahead=1, pass_cost=_DEVICE_PASS)
 
     def shape(self, tokens: int) -> int:
         """Tokens that a pass is filled up to: eighths of a power of two, or all of them."""
@@ -100,7 +103,7 @@ def bytes_per_token(model: Any, depth: int = DEEPEST) -> int:
     """
     config = model.config.get_text_config(decoder=True)
     hidden: int = config.hidden_size
-    heads: int = config.num_attention_heads
+    heads: int = getattr(config, "num_attention_heads", None) or 1
     size = getattr(config, "head_dim", None) or hidden // heads
     inner = getattr(config, "intermediate_size", None) or 4 * hidden
     inner = max(inner) if isinstance(inner, list | tuple) else inner  # per layer

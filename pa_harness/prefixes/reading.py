@@ -40,6 +40,7 @@ class Reader:
         limits: what goes through the model at a time.
         dtype: of the softmax.
         counts: what was computed so far.
+        positions: whether the model is told the positions of its tokens; else it counts itself.
     """
 
     model: PreTrainedModel
@@ -47,6 +48,7 @@ class Reader:
     limits: Limits
     dtype: torch.dtype = torch.float32
     counts: Counts = field(default_factory=Counts)
+    positions: bool = True
 
     @classmethod
     def of(cls, model: PreTrainedModel, device: torch.device, beside: int = 0) -> Reader:
@@ -105,15 +107,35 @@ class Reader:
         for some, logits in forward.logits(work.tokens, work.positions, work.reading, work):
             first, last = np.searchsorted(work.read, [some.start, some.stop]).tolist()
             rows, targets = work.rows[first:last] - some.start, work.targets[first:last]
-            chances = logits.log_softmax(-1, dtype=self.dtype)
-            wider = chances.dtype.itemsize > logits.dtype.itemsize  # then it tells all apart
-            likeliest = (chances if wider else logits).argmax(-1)
-            at = logits.device  # of the head, which may not be that of the tokens
-            found[0, first:last] = chances[rows.to(at), targets.to(at)]
-            found[1, first:last] = likeliest[rows.to(at)]
+            found[:, first:last] = said(logits, targets, self.dtype, rows)
         self.counts.passes += 1
         self.counts.computed += tokens
         self.counts.needed += laid.needed
         self.counts.attended += laid.computed
         self.counts.shapes.add((work.tokens.shape[1], laid.kept, laid.path))
         return wants, found
+
+
+def said(
+    logits: torch.Tensor,
+    targets: torch.Tensor,
+    dtype: torch.dtype,
+    rows: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """What logits say of some targets.
+
+    Args:
+        logits: [r, vocabulary].
+        targets: token ids, [w].
+        dtype: of the softmax.
+        rows: per target which logits speak of it, [w]; in order, one each, if it is not given.
+
+    Returns:
+        The log-probability of each target, and the likeliest token in its place, float64, [2, w].
+    """
+    chances = logits.log_softmax(-1, dtype=dtype)
+    wider = chances.dtype.itemsize > logits.dtype.itemsize  # then it tells all apart
+    likeliest = (chances if wider else logits).argmax(-1)
+    at = logits.device  # of the head, which may not be that of the tokens
+    each = torch.arange(len(targets), device=at) if rows is None else rows.to(at)
+    return torch.stack([chances[each, targets.to(at)].double(), likeliest[each].double()])

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from pa_harness.prefixes.trie import Tokens
 
     Array = np.ndarray[Any, np.dtype[Any]]
+    Found = tuple["Answers", Array, Array, Later]  # whose, requests, targets, values
 
 _BEHIND = 2  # passes that are given to an accelerator before the first one's values are waited for
 
@@ -106,31 +107,37 @@ def score(reader: Reader, plans: Iterable[Plan]) -> Iterator[tuple[int, tuple[fl
         NotATreeError: the model attends in a way that only its forward pass shows.
     """
     behind = _BEHIND if reader.limits.ahead else 0
-    under_way: deque[tuple[_Answers, Array, Array, Later]] = deque()
+    under_way: deque[Found] = deque()
     with TreeAttention(reader.model) as attention:
         for plan in plans:
             reader.counts.distinct += plan.distinct
             reader.counts.stock += plan.stock
             attention.make_room(plan.capacity)
-            answers = _Answers(plan)
+            answers = Answers(plan.numbers, plan.lengths)
             for part, laid in plan.passes:
                 for wants, found in reader.read(attention, part, laid):
                     asked = part.requests[wants], part.targets[wants]
                     under_way.append((answers, *asked, Later(found)))
                 while len(under_way) > behind:
-                    yield from _read(under_way.popleft())
+                    yield from read_answers(under_way.popleft())
         for each in under_way:
-            yield from _read(each)
+            yield from read_answers(each)
 
 
-class _Answers:
+class Answers:
     """The sums of a plan's requests so far."""
 
-    def __init__(self, plan: Plan) -> None:
-        self._plan = plan
-        self._total = np.zeros(len(plan.lengths))
-        self._right = np.ones(len(plan.lengths), dtype=bool)
-        self._left = plan.lengths.copy()
+    def __init__(self, numbers: Array, lengths: Array) -> None:
+        """Nothing is known yet.
+
+        Args:
+            numbers: of the requests, [r].
+            lengths: per request its targets, [r].
+        """
+        self._numbers = numbers
+        self._total = np.zeros(len(lengths))
+        self._right = np.ones(len(lengths), dtype=bool)
+        self._left = lengths.copy()
 
     def add(
         self, requests: Array, targets: Array, values: Array
@@ -141,11 +148,10 @@ class _Answers:
         np.subtract.at(self._left, requests, 1)
         for request in np.unique(requests[self._left[requests] == 0]).tolist():
             answer = float(self._total[request]), bool(self._right[request])
-            yield int(self._plan.numbers[request]), answer
+            yield int(self._numbers[request]), answer
 
 
-def _read(
-    found: tuple[_Answers, Array, Array, Later],
-) -> Iterator[tuple[int, tuple[float, bool]]]:
+def read_answers(found: Found) -> Iterator[tuple[int, tuple[float, bool]]]:
+    """The answers that are complete with some values."""
     answers, requests, targets, later = found
     yield from answers.add(requests, targets, later.get())

@@ -16,12 +16,15 @@ import transformers
 
 from pa_harness.prefixes.attention.tree import NotATreeError
 from pa_harness.prefixes.compatibility import longest_possible
-from pa_harness.prefixes.decoding.generation import Asked, continuations
+from pa_harness.prefixes.decoding.generation import Asked
+from pa_harness.prefixes.forms import FORMS, Form
 from pa_harness.prefixes.limits import Limits
 from pa_harness.prefixes.reading import Reader
-from pa_harness.prefixes.scoring import Plan, Request, score
+from pa_harness.prefixes.scoring import Request
 
 TOLERANCE = 1e-5  # nats per token, where 1e-6 is what the order of fp32 operations makes
+_COARSE = 1e-3  # nats per token; a wrong state is off by 0.01 and more
+_WINDOWS = ("sliding_window", "attention_chunk_size", "index_topk", "keep_window_size")
 _WINDOW = 7  # tokens, of layers that have one
 _CAP = 1.5  # of scores and logits that are capped: as small as the scores are
 _VOCABULARY, _HEADS, _WIDTH = 512, 2, 64
@@ -29,6 +32,7 @@ _LENGTH = 128  # tokens, more than any request has
 _LAYERS = 2  # at least; more where the kinds of layers need them
 _PASSES = (24, 256)  # tokens: the path in pieces and small subtrees; one that is tiled
 _CONTINUATION = 6  # tokens
+_DECAY = -2.0  # logarithm of a state's decay per unit of time
 _GAIN = 1.2  # of random weights: attention is sharp, logits are large
 
 
@@ -41,8 +45,8 @@ def shrunken(model: Any) -> Any:
         NotATreeError: neither that nor a copy that is only shorter can be made.
     """
     errors = []
-    for narrow in (True, False):
-        config = _smaller(model.config, narrow=narrow)
+    for narrow, times in ((True, 1), (True, 2), (False, 1), (False, 2)):
+        config = _smaller(model.config, times, narrow=narrow)
         try:
             with torch.random.fork_rng(devices=[]), torch.device("cpu"):
                 torch.manual_seed(0)
@@ -56,27 +60,41 @@ def shrunken(model: Any) -> Any:
     raise NotATreeError(f"no small copy can be made to try ({errors[-1]})")
 
 
-def disagreement(model: Any) -> str | None:
+def chosen(model: Any) -> tuple[Form | None, str]:
+    """The first form that suits a model; or None, and why none does."""
+    reason = ""
+    for form in FORMS:
+        reason = form.obstacle(model) or disagreement(model, form) or ""
+        if not reason:
+            return form, ""
+    return None, reason
+
+
+def disagreement(model: Any, form: Form) -> str | None:
     """Send small trees through a shrunken copy both ways; None if the log-probabilities agree.
 
     Args:
-        model: a decoder without `compatibility.obstacle`.
+        model: a decoder.
+        form: that has no obstacle in it.
     """
     try:
         small = shrunken(model)
-        worst = max(_apart(small, tokens) for tokens in _PASSES)
-        if not worst <= TOLERANCE:  # NaN is no agreement
+        worst = max(_apart(small, form, tokens) for tokens in _PASSES)
+        if not worst <= TOLERANCE and not worst <= min(_rounding(small), _COARSE):  # or NaN
             return f"a trial gave log-probabilities that are off by {worst:.2g} nats"
-        return "a trial gave other continuations" if _strays(small) else None
+        return "a trial gave other continuations" if _strays(small, form) else None
     except (NotATreeError, AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
         return f"{type(model).__name__} refuses: {type(error).__name__}: {error}"
 
 
-def _smaller(config: Any, *, narrow: bool) -> Any:
-    """The configuration with few layers and a small vocabulary, and with narrow ones if wished."""
+def _smaller(config: Any, times: int, *, narrow: bool) -> Any:
+    """The configuration with few layers and a small vocabulary, and with narrow ones if wished.
+
+    Of layers of every kind there are so many at least (some share their weights with others).
+    """
     whole = copy.deepcopy(config)
     text = whole.get_text_config(decoder=True)
-    layers = _shorten(text)
+    layers = _shorten(text, times)
     for part in {id(each): each for each in (whole, text)}.values():
         for name, value in list(vars(part).items()):
             if isinstance(value, transformers.PretrainedConfig):
@@ -84,8 +102,9 @@ def _smaller(config: Any, *, narrow: bool) -> Any:
                     value.num_hidden_layers = 1  # towers of other kinds
             else:
                 setattr(part, name, _shrunk(name, value, layers))
-    if getattr(text, "sliding_window", None):
-        text.sliding_window = _WINDOW
+    for name in _WINDOWS:
+        if getattr(text, name, None):
+            setattr(text, name, _WINDOW)
     if (getattr(text, "max_position_embeddings", None) or _LENGTH) < _LENGTH:
         text.max_position_embeddings = _LENGTH
     if narrow:
@@ -93,7 +112,7 @@ def _smaller(config: Any, *, narrow: bool) -> Any:
     return whole
 
 
-def _shorten(text: Any) -> int:
+def _shorten(text: Any, times: int) -> int:
     """Leave the first layers, so many that each kind is among them; how many."""
     total = text.num_hidden_layers
     lists = {
@@ -101,7 +120,7 @@ def _shorten(text: Any) -> int:
         for name, value in vars(text).items()
         if isinstance(value, list | tuple) and len(value) == total
     }
-    last = [max(map(each.index, each)) for each in lists.values() if _are_kinds(each)]
+    last = [_until(each, times) for each in lists.values() if _are_kinds(each)]
     dense = getattr(text, "first_k_dense_replace", None) or 0
     layers: int = min(total, max([_LAYERS, dense + 1, *(at + 1 for at in last)]))
     for name, value in lists.items():
@@ -111,6 +130,12 @@ def _shorten(text: Any) -> int:
         text.num_kv_shared_layers = shared * layers // total
     text.num_hidden_layers = layers
     return layers
+
+
+def _until(kinds: list[Any], times: int) -> int:
+    """The index at which every kind has come so many times, or as often as it does."""
+    places = [[at for at, each in enumerate(kinds) if each == kind] for kind in set(kinds)]
+    return max(each[:times][-1] for each in places)
 
 
 def _are_kinds(values: list[Any]) -> bool:
@@ -137,7 +162,9 @@ def _shrunk(name: str, value: Any, layers: int) -> Any:
 
 def _narrow(text: Any) -> None:
     """Few heads of the size and the grouping that the model has."""
-    heads = text.num_attention_heads
+    heads = getattr(text, "num_attention_heads", None)
+    if not heads:  # then nothing is counted per head but by the layers' own rules
+        return
     keys = getattr(text, "num_key_value_heads", None) or heads
     size = getattr(text, "head_dim", None)
     few = 1 if keys == 1 else _HEADS
@@ -153,25 +180,28 @@ def _narrow(text: Any) -> None:
 @torch.no_grad()
 def _sharpen(small: Any) -> None:
     """Random weights that keep activations large, and make logits large."""
-    for parameter in small.parameters():
+    for name, parameter in small.named_parameters():
         noise = torch.randn_like(parameter)
-        if parameter.dim() < 2:
+        if name.endswith("A_log"):  # of states: they forget slowly, so that it matters which it is
+            parameter.copy_(noise * 0.5 + _DECAY)
+        elif parameter.dim() < 2:
             parameter.add_(noise * 0.1)
         else:
             parameter.copy_(noise * _GAIN * parameter.shape[-1] ** -0.5)
 
 
 @torch.no_grad()
-def _apart(small: Any, tokens: int) -> float:
+def _apart(small: Any, form: Form, tokens: int) -> float:
     """How far log-probabilities are off, nats per token, in passes of so many tokens."""
-    limits = Limits(tokens, rows=3, kept=1 << 24, few_shapes=True, ahead=1)
+    limits = Limits(tokens, rows=3, kept=1 << 24, few_shapes=True, ahead=1, pass_cost=1)
     requests = _requests(small)
-    reader = Reader(small, torch.device("cpu"), limits, torch.float64)
-    answers = dict(score(reader, [Plan(dict(enumerate(requests)), tokens)]))
+    reader = Reader(small, torch.device("cpu"), limits, torch.float64, positions=form.positions)
+    plan = form.planner(reader)(dict(enumerate(requests)), None)
+    answers = dict(form.score(reader, [plan]))
     worst = 0.0
     for index, request in enumerate(requests):
         ids, last = torch.tensor(request.tokens)[None].long(), len(request.targets)
-        table = small(ids, logits_to_keep=last).logits[0].double().log_softmax(-1)
+        table = small(ids).logits[0, -last:].double().log_softmax(-1)
         alone = sum(float(row[target]) for row, target in zip(table, request.targets, strict=True))
         off = abs(alone - answers[index][0]) / last
         worst = off if off != off else max(worst, off)
@@ -179,15 +209,29 @@ def _apart(small: Any, tokens: int) -> float:
 
 
 @torch.no_grad()
-def _strays(small: Any) -> bool:
+def _rounding(small: Any) -> float:
+    """How far log-probabilities change if weights do by less than they are rounded, nats."""
+    rounded = copy.deepcopy(small)
+    ids = torch.tensor(_requests(small)[-1].tokens)[None].long()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        for parameter in rounded.parameters():
+            parameter.mul_(1 + torch.randn_like(parameter) * torch.finfo(torch.float32).eps / 2)
+    tables = [each(ids).logits[0].double().log_softmax(-1) for each in (small, rounded)]
+    return float((tables[0] - tables[1]).abs().max())
+
+
+@torch.no_grad()
+def _strays(small: Any, form: Form) -> bool:
     """Whether greedy continuations are other than the likeliest tokens of whole prompts."""
-    limits = Limits(_PASSES[0], rows=3, kept=1 << 24, few_shapes=True, ahead=1)
+    limits = Limits(_PASSES[0], rows=3, kept=1 << 24, few_shapes=True, ahead=1, pass_cost=1)
     requests = _requests(small)
     prompts = [list(map(int, each.tokens)) for each in requests]
     asked = Asked(prompts, _CONTINUATION, frozenset(), lambda _: False)
-    for index, found in list(continuations(Reader(small, torch.device("cpu"), limits), asked)):
+    reader = Reader(small, torch.device("cpu"), limits, positions=form.positions)
+    for index, found in list(form.continuations(reader, asked)):
         ids = torch.tensor([*prompts[index], *found[:-1]])[None]
-        likeliest = small(ids, logits_to_keep=len(found)).logits[0].argmax(-1).tolist()
+        likeliest = small(ids).logits[0, -len(found) :].argmax(-1).tolist()
         if likeliest != found:
             return True
     return False

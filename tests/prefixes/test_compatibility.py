@@ -9,7 +9,7 @@ import transformers
 from families import FAMILIES, make_model
 from small_models import MORE, SMALL, model_of, small
 
-from pa_harness.prefixes.compatibility import longest_possible, obstacle
+from pa_harness.prefixes.compatibility import longest_possible, no_tree
 
 OBSTACLES: dict[str, tuple[str, dict[str, Any], str]] = {
     "ALiBi": ("BloomForCausalLM", {"hidden_size": 32, "n_layer": 2, "n_head": 4}, "cannot be exc"),
@@ -40,19 +40,19 @@ OBSTACLES: dict[str, tuple[str, dict[str, Any], str]] = {
 @pytest.mark.parametrize("case", OBSTACLES)
 def test_what_the_configuration_tells(case: str) -> None:
     name, settings_, text = OBSTACLES[case]
-    assert text in (obstacle(small(name, settings_)) or "")
+    assert text in (no_tree(small(name, settings_)) or "")
 
 
 def test_a_class_of_another_library_is_refused() -> None:
     class Own(transformers.LlamaForCausalLM):
         pass
 
-    assert obstacle(Own(make_model("llama", seed=1).config)) == "Own is not a class of transformers"
+    assert no_tree(Own(make_model("llama", seed=1).config)) == "Own is not a class of transformers"
 
 
 @pytest.mark.parametrize("name", [*FAMILIES, *MORE])
 def test_nothing_is_said_against_the_families(name: str) -> None:
-    assert obstacle(model_of(name)) is None
+    assert no_tree(model_of(name)) is None
 
 
 @pytest.mark.parametrize(

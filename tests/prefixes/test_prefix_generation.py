@@ -11,8 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from lm_eval.api.instance import Instance
 from shared_prompts import Hook, adapted, sharing
-from small_models import CPU, MORE, model_of, tokens
+from small_models import CPU, MORE, model_of
 from through_lm_eval import stock
+from trie_requests import continued_alone, prompts
 
 from pa_harness.prefixes.attention.tree import TreeAttention
 from pa_harness.prefixes.counts import Counts
@@ -32,24 +33,6 @@ CONTEXTS = [
     *(f"{SHOTS}Question: {what}?\nAnswer:" for what in ("the film", "the dog", "a fox, quick")),
     *("Is", "The quick brown", f"{SHOTS}Question: the film?\nAnswer:", SHOTS),
 ]
-
-
-@torch.no_grad()
-def alone(model: Any, prompt: list[int], limit: int, ends: frozenset[int]) -> list[int]:
-    """One prompt, one whole forward pass per token."""
-    found: list[int] = []
-    while len(found) < limit and not (found and found[-1] in ends):
-        found.append(int(model(torch.tensor([prompt + found])).logits[0, -1].argmax()))
-    return found
-
-
-@st.composite
-def prompts(draw: st.DrawFn) -> list[list[int]]:
-    """Few-shot prompts: some begin alike, some are equal, some are the beginning of others."""
-    shots = [[], *draw(st.lists(tokens(1, 20), min_size=1, max_size=2))]
-    parts = st.tuples(st.sampled_from(shots), tokens(1, 4) | st.just([5]))
-    found = draw(st.lists(parts, min_size=1, max_size=7))
-    return [[3, *shot, *rest] for shot, rest in found]
 
 
 def continued(
@@ -85,7 +68,7 @@ def test_every_family_continues_as_it_does_alone(
     limits = Limits(9, rows, kept=1 << 24, few_shapes=bool(ahead), ahead=ahead)
     found, counts = continued(model, given_prompts, limits, limit=limit, ends=ends)
     for index, prompt in enumerate(given_prompts):
-        assert found[index] == alone(model, prompt, limit, ends)
+        assert found[index] == continued_alone(model, prompt, limit, ends)
     decoded = sum(len(text) - 1 for text in found.values())  # the first comes with the prompt
     assert decoded <= counts.decoded <= decoded + ahead * len(given_prompts)
 
@@ -100,7 +83,7 @@ def test_rows_of_several_pages_that_end_at_several_times(
         monkeypatch.setattr(f"pa_harness.prefixes.decoding.{place}.PAGE", 4)
     model = model_of(name)
     given_prompts = [[3, 4, *range(9 * n + 7, 9 * n + 8 + 3 * n)] for n in range(9)]
-    whole = [alone(model, prompt, 30, frozenset()) for prompt in given_prompts]
+    whole = [continued_alone(model, prompt, 30, frozenset()) for prompt in given_prompts]
     lengths = {tuple(text[:1]): 3 + 5 * (n % 6) for n, text in enumerate(whole)}
     moved: list[int] = []
     move = TreeAttention.move
@@ -137,7 +120,7 @@ def test_prompts_with_several_beginnings_decode_in_families() -> None:
     model = model_of("llama")
     texts, counts = continued(model, given_prompts, Limits(512, 4, kept=1 << 24), limit=4)
     for index, prompt in enumerate(given_prompts):
-        assert texts[index] == alone(model, prompt, 4, frozenset())
+        assert texts[index] == continued_alone(model, prompt, 4, frozenset())
     assert counts.computed == distinct
 
 
@@ -150,9 +133,9 @@ def test_a_finished_row_makes_room_for_the_next_prompt(monkeypatch: pytest.Monke
         widths.append(input_ids.shape[1])
         return forward(input_ids=input_ids, **options)
 
-    first = {alone(model, [3, n], 1, frozenset())[0]: n for n in range(5, 60)}
+    first = {continued_alone(model, [3, n], 1, frozenset())[0]: n for n in range(5, 60)}
     given_prompts = [[3, n] for n in sorted(list(first.values())[:5])]
-    firsts = [alone(model, prompt, 1, frozenset())[0] for prompt in given_prompts]
+    firsts = [continued_alone(model, prompt, 1, frozenset())[0] for prompt in given_prompts]
     limits = {token: 2 + n for n, token in enumerate(firsts)}
     reader = Reader(model, CPU, Limits(64, 4, kept=1 << 24))
     assert reader.slot_bytes == 2 * 2 * 2 * 8 * 4
@@ -178,7 +161,7 @@ def test_rows_are_as_many_as_memory_allows() -> None:
         found, _ = continued(model, given_prompts, Limits(64, 64, kept=kept), limit=40)
     assert widest == [3]
     for index, prompt in enumerate(given_prompts):
-        assert found[index] == alone(model, prompt, 40, frozenset())
+        assert found[index] == continued_alone(model, prompt, 40, frozenset())
 
 
 def texts(lm: Any, contexts: list[str], **options: Any) -> list[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import weakref
-from itertools import chain
 from typing import Any
 
 import pytest
@@ -12,40 +11,13 @@ import torch
 from families import FAMILIES, VOCABULARY, make_model
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from small_models import CPU, MORE, model_of, tokens
+from small_models import CPU, MORE, model_of
+from trie_requests import alone, limited, requests
 
 from pa_harness.prefixes.counts import Counts
 from pa_harness.prefixes.limits import Limits
 from pa_harness.prefixes.reading import Reader
 from pa_harness.prefixes.scoring import Plan, Request, score
-
-
-@torch.no_grad()
-def alone(model: Any, request: Request) -> tuple[float, bool]:
-    """One request, one forward pass of the model as it comes."""
-    table = model(torch.tensor([list(request.tokens)])).logits[0].double().log_softmax(-1)
-    rows = table[len(request.tokens) - len(request.targets) :]
-    total = sum(float(row[target]) for row, target in zip(rows, request.targets, strict=True))
-    return total, rows.argmax(-1).tolist() == list(request.targets)
-
-
-@st.composite
-def requests(draw: st.DrawFn) -> list[Request]:
-    """Tasks with shots, documents with options; at random the shots differ or prompts are cut."""
-    length = draw(st.sampled_from([12, 30, 64]))
-    found = []
-    for _ in range(draw(st.integers(1, 2))):
-        shots = draw(st.lists(tokens(1, 14), min_size=1, max_size=3))
-        for _ in range(draw(st.integers(1, 3))):
-            order = draw(st.permutations(shots)) if draw(st.booleans()) else shots
-            context = list(chain(*order)) + draw(tokens(0, 8))
-            for option in draw(st.lists(tokens(1, 5), min_size=1, max_size=4)):
-                found.append(Request.cut(context, option, length))
-    return draw(st.permutations(found))
-
-
-def limited(tokens: int, **others: Any) -> Limits:
-    return Limits(tokens, rows=4, kept=1 << 24, **others)
 
 
 def scored(

@@ -14,6 +14,7 @@ from small_models import CPU, MORE, model_of, small
 from pa_harness.prefixes.attention import tree as attention
 from pa_harness.prefixes.attention.kernels import Score
 from pa_harness.prefixes.attention.tree import NotATreeError
+from pa_harness.prefixes.forms import TREE
 from pa_harness.prefixes.limits import Limits
 from pa_harness.prefixes.reading import Reader
 from pa_harness.prefixes.scoring import Plan, Request, score
@@ -40,9 +41,9 @@ LARGE: dict[str, transformers.PretrainedConfig] = {
 
 @pytest.mark.parametrize("name", [*FAMILIES, *MORE])
 def test_nothing_is_said_against_the_families(name: str) -> None:
-    assert disagreement(model_of(name)) is None
+    assert disagreement(model_of(name), TREE) is None
     model = shrunken(model_of(name))
-    assert max(_apart(model, tokens) for tokens in (24, 256)) < 0.5 * TOLERANCE
+    assert max(_apart(model, TREE, tokens) for tokens in (24, 256)) < 0.5 * TOLERANCE
 
 
 @pytest.mark.parametrize("name", LARGE)
@@ -58,7 +59,7 @@ def test_large_models_are_tried_small(name: str) -> None:
     kinds, before_kinds = (getattr(each, "layer_types", None) for each in (tried.config, config))
     assert set(kinds or ()) == set(before_kinds or ())
     assert model.config.to_dict() == before
-    assert disagreement(model) is None
+    assert disagreement(model, TREE) is None
 
 
 def wrong(monkeypatch: pytest.MonkeyPatch, change: Callable[[Wrong], Wrong]) -> None:
@@ -88,7 +89,7 @@ def test_wrong_attention_is_seen(
     """Whatever the dtype of the model itself."""
     model = copy.deepcopy(model_of(family)).to(dtype)
     wrong(monkeypatch, change)
-    assert "a trial gave log-probabilities that are off by" in (disagreement(model) or "")
+    assert "a trial gave log-probabilities that are off by" in (disagreement(model, TREE) or "")
 
 
 def test_a_window_that_is_not_kept_is_seen_however_wide_it_is(
@@ -96,14 +97,14 @@ def test_a_window_that_is_not_kept_is_seen_however_wide_it_is(
 ) -> None:
     """4096 tokens in the model, 7 in the trial."""
     model = make_model("mistral", seed=1, sliding_window=4096)
-    assert disagreement(model) is None
+    assert disagreement(model, TREE) is None
     scored = attention.Asked.__init__
 
     def endless(self: Any, score: Score, window: int | None, sinks: Any) -> None:
         scored(self, score, None, sinks)
 
     monkeypatch.setattr(attention.Asked, "__init__", endless)
-    assert "off by" in (disagreement(model) or "")
+    assert "off by" in (disagreement(model, TREE) or "")
 
 
 def test_a_hidden_mixture_of_tokens_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -112,7 +113,7 @@ def test_a_hidden_mixture_of_tokens_is_seen(monkeypatch: pytest.MonkeyPatch) -> 
 
     forward = LlamaMLP.forward
     monkeypatch.setattr(LlamaMLP, "forward", lambda self, x: forward(self, x + x.roll(1, dims=1)))
-    assert "off by" in (disagreement(make_model("llama", seed=1)) or "")
+    assert "off by" in (disagreement(make_model("llama", seed=1), TREE) or "")
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
@@ -120,13 +121,13 @@ def test_positions_that_a_model_counts_by_itself_are_seen(dtype: torch.dtype) ->
     """RoBERTa's decoder: refused in every dtype."""
     settings = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4}
     model = small("RobertaForCausalLM", {**settings, "is_decoder": True}).to(dtype)
-    assert disagreement(model)
+    assert disagreement(model, TREE)
 
 
 def test_a_window_that_is_not_handed_to_the_attention_is_refused() -> None:
     model = make_model("mistral", seed=1).eval()
     model.config.layer_types = ["full_attention", "full_attention"]
-    assert "sliding_window=7, its mask None" in (disagreement(model) or "")
+    assert "sliding_window=7, its mask None" in (disagreement(model, TREE) or "")
     reader = Reader(model, CPU, Limits.of(model, CPU))
     with pytest.raises(NotATreeError, match="layer 0 has sliding_window=16, its mask None"):
         list(score(reader, [Plan({0: Request([5, 6], [7])}, 64)]))
@@ -136,7 +137,7 @@ def test_attention_that_asks_for_something_unknown_is_refused(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     wrong(monkeypatch, lambda asked: {**asked, "temperature_of_heads": 2.0, "block_table": None})
-    found = disagreement(make_model("llama", seed=1)) or ""
+    found = disagreement(make_model("llama", seed=1), TREE) or ""
     assert "layer 0 asks for attention with temperature_of_heads" in found
 
 
@@ -148,4 +149,4 @@ def test_what_cannot_be_made_small_is_refused(monkeypatch: pytest.MonkeyPatch) -
 
     monkeypatch.setattr(type(model), "__init__", broken)
     text = r"no small copy can be made to try (ValueError: no such shape)"
-    assert text in (disagreement(model) or "")
+    assert text in (disagreement(model, TREE) or "")

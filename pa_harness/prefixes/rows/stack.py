@@ -1,0 +1,101 @@
+"""The states that are kept while branches go through a model, and what a device has room for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from pa_harness.prefixes.rows.states import RowForward, fork, nbytes
+from pa_harness.prefixes.rows.steps import Room
+from pa_harness.prefixes.transfer import uploaded
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pa_harness.prefixes.reading import Reader
+    from pa_harness.prefixes.rows.steps import Array, Step
+
+_SHARE = 4  # of the bytes of `Limits.kept` a step takes one part in so many
+
+
+class Stack:
+    """The states that are kept: one of each level; level 0 is that of no tokens."""
+
+    def __init__(self, reader: Reader) -> None:
+        """Nothing is kept yet.
+
+        Args:
+            reader: of the model.
+        """
+        self._reader, self._kept = reader, [None]
+        rows = reader.limits.logit_rows(reader.model)
+        self._forward = RowForward(reader.model, positions=reader.positions, logit_rows=rows)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the states."""
+        return sum(nbytes(each) for each in self._kept if each is not None)
+
+    def run(self, step: Step, rows: slice, reading: Array) -> Iterator[tuple[slice, torch.Tensor]]:
+        """Compute rows of a step; all of them if it is kept.
+
+        Args:
+            step: the step.
+            rows: which.
+            reading: the row, counted from the first of these, and the column of each token whose
+                logits are wanted, [r, 2]; if none is, the first one's are made.
+
+        Yields:
+            Which of `reading`, and their logits, [few, vocabulary].
+        """
+        longest = int(step.lengths[rows].max())
+        tokens = step.tokens[rows, :longest]
+        yield from self.extend(self.forked(step, rows), tokens, step.start, reading)
+        cache = self.taken()
+        if step.keeps:
+            self._kept[step.level + 1 :] = [cache]
+        if step.last and rows.stop == len(step.of):
+            self._kept[step.level] = None
+
+    def forked(self, step: Step, rows: slice) -> Any:
+        """The state that rows of a step continue, for each a row; None for no tokens."""
+        state = self._kept[step.level]
+        if state is None:
+            return None
+        return fork(state, torch.from_numpy(step.of[rows]), last=step.last and step.keeps)
+
+    def taken(self) -> Any:
+        """The cache of the last forward pass; from now on the caller's."""
+        cache, self._forward.cache = self._forward.cache, None
+        return cache
+
+    def extend(
+        self, cache: Any, tokens: Array, start: int, reading: Array
+    ) -> Iterator[tuple[slice, torch.Tensor]]:
+        """Compute tokens [R, L] behind a cache of R rows, which has `start` of each."""
+        reader = self._reader
+        reading = reading if len(reading) else np.zeros((1, 2), dtype=np.int64)
+        ids, at = uploaded([tokens, reading], reader.device)
+        yield from self._forward(ids, start, cache, at)
+        reader.counts.passes += 1
+        reader.counts.shapes.add((*tokens.shape, start))
+
+
+def room_of(reader: Reader) -> Room:
+    """What a step may take; two tokens go through the model to know what it keeps of one."""
+    limits, stack = reader.limits, Stack(reader)
+    held = []
+    for count in (1, 2):
+        tokens = np.zeros((1, count), dtype=np.int64)
+        list(stack.extend(None, tokens, 0, np.zeros((1, 2), dtype=np.int64)))
+        held.append(nbytes(stack.taken()))
+    slot = held[1] - held[0]
+    bytes_ = limits.kept // _SHARE
+    return Room(
+        tokens=limits.tokens,
+        rows=max(1, min(limits.tokens, bytes_ // max(held[0] - slot, 1))),
+        slots=max(1, bytes_ // max(slot, 1)),
+        pass_cost=limits.pass_cost,
+    )
