@@ -19,40 +19,42 @@ def sentence(choice: Choice, lams: Array) -> str:
         lams: of the sweep.
     """
     points = _Points(choice)
-    rule = f"By the rule '{choice.meaning}'"
+    rule = f"by the rule '{choice.meaning}'"
     at_once = f"95% for all {len(lams)} λ at once"
-    apart = f"{points.of(choice.difference)} ({points.to(choice.low, choice.high)}; {at_once})"
+    ends = f"{points.to(choice.low, choice.high)}; {at_once}"
+    apart = f"{points.of(choice.difference)} ({ends})"
     found = (
         "80% of such sweeps would have found a difference of "
         f"{points.of(choice.detectable, sign='')}."
     )
     if choice.verdict == "none":
         text = (
-            f"{rule} no λ may be chosen: with {choice.confidence:.0%} none keeps what must be kept."
+            f"No λ may be chosen {rule}: with {choice.confidence:.0%} none keeps what must be kept."
         )
         return " ".join([text, *_certifiable(choice, lams, range(len(lams)))])
     if choice.verdict == "few":
         count = counted(choice.documents, choice.clusters)
-        return f"{rule} there is no verdict: {count} are too few to tell λ apart."
+        return f"No verdict {rule}: {count} are too few to tell λ apart."
     if choice.verdict == "better":
         gain = choice.gain
         text = (
-            f"{rule} λ = {choice.lam:g} is better than λ = 1: {apart}. Choosing so gains "
+            f"λ = {choice.lam:g} is better than λ = 1 {rule}: {apart}. Choosing so gains "
             f"{points.of(gain.estimate)} (95% interval {points.to(gain.low, gain.high)}; measured "
             "on documents that had no say in the choice)."
         )
     elif choice.verdict == "needed":
         text = (
-            f"{rule} λ = {choice.lam:g} is chosen: λ = 1 does not keep what must be kept with "
+            f"λ = {choice.lam:g} is chosen {rule}: λ = 1 does not keep what must be kept with "
             f"{choice.confidence:.0%}. Against λ = 1 it is {apart}."
         )
     elif choice.verdict == "kept":
-        text = f"{rule} λ = 1 stays{_alone(choice, lams)}. {found}"
+        text = f"Keep λ = 1 {rule}{_alone(choice, lams)}. {found}"
     else:
-        start = "no λ is distinguishable from 1"
+        start = "no λ is shown to be better or worse"
         if choice.verdict == "unclear":
-            start = "no λ is shown to be better than 1, some are worse"
-        text = f"{rule} {start}. The best candidate is λ = {choice.candidate:g}: {apart}. {found}"
+            start = "no λ is shown to be better, some are worse"
+        best = f"best candidate λ = {choice.candidate:g}: {points.of(choice.difference)}, {ends}"
+        text = f"Keep λ = 1 {rule}: {start} ({best}). {found}"
     return " ".join([text, *_promised(choice, lams)])
 
 

@@ -38,7 +38,7 @@ def test_each_rule_and_the_front() -> None:
     assert by["constrained"].verdict == "better"
     assert by["constrained"].admitted == (False, True, True)
     assert by["constrained"].sentence.startswith(
-        "By the rule 'best ICL with IF ≥ 95% of IF(1)' λ = 0.5 is better than λ = 1: +10.00 points"
+        "λ = 0.5 is better than λ = 1 by the rule 'best ICL with IF ≥ 95% of IF(1)': +10.00 points ("
     )
     assert "95% for all 3 λ at once" in by["constrained"].sentence
     assert found.pareto == (0.0, 0.5, 1.0)
@@ -62,14 +62,16 @@ def test_what_is_no_fraction_has_no_points() -> None:
 def test_nothing_to_choose_is_said_so() -> None:
     (choice,) = choose(trajectory(truth("peak", 2), 100, np.random.default_rng(0))).choices
     assert (choice.lam, choice.verdict) == (1.0, "indistinguishable")
-    assert choice.sentence.startswith("By the rule 'best ICL' no λ is distinguishable from 1. The")
+    assert choice.sentence.startswith(
+        "Keep λ = 1 by the rule 'best ICL': no λ is shown to be better or worse (best candidate λ = "
+    )
     assert "80% of such sweeps would have found a difference of" in choice.sentence
     equal = choose(known([0.5, 0.5, 0.5], None))
     assert (equal.choices[0].lam, equal.choices[0].candidate, equal.pareto) == (1.0, 1.0, ())
     assert equal.choices[0].verdict == "kept"
     (worse,) = choose(known([0.1, 0.2, 0.5], None)).choices
     assert (worse.lam, worse.verdict) == (1.0, "kept")
-    assert worse.sentence.startswith("By the rule 'best ICL' λ = 1 stays. 80% of such sweeps")
+    assert worse.sentence.startswith("Keep λ = 1 by the rule 'best ICL'. 80% of such sweeps")
 
 
 def test_exact_ties_go_to_the_lam_nearest_1() -> None:
@@ -88,7 +90,7 @@ def test_few_documents_have_no_verdict() -> None:
     (choice,) = choose(few).choices
     assert (choice.verdict, choice.lam) == ("few", 1.0)
     assert choice.sentence == (
-        "By the rule 'best ICL' there is no verdict: 19 documents are too few to tell λ apart."
+        "No verdict by the rule 'best ICL': 19 documents are too few to tell λ apart."
     )
     passages = replace(few.tasks[0], values=np.repeat(values[:, :10], 5, 1), ids=np.arange(50))
     passages = replace(passages, clusters=np.arange(50) // 5)
@@ -104,7 +106,7 @@ def test_where_some_are_worse_and_none_is_better() -> None:
     means[:, :3] = 0.3
     (choice,) = choose(trajectory(means, 300, np.random.default_rng(2))).choices
     assert choice.verdict == "unclear"
-    assert "no λ is shown to be better than 1, some are worse" in choice.sentence
+    assert "no λ is shown to be better, some are worse (best candidate" in choice.sentence
 
 
 def test_the_verdict_is_the_bands() -> None:
