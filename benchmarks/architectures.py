@@ -43,7 +43,8 @@ forms of one model: a wrapper and its text model alone, or files in two layouts.
 type is not counted.
 
 Made by `python -m benchmarks.architectures`, about half an hour; `--check` fails where a row is not
-all yes.
+all yes. Three types (gemma3n, fast_vlm, perception_lm) need timm and torchvision, which were
+installed beside for them; without these a note says so.
 
 """
 

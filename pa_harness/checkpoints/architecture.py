@@ -188,12 +188,14 @@ def text_model(
     (`hf` has none) the wrapper of images or sounds itself.
 
     Raises:
-        CheckpointError: there is no language model of this kind.
+        CheckpointError: there is no language model of this kind, or none that text is enough for.
     """
     from transformers.models.auto import modeling_auto
 
     seq2seq = config.model_type in modeling_auto.MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES
-    return _picked(config, checkpoint, ("AutoModelForSeq2SeqLM",) * seq2seq + _FOR_TEXT)
+    found = _picked(config, checkpoint, ("AutoModelForSeq2SeqLM",) * seq2seq + _FOR_TEXT)
+    _check_needs_text_only(found[0], checkpoint)
+    return found
 
 
 def whole_model(
@@ -236,17 +238,19 @@ def _picked(
     )
 
 
-def scored_alone(model: Architecture) -> str:
-    """Why text alone cannot be scored with this class; empty where it can."""
-    parameters = inspect.signature(model.cls.forward).parameters.values()
+def _check_needs_text_only(cls: type[PreTrainedModel], checkpoint: Checkpoint) -> None:
     needed = [
         each.name
-        for each in parameters
+        for each in inspect.signature(cls.forward).parameters.values()
         if each.default is each.empty
         and each.kind not in (each.VAR_KEYWORD, each.VAR_POSITIONAL)
         and each.name not in ("self", "input_ids", "attention_mask", "decoder_input_ids")
     ]
-    return f"its forward pass needs {', '.join(needed)}" if needed else ""
+    if needed:
+        raise CheckpointError(
+            f"{checkpoint} is a {cls.__name__}, which does not continue a text alone: it needs "
+            f"{', '.join(needed)}. Expected a language model, or a wrapper of one."
+        )
 
 
 def layer_shape(key: str) -> str:

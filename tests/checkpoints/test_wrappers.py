@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
+from breakage import copied
 from exports import export
 from through_lm_eval import adapted, scores, stock
 from toy import run, toy_settings
 from wrappers import WRAPPERS, make_pair, own, text_names
 
 from pa_harness.cli.main import main
+from pa_harness.errors import CheckpointError, PairError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -137,10 +139,55 @@ def test_a_sweep_and_an_export_of_it(
 
 
 def test_two_that_have_nothing_in_common(pairs: Any) -> None:
-    from pa_harness.errors import PairError
-
     sides = pairs("gemma 3", "wrapper", "wrapper")[0], pairs("llava", "text", "wrapper")[0]
     with pytest.raises(
         PairError, match="base is a Gemma3ForConditionalGeneration, instruct a Llama"
     ):
+        adapted(sides, 0.5)
+
+
+def test_an_exported_wrapper_sees_images(pairs: Any, tmp_path: Path) -> None:
+    """Its answers to an image are those of the wrapper at λ, in its own class; files go along."""
+    pair = copied(pairs("llava", "wrapper", "wrapper"), tmp_path)
+    (pair[1] / "preprocessor_config.json").write_text('{"image_processor_type": "none"}')
+    assert export(pair, tmp_path / "out", 0.3, dtype="float32") == 0
+    assert (tmp_path / "out/preprocessor_config.json").exists()
+    sides = [own(side) for side in pair]
+    expected, found = sides[1], own(tmp_path / "out")
+    image = torch.randn(1, 3, 28, 28, generator=torch.Generator().manual_seed(4))
+    tokens = torch.tensor([[0, *[found.config.image_token_index] * 4, 5, 6, 7]])
+    before = expected(input_ids=tokens, pixel_values=image).logits
+    expected.load_state_dict(between(*(side.state_dict() for side in sides), 0.3))
+    with torch.no_grad():
+        there = expected(input_ids=tokens, pixel_values=image).logits
+        here = found(input_ids=tokens, pixel_values=image).logits
+    assert torch.equal(here, there)
+    assert not torch.equal(here, before)
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        (
+            "blip",
+            r"is a BlipForCon\w+, which does not continue a text alone: it needs pixel_values\.",
+        ),
+        (
+            "instructblip",
+            r"a text alone: it needs pixel_values, qformer_input_ids\. Expected a lang",
+        ),
+        ("clip", r"of the type 'clip', for which transformers has no model that continues text\."),
+        (
+            "evolla",
+            r"of the type 'evolla', for which transformers has no model that continues text",
+        ),
+    ],
+)
+def test_what_does_not_continue_a_text_is_refused_in_a_line(
+    kind: str, message: str, pair: Pair, tmp_path: Path
+) -> None:
+    sides = copied(pair, tmp_path)
+    for side in sides:
+        (side / "config.json").write_text(json.dumps({"model_type": kind}))
+    with pytest.raises(CheckpointError, match=message):
         adapted(sides, 0.5)
