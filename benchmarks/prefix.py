@@ -119,14 +119,14 @@ def _row(
         begin = time.perf_counter(), time.process_time()
         ours.set_lam(lam)
         change = time.perf_counter() - begin[0], time.process_time() - begin[1]
-        mine = _timed(ours, requests)
+        mine = timed(ours, requests)
         right.append((mine.wall + change[0], mine.cpu + change[1]))
-        theirs = _timed(stock, few)
+        theirs = timed(stock, few)
         left.append((theirs.wall, theirs.cpu))
     counts = ours.sharing_info()["prefix_sharing"][requests[0].request_type]
     index = {id(request): number for number, request in enumerate(requests)}
     found = [mine.answers[index[id(request)]] for request in few]
-    factor = _work(ours, requests) / _work(ours, few)
+    factor = work(ours, requests) / work(ours, few)
     hf, own = _medians(left, factor / len(documents)), _medians(right, 1 / len(documents))
     wall, cpu = hf[0] / own[0], hf[1] / own[1]
     row = [
@@ -134,7 +134,7 @@ def _row(
         f"{counts['stock'] / counts['computed']:.1f}",
         f"{counts['computed'] / counts['distinct']:.3f}",
         *(f"{wall:.1f}", f"{cpu:.1f}", f"{11 / wall:.2f}"),
-        *_agreement(few, found, theirs.answers),
+        *agreement(few, found, theirs.answers),
     ]
     return row, hf, own
 
@@ -149,7 +149,7 @@ def _all(hf: list[Seconds], ours: list[Seconds]) -> list[str]:
     return ["all, evenly", *[""] * 5, f"{wall:.1f}", f"{cpu:.1f}", f"{11 / wall:.2f}", "", ""]
 
 
-def _work(lm: PartiallyAdaptedLM, requests: list[Any]) -> int:
+def work(lm: PartiallyAdaptedLM, requests: list[Any]) -> int:
     """What hf's time grows with: the tokens it computes; of short answers the documents."""
     if requests[0].request_type == "generate_until":
         return len(requests)
@@ -157,13 +157,14 @@ def _work(lm: PartiallyAdaptedLM, requests: list[Any]) -> int:
     return TokenTrie(sequences).whole
 
 
-def _timed(lm: Any, requests: list[Any]) -> Timed:
+def timed(lm: Any, requests: list[Any]) -> Timed:
+    """Answer requests of one kind once."""
     wall, cpu = time.perf_counter(), time.process_time()
     answers = getattr(lm, requests[0].request_type)(requests, disable_tqdm=True)
     return Timed(time.perf_counter() - wall, time.process_time() - cpu, answers)
 
 
-def _agreement(requests: list[Any], ours: list[Any], theirs: list[Any]) -> list[str]:
+def agreement(requests: list[Any], ours: list[Any], theirs: list[Any]) -> list[str]:
     """The largest difference, and how many documents have the same choice or text."""
     if isinstance(ours[0], str):
         same = sum(mine == other for mine, other in zip(ours, theirs, strict=True))

@@ -18,13 +18,13 @@ WORDS = 24_000
 _SHARD = 4_500_000_000  # bytes of a file
 
 
-def tokenizer_for(texts: Iterable[str]) -> PreTrainedTokenizerFast:
-    """A byte-level BPE tokenizer of at most `WORDS` words."""
+def tokenizer_for(texts: Iterable[str], words: int = WORDS) -> PreTrainedTokenizerFast:
+    """A byte-level BPE tokenizer of at most so many words."""
     core = Tokenizer(models.BPE())
     core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     core.decoder = decoders.ByteLevel()
     special = ["<s>", "</s>", "<pad>"]
-    trainer = trainers.BpeTrainer(vocab_size=WORDS, special_tokens=special, show_progress=False)
+    trainer = trainers.BpeTrainer(vocab_size=words, special_tokens=special, show_progress=False)
     core.train_from_iterator(texts, trainer)
     return PreTrainedTokenizerFast(
         tokenizer_object=core, bos_token="<s>", eos_token="</s>", pad_token="<pad>"

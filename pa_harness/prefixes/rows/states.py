@@ -10,6 +10,7 @@ import torch
 
 from pa_harness.prefixes.attention.tree import NotATreeError
 from pa_harness.prefixes.forward import once
+from pa_harness.prefixes.rows.chunks import short_chunks
 from pa_harness.prefixes.rows.selective_scan import scans_from_states
 
 if TYPE_CHECKING:
@@ -106,7 +107,11 @@ class RowForward:
             said[name] = hidden[0][None, some]
             return said
 
-        with once(self._model, few), scans_from_states(self._model):
+        with (
+            once(self._model, few),
+            scans_from_states(self._model),
+            short_chunks(self._model, tokens.shape[1]),
+        ):
             for first in range(0, len(reading), step):
                 some = slice(first, min(first + step, len(reading)))
                 out = self._model(input_ids=tokens[:, : None if first == 0 else 0], **given)
