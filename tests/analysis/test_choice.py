@@ -38,7 +38,7 @@ def test_each_rule_and_the_front() -> None:
     assert by["constrained"].verdict == "better"
     assert by["constrained"].admitted == (False, True, True)
     assert by["constrained"].sentence.startswith(
-        "λ = 0.5 is better than λ = 1 by the rule 'best ICL with IF ≥ 95% of IF(1)': +10.00 points ("
+        "λ = 0.5 is better than λ = 1 by the rule 'best ICL with IF ≥ 95% of IF(1)': +10.00 point"
     )
     assert "95% for all 3 λ at once" in by["constrained"].sentence
     assert found.pareto == (0.0, 0.5, 1.0)
@@ -63,7 +63,7 @@ def test_nothing_to_choose_is_said_so() -> None:
     (choice,) = choose(trajectory(truth("peak", 2), 100, np.random.default_rng(0))).choices
     assert (choice.lam, choice.verdict) == (1.0, "indistinguishable")
     assert choice.sentence.startswith(
-        "Keep λ = 1 by the rule 'best ICL': no λ is shown to be better or worse (best candidate λ = "
+        "Keep λ = 1 by the rule 'best ICL': no λ is shown to be better or worse (best candidate"
     )
     assert "80% of such sweeps would have found a difference of" in choice.sentence
     equal = choose(known([0.5, 0.5, 0.5], None))
