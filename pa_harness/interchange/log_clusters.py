@@ -66,10 +66,7 @@ def _sharing(lines: Lines) -> list[int]:
     most = most_that_share(len(lines.ids))
     owners = np.repeat(np.arange(len(lines.ids)), [len(each) for each in lines.texts])
     texts = np.fromiter((text for each in lines.texts for text in each), dtype=np.int64)
-    pairs = np.unique(np.stack([texts, owners], axis=1), axis=0) if len(texts) else None
-    found: set[int] = set()
-    if pairs is not None:
-        found |= set(pairs[_repeated(pairs[:, 0], most), 1].tolist())
+    found = set(owners[_repeated(texts, most)].tolist())
     prompts = np.fromiter(lines.prompts, dtype=np.int64, count=len(lines.prompts))
     return sorted(found | set(np.flatnonzero(_repeated(prompts, np.inf)).tolist()))
 

@@ -183,7 +183,7 @@ def _pieces(line: bytes) -> tuple[int, ...]:
         pieces = _PIECE.findall(raw)
     else:
         pieces = raw.replace(b"\\n", b'"').split(b'"')
-    return tuple(hash(piece.strip()) for piece in pieces if len(piece) >= LONG)
+    return tuple({hash(piece.strip()) for piece in pieces if len(piece) >= LONG})
 
 
 def _distinct(hashes: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -56,8 +56,8 @@ def basis(found: Comparison) -> str:
     return (
         "b − a is paired by document, with 95% intervals over clusters (documents that share a "
         "text are taken together). p is exact for right and wrong answers (McNemar's test; signs "
-        f"of clusters where there are some); 'Holm' corrects it for {len(found.tasks)} "
-        f"comparison{'s' * (len(found.tasks) != 1)}."
+        "of clusters where there are some) and where few changed; 'Holm' corrects it for "
+        f"{len(found.tasks)} comparison{'s' * (len(found.tasks) != 1)}."
     )
 
 

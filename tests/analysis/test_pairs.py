@@ -9,7 +9,7 @@ import pytest
 from scipy.stats import binomtest, false_discovery_control, ttest_rel
 
 from benchmarks.alarms import REGIMES, alarms
-from pa_harness.analysis.pairs.chance import holm, sign_p, t_p
+from pa_harness.analysis.pairs.chance import few_p, holm, sign_p, t_p
 
 
 @pytest.mark.parametrize(("lost", "won"), [(0, 0), (1, 0), (3, 9), (10, 10), (48, 31), (0, 400)])
@@ -27,6 +27,9 @@ def test_of_clusters_it_is_the_share_of_all_signs(changes: tuple[int, ...]) -> N
     sums = [abs(np.dot(signs, np.abs(changes))) for signs in product((-1, 1), repeat=len(changes))]
     expected = np.mean(np.array(sums) >= abs(sum(changes)))
     assert sign_p(np.array(changes)) == pytest.approx(expected)
+    assert few_p(0.1 * np.array(changes)) == pytest.approx(expected)
+    assert few_p(np.ones(17)) is None
+    assert few_p(np.zeros(40)) == 1
 
 
 def test_large_ones_go_over_into_the_limit() -> None:

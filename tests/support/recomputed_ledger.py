@@ -31,9 +31,10 @@ def of_table(run: Any, caption: str) -> dict[str, Any]:
             for task in tasks
         )
         found[column] = plain
-        found[f"{column}, corrected"] = sum(
+        corrected = sum(
             _corrected(task, before, sign) / (len(sizes) * sizes[task.counted]) for task in tasks
         )
+        found[f"{column}, corrected"] = np.maximum(corrected, 0)
     return found
 
 

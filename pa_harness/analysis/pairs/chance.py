@@ -6,7 +6,8 @@ changes then has the distribution of Σ ±|d|, all signs equally likely, and
     p = P(|Σ ±|d|| ≥ |Σ d|)
 
 is exact however few there are (Fisher 1935). Of right or wrong answers of documents that stand
-alone this is McNemar's exact test (1947). Other numbers have the p of Student's t.
+alone this is McNemar's exact test (1947). Averages and other numbers have it where few clusters
+changed, which is where Student's t would be wrong; else they have that.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from pa_harness.analysis.intervals import Array
 
+_FEW = 16  # changes of any size, of which all signs are gone through
 _MOST = 20_000  # of the sum of |d|, up to which the distribution is computed
 
 
@@ -51,6 +53,22 @@ def sign_p(changes: NDArray[np.int64]) -> float:
         chances = np.convolve(chances, apart)
     values = np.arange(-whole, whole + 1)
     return min(1.0, float(chances[np.abs(values) >= total].sum()))
+
+
+def few_p(changes: Array) -> float | None:
+    """As `sign_p`, of changes of any size; None where they are too many to go through.
+
+    Args:
+        changes: of each cluster, what it adds to the difference; shape (clusters,).
+    """
+    moved = np.abs(changes[changes != 0])
+    if len(moved) > _FEW:
+        return None
+    sums = np.zeros(1)
+    for each in moved:
+        sums = np.concatenate([sums - each, sums + each])
+    least = abs(float(changes.sum())) - 1e-9 * float(moved.sum())
+    return float((np.abs(sums) >= least).mean())
 
 
 def _binomial(count: int) -> Array:

@@ -15,7 +15,7 @@ import numpy as np
 from pa_harness.analysis.frame import Frame
 from pa_harness.analysis.intervals import POWER, critical
 from pa_harness.analysis.measure import Measure, difference_bounds
-from pa_harness.analysis.pairs.chance import holm, sign_p, t_p
+from pa_harness.analysis.pairs.chance import few_p, holm, sign_p, t_p
 from pa_harness.analysis.pairs.ledger import moves_of
 from pa_harness.analysis.pairs.pairing import check_alike, pairs_of
 from pa_harness.analysis.pairs.rows import Change, Compared, Comparison, verdict_on
@@ -194,12 +194,25 @@ class _Table:
         rose = sum(int((each > 0).sum()) for each in change)
         return (fell, rose) if up else (rose, fell)
 
+    def _by_cluster(self, suite: Suite) -> Array:
+        """What each cluster adds to the difference."""
+        found: dict[str, Array] = {}
+        for task, weight in zip(suite.tasks, suite.weights, strict=True):
+            name, groups = self._frame.groups(task)
+            whole = found.setdefault(name, np.zeros(self._frame.sizes[name]))
+            change = task.values[1] - task.values[0]
+            whole[groups.present] += weight / len(change) * groups.sums(change)
+        return np.concatenate([*found.values()])
+
     def _chance(self, suite: Suite, found: Measure, error: float) -> tuple[float, bool]:
-        if self._paired and len(suite.tasks) == 1:
-            (task,) = suite.tasks
-            if np.isin(task.values, (0.0, 1.0)).all():
+        if self._paired:
+            task = suite.tasks[0]
+            if len(suite.tasks) == 1 and np.isin(task.values, (0.0, 1.0)).all():
                 _, groups = self._frame.groups(task)
                 return sign_p(groups.sums(task.values[1] - task.values[0]).astype(np.int64)), True
+            few = few_p(self._by_cluster(suite))
+            if few is not None:
+                return few, True
         return t_p(float(found.estimate[1]), error, float(found.degrees[1])), False
 
 

@@ -14,12 +14,12 @@ no more is
 
     lost, corrected = (lost − w g / (1 − g)) / (1 − g),
 
-and won likewise (the latent classes of Cor and Sood 2018). It differs from the paper in that it
-needs no model of how known answers overlap, is a mean over documents (so that it has their
-interval, clusters included), is not cut off at 0, and keeps its sum: corrected won − lost is the
-difference of accuracies over (1 − g). Models close to each other guess alike: then fewer answers
-change by chance than is taken off. The corrected number is therefore a lower bound, the plain one
-an upper bound.
+and won likewise (the latent classes of Cor and Sood 2018), 0 where that is below 0. Before it is
+cut off there, corrected won − lost is the difference of accuracies over (1 − g). It differs from
+the paper in that it needs no model of how known answers overlap, and is a mean over documents, so
+that it has their interval, clusters included. Models close to each other guess alike: then fewer
+answers change by chance than is taken off. The corrected number is therefore a lower bound, the
+plain one an upper bound.
 """
 
 from __future__ import annotations
@@ -142,7 +142,7 @@ def moves_of(frame: Frame, suite: Suite, row: int, guesses: Mapping[str, Array |
             found[row] = 0  # against itself nothing changes, whatever was guessed
             return found
 
-        return along(change, fraction=False)
+        return _not_below_0(along(change, fraction=False))
 
     whole = all(task.values.min() >= 0 and task.values.max() <= 1 for task in suite.tasks)
     return Moves(
@@ -151,6 +151,12 @@ def moves_of(frame: Frame, suite: Suite, row: int, guesses: Mapping[str, Array |
         corrected(lost),
         corrected(won),
     )
+
+
+def _not_below_0(found: Pointwise) -> Pointwise:
+    """Estimate and ends of a share, of which less than none cannot be."""
+    estimate, low, high = (np.maximum(each, 0) for each in (found.estimate, found.low, found.high))
+    return replace(found, estimate=estimate, low=low, high=high)
 
 
 def _can_correct(task: TaskCurve, guesses: Mapping[str, Array | float]) -> bool:
