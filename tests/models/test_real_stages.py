@@ -24,7 +24,7 @@ from pa_harness.runs.samples import COSTS
 
 pytestmark = pytest.mark.slow
 
-LAMS, DOCUMENTS, TOKENS = "0:2:0.5", 6, 64
+LAMS, DOCUMENTS, TOKENS = "0:2:0.5", 3, 48
 TASK = """\
 task: sums
 dataset_path: json
