@@ -31,7 +31,7 @@ The house, from the ground up; a folder is a noun of the field, and imports only
 Two halves meet in a run's folder and in lm-eval's registry: tensors (checkpoints, weights,
 prefixes, models, export) and tables (all else, which starts without torch). Nobody imports
 models; lm-eval asks for them by name. Where to begin: a verb is ``cli/VERB.py`` (``-`` is ``_``;
-``run`` is in ``cli/main.py``); follow its imports.
+``run`` is in ``cli/main.py``, ``presets`` in ``cli/shipped``); follow its imports.
 
 From Python: `sweep` makes a run, `load` opens one (`pa_harness.notebook.run`; docs/python.md).
 Until one of them is asked for this module imports nothing, so that the startup hook

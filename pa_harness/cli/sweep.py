@@ -55,7 +55,7 @@ def add(verbs: Verbs) -> None:
         "--categories",
         nargs="+",
         metavar="TASK=NAME",
-        help="instruction: in chat format, in IF; default: the task's",
+        help="instruction: asked in chat format, in IF",
     )
     new.add_argument(
         "--metrics",
@@ -92,11 +92,9 @@ def _add_configured(group: Options) -> None:
         "-C",
         type=Path,
         metavar="YAML|PRESET",
-        help="settings, by these names; presets: pa-harness presets",
+        help="settings by name (pa-harness presets)",
     )
-    group.add_argument(
-        "--mine", nargs="+", metavar="TASK", help="the tasks that your fine-tune was made for"
-    )
+    group.add_argument("--mine", nargs="+", metavar="TASK", help="what your fine-tune is for")
 
 
 def _add_cluster_options(group: Options) -> None:

@@ -1,4 +1,4 @@
-"""`ls pa_harness/cli` is the list of the verbs."""
+"""The files below pa_harness/cli are the list of the verbs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from pa_harness.cli import main as command
 
-VERBS = {path.stem for path in Path(command.__file__).parent.glob("*.py")}
+VERBS = {path.stem for path in Path(command.__file__).parent.rglob("*.py")}
 VERBS -= {"__init__", "main", "verb"}
 
 
