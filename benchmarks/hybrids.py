@@ -1,6 +1,6 @@
 """Rows of forked caches against ``--model hf``, and against the plan of a plain decoder.
 
-    python -m benchmarks.hybrids --data FOLDER --documents 60 --stock_documents 2
+    python -m benchmarks.hybrids --data FOLDER --documents 160 --stock_documents 2
 
 Random models, tiny but as deep as real ones, of three kinds: gated delta rule (Qwen 3.5), Mamba-2
 (Granite 4 H) and short convolutions (LFM2); a tokenizer of 8192 words made of the task's texts. hf
@@ -44,7 +44,10 @@ _MAMBA = {
 KINDS: dict[str, tuple[str, dict[str, Any]]] = {
     "Qwen 3.5, 24 layers": ("Qwen3_5ForCausalLM", _DELTA),
     "Granite 4 H, 24 layers": ("GraniteMoeHybridForCausalLM", _MAMBA),
-    "LFM2, 16 layers": ("Lfm2ForCausalLM", {"num_hidden_layers": 16}),
+    "LFM2, 16 layers": (
+        "Lfm2ForCausalLM",
+        {"num_hidden_layers": 16, "full_attn_idxs": [2, 5, 8, 10, 12, 14]},
+    ),
 }
 _HEAD = ("", "shots", "documents", "tokens / distinct", "hf's tokens / ours", "wall: hf / ours")
 _HEAD += ("CPU: hf / ours", "max difference", "same")
@@ -106,7 +109,7 @@ def _row(ours: Any, stock: Any, requests: list[Any], given: argparse.Namespace) 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--documents", type=int, default=60, help="documents ours scores")
+    parser.add_argument("--documents", type=int, default=160, help="documents ours scores")
     parser.add_argument("--stock_documents", type=int, default=2, help="documents hf scores")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--batch_size", type=int, default=1, help="of hf (default: its own)")

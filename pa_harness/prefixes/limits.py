@@ -20,7 +20,7 @@ _CPU_ROWS, _DEVICE_ROWS = 64, 128  # prompts that decode together
 _LOGITS = 1 << 29  # bytes of logits and their softmax at a time: 170 rows of 262,144 words
 _PASS_SHARE, _ROWS_SHARE = 8, 2  # of the memory that the weights leave, one part in so many
 _LEAST_SHAPE = 64  # tokens
-_CPU_PASS, _DEVICE_PASS = 32, 1024  # tokens in whose time the weights are read, kernels launched
+_CPU_PASS, _DEVICE_PASS = 16, 1024  # tokens in whose time the weights are read, kernels launched
 _SHORTAGES = (  # what allocators say: of CUDA, cuBLAS, cuDNN, MPS, Windows, Linux
     *("out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED"),
     *("CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED", "CUBLAS_STATUS_NOT_INITIALIZED"),

@@ -53,7 +53,7 @@ def test_a_trial_takes_the_form(name: str) -> None:
 
 @pytest.mark.parametrize("name", HYBRIDS)
 @given(found=requests(), tokens=st.sampled_from([5, 17, 200]), pass_cost=st.sampled_from([1, 20]))
-@settings(max_examples=4, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=3, deadline=None, suppress_health_check=list(HealthCheck))
 def test_every_kind_gives_what_it_gives_alone(
     name: str, found: list[Request], tokens: int, pass_cost: int
 ) -> None:
