@@ -50,7 +50,9 @@ def test_a_users_file_goes_before_a_preset(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.chdir(tmp_path)
     Path("icl").write_text("{lam: 0.5, tasks: [other]}")
     assert resolve({}, Path("icl")).tasks == ("other",)
-    with pytest.raises(SweepError, match=r"or one of the presets icl, lora, reasoning, retention\."):
+    with pytest.raises(
+        SweepError, match=r"or one of the presets icl, lora, reasoning, retention\."
+    ):
         resolve({}, Path("retain"))
 
 
