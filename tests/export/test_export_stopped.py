@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import errno
+import os
 import re
 import shutil
 import signal
+import time
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
 import torch
 from exports import export
+from killing import forked
 
 from pa_harness.export import model as export_room
 
@@ -138,3 +142,27 @@ def test_a_broken_disk_is_noticed(
     assert export(pair, tmp_path / "model", 0.5) == 2
     assert "does not read back as it was written" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+def test_killed_at_random_moments_it_is_whole_or_not_there(pair: Pair, tmp_path: Path) -> None:
+    """12 kills with signal 9, in forks; the next one writes the bytes of one never stopped."""
+    model = tmp_path / "model"
+    assert export(pair, tmp_path / "whole", 0.5) == 0
+    whole = contents(tmp_path / "whole")
+    began = time.monotonic()
+    assert not forked(lambda: export(pair, model, 0.5), None)
+    seconds = time.monotonic() - began
+    random, killed = Random(0), 0
+    while killed < 12:
+        shutil.rmtree(model)
+        status = forked(lambda: export(pair, model, 0.5), random.uniform(0, 1.1 * seconds))
+        killed += os.WIFSIGNALED(status)
+        assert not model.exists() or contents(model) == whole
+        assert model.exists() or not forked(lambda: export(pair, model, 0.5), None)
+        assert contents(model) == whole
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["model", "whole"]
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
