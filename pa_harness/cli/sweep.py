@@ -61,7 +61,7 @@ def add(verbs: Verbs) -> None:
         "--metrics",
         nargs="+",
         metavar="TASK=KEY",
-        help="METRIC,FILTER in averages; default: the task's, else its first",
+        help="METRIC,FILTER that averages take",
     )
     new.add_argument(
         "--format",
@@ -77,7 +77,7 @@ def add(verbs: Verbs) -> None:
     )
     for flag, about in (
         ("--fewshot_draws", "draws of the shots, in intervals; K times the work"),
-        ("--repeats", "sampled answers to each document, of tasks that generate"),
+        ("--repeats", "sampled answers to each document"),
     ):
         new.add_argument(flag, type=int, metavar="K", help=about)
     new.add_argument("--no_report", action="store_true", help="no figures and page at the end")

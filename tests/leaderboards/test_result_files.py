@@ -98,7 +98,7 @@ BROKEN = {
     "results null": ('{"results": null, "configs": {}}', "r.json is damaged: .*TypeError"),
     "task null": (
         '{"results": {"a": {"acc,none": 1}}, "configs": {"a": null}}',
-        "r.json is damaged: .*AttributeError",
+        "r.json is damaged: .*the configuration of a is no mapping",
     ),
     "config a text": (
         '{"results": {"a": {"acc,none": 1}}, "configs": {"a": {}}, "config": "x"}',

@@ -92,10 +92,12 @@ def room_of(reader: Reader) -> Room:
         list(stack.extend(None, tokens, 0, np.zeros((1, 2), dtype=np.int64)))
         held.append(nbytes(stack.taken()))
     slot = held[1] - held[0]
-    bytes_ = limits.kept // _SHARE
+    state = held[0] - slot
+    kinds = (slot > 0) + (state > 0)  # a hybrid's step has both, and each a part of its share
+    bytes_ = limits.kept // (_SHARE * max(kinds, 1))
     return Room(
         tokens=limits.tokens,
-        rows=max(1, min(limits.tokens, bytes_ // max(held[0] - slot, 1))),
+        rows=max(1, min(limits.tokens, bytes_ // max(state, 1))),
         slots=max(1, bytes_ // max(slot, 1)),
         pass_cost=limits.pass_cost,
     )

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from pa_harness.data_file import DataFile, places, read_data_file
 from pa_harness.errors import DataFileError, TaskError
+from pa_harness.foreign.showing import one_line
 from pa_harness.storage import write_text
 from pa_harness.tasks.authoring.columns import CONSTANTS
 from pa_harness.tasks.authoring.prompts import SCORINGS, NewTask, flow, generation, multiple_choice
@@ -162,7 +163,7 @@ def task_yaml(wanted: NewTask, data: DataFile, folder: Path) -> str:
         f"--include_path {shlex.quote(str(folder))} --tasks {wanted.name}"
     )
     lines = [
-        f"# {command}",
+        f"# {one_line(command)}",
         "# Paths of data are absolute: lm-eval looks for relative ones in the working directory.",
         f"task: {flow(wanted.name)}",
         f"dataset_path: {data.loader}",

@@ -10,6 +10,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import yaml
 from own_tasks import ANSWERS, GOLD, OPTIONS, QUESTIONS, at_a_terminal, rows_of, task_of, write_data
 
 from pa_harness.cli.main import main
@@ -181,6 +182,20 @@ def test_the_file_says_how_to_run_it(
     assert (str(options.include_path), options.tasks) == (str(file.parent), ["q_cf"])
     main([*command, "--output", "my tasks/q.yaml", "--force"])
     assert file.read_text() == text
+
+
+@pytest.mark.parametrize("end", ["\n", "\r", "\u2028", "\x85"])
+def test_a_folders_name_is_no_yaml(folder: Path, end: str) -> None:
+    """Line breaks of a path stay inside the comment and the quotes that it is written in."""
+    place = folder / f"a{end}process_docs: !function os.system{end}b"
+    place.mkdir()
+    write_data(place / "q.jsonl", rows_of(ANSWERS["text"]))
+    output = ["--output", str(place / "q.yaml")]
+    shots = ["--num_fewshot", "0"]
+    assert main(["new-task", str(place / "q.jsonl"), "--scoring", "cf", *shots, *output]) == 0
+    content = yaml.safe_load((place / "q.yaml").read_text())
+    assert "process_docs" not in content
+    assert content["task"] == "q_cf"
 
 
 def test_asks_on_a_terminal(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
