@@ -261,6 +261,12 @@ class Check:
             for text, name in zip(said.groups()[1:] if said else [], ("ICL", "IF"), strict=True):
                 self.number(text, self.run.curve(name)["value"][row], tip)
             return
+        if which == "cost":
+            said = re.fullmatch(rf"λ = (.*): {numbers} with {numbers} tokens", tip)
+            row = self.run.lams.index(float(said[1]) if said else math.nan)
+            for text, right in zip(said.groups()[1:] if said else [], self.run.cost, strict=True):
+                self.number(text, right[row], tip)
+            return
         said = re.fullmatch(rf"(.*), λ = (\S+): {numbers} \(95% {numbers} to {numbers}\)", tip)
         name, lam, *shown = said.groups() if said else ("", "", "")
         found = self.run.beside[place] if which == "aside" else self.run.curve(name)[which]

@@ -180,6 +180,13 @@ class Run:
             found["calibration"] = np.sqrt(self.average(tasks, _calibration).clip(0))
         return found
 
+    @cached_property
+    def cost(self) -> tuple[Any, Any]:
+        """Score and tokens of the tasks that generate, by λ."""
+        tasks = [task for task in self.tasks if task.answers is not None]
+        score = self.average(tasks, lambda t: t.values.mean(axis=1))
+        return score, self.beside["answer_length"]
+
     def at(self, name: str, lam: float) -> float:
         """An average at one λ."""
         mean = self.average(self.members[name], lambda t: t.values.mean(axis=1))
