@@ -71,7 +71,8 @@ def tokenizer_checkpoint(*sides: Checkpoint) -> Checkpoint:
 
 
 _PLACEHOLDER = re.compile(  # what the known families call tokens that were never trained
-    r"[<>\[].*(reserved|unused|extra|dummy|place.?holder|special_\d).*[<>\]]", re.IGNORECASE
+    r"[<>\[].*(reserved|unused|extra|dummy|place.?holder|(special|control)_\d).*[<>\]]",
+    re.IGNORECASE,
 )
 
 

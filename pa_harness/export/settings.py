@@ -32,6 +32,9 @@ def write_settings(opened: Opened, model: Architecture, folder: Path) -> None:
     config = copy.deepcopy(model.config)
     config.dtype = opened.weights.dtype
     config.architectures = [model.cls.__name__]
+    rope = getattr(config, "rope_parameters", None)
+    if isinstance(rope, dict) and "mrope" not in model.code:  # of a wrapper, for images only
+        config.rope_parameters = {k: v for k, v in rope.items() if not k.startswith("mrope")}
     config.save_pretrained(folder)
     _add_names_of_4(folder, trust_remote_code=opened.trust_remote_code)
     generation: dict[str, Any] = next(

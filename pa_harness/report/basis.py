@@ -55,7 +55,7 @@ def basis(
     lams = summary.lams
     found.append(Badge(f"{len(lams)} λ from {lams[0]:g} to {lams[-1]:g}", doubt=len(lams) < 3))
     if distance is not None:
-        text = f"the pair differs by {distance:.2%} of the base's weights"
+        text = f"the ends differ by {distance:.2%} of the base's weights"
         found.append(Badge(text, doubt=distance > _FAR))
     return found + [Badge(note, doubt=True) for note in summary.notes]
 

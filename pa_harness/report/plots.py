@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 # Positive is good everywhere: from purple (worse) over white to orange (better).
 _DIVERGING = "PuOr_r"
 TITLES = {  # of figures with one panel; the page says the same above them
-    "icl": "ICL against the instruct model",
+    "icl": "ICL against λ = 1",
     "instruction_following": "Instruction following",
     "trade_off": "Few-shot learning against instruction following",
     "cost": "What an answer costs",

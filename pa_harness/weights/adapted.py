@@ -64,7 +64,8 @@ class AdaptedWeights:
         self.lam: Lam | None = None
         self.findings = Findings(pair, check_finite=check_finite)
         self.seed, self._every_element = seed, every_element
-        self._methods = [Method(method or Setting()) for _ in range(pair.legs)]
+        self.method = method or Setting()
+        self._methods = [Method(self.method) for _ in range(pair.legs)]
         self._moments: dict[str, tuple[float, Moments]] = {}  # λ of the tensor, and its sums
 
     def per_tensor(self, lam: Lam) -> dict[str, float]:

@@ -27,7 +27,7 @@ RESERVED: dict[str, tuple[Names, Names]] = {  # as the families publish them
     "Falcon 3": ([">>UNUSED_119<<", ">>UNUSED_120<<"], ["<|user|>", "<|assistant|>"]),
     "DeepSeek": (["<｜place▁holder▁no▁799｜>"], ["<think>"]),
     "Gemma": (["<unused0>", "<unused1>"], ["<tool_call>", "</tool_call>"]),
-    "Mistral": (["<SPECIAL_20>"], ["[TOOL]"]),
+    "Mistral": (["<SPECIAL_20>", "[control_9]"], ["[TOOL]", "[IMG]"]),
     "OLMo": (["<|extra_id_3|>"], ["<|functions|>"]),
     "BERT": (["[unused7]"], ["[ROLE]"]),
     "BLOOM": (["<extra_token_1>"], ["<user>"]),

@@ -24,7 +24,22 @@ class EngineWeights(AdaptedWeights):
     """θ_λ of one pair for an engine that holds the parameters in processes of its own."""
 
     def examine_all(self) -> None:
-        """Checksums of all checkpoints, and that all is finite; one pass over the files."""
+        """Checksums of all checkpoints, and that all is finite; one pass over the files.
+
+        Raises:
+            PairError: the method goes over whole parameters, of which the engine reads parts.
+        """
+        assembled = [
+            name
+            for name, source in self.pair.sources[0].items()
+            if isinstance(source.slice, AssembledSlice)
+        ]
+        if assembled and self.method.name != "linear":
+            raise PairError(
+                f"method={self.method.name} goes over {assembled[0]} as a whole, and vLLM reads it "
+                "in parts, which would be other weights. Use --model partially_adapted, or export "
+                "θ_λ and load that."
+            )
         self.findings.contents()
         for key, base in self.pair.base_slices.items():
             if not base.dtype.is_floating_point:

@@ -10,6 +10,7 @@ from stages import make_stages, on_path
 
 from pa_harness.checkpoints.pair import Rules
 from pa_harness.checkpoints.parameters import AssembledSlice
+from pa_harness.errors import PairError
 from pa_harness.models.vllm.weights import EngineWeights, as_in_files
 from pa_harness.models.vllm.worker import LamWorker
 from pa_harness.weights.arguments import ModelArgs
@@ -39,11 +40,20 @@ def test_streamed_tensors_are_what_hf_gets(family: str, method: str, tmp_path: P
         for name, parts in streamed.items():
             if name not in fused:
                 assert torch.equal(parts[0], held[name]), (lam, name)
-            elif method == "linear":  # a slerp of parts has angles of its own
+            elif method == "linear":
                 values = [
                     torch.cat([each.flatten() for each in of]) for of in (parts, [held[name]])
                 ]
                 assert torch.equal(*(each.sort().values for each in values)), (lam, name)
+
+
+def test_a_method_over_parts_is_refused(tmp_path: Path) -> None:
+    """A slerp of parts has angles of its own."""
+    stages = make_stages(tmp_path, 2, "mixtral")
+    args = ModelArgs(0.5, str(stages[0]), instruct=str(stages[1]), method="slerp")
+    opened = EngineWeights(open_pair(args, Rules()), method=args.setting)
+    with pytest.raises(PairError, match=r"^method=slerp goes over model\.layers\.0.* as a whole"):
+        opened.examine_all()
 
 
 def test_an_engine_is_measured_along_the_path(tmp_path: Path) -> None:
