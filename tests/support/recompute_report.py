@@ -255,16 +255,13 @@ class Check:
         """What a marker in a figure says of itself."""
         _, _, place, which = group.split("-")
         numbers = r"(-?[\d.]+|nan)"
-        if which == "plane":
-            said = re.fullmatch(rf"λ = (.*): ICL {numbers}, IF {numbers}", tip)
+        if which in ("plane", "cost"):
+            plane = which == "plane"
+            form = f"ICL {numbers}, IF {numbers}" if plane else f"{numbers} with {numbers} tokens"
+            said = re.fullmatch(rf"λ = (.*): {form}", tip)
             row = self.run.lams.index(float(said[1]) if said else math.nan)
-            for text, name in zip(said.groups()[1:] if said else [], ("ICL", "IF"), strict=True):
-                self.number(text, self.run.curve(name)["value"][row], tip)
-            return
-        if which == "cost":
-            said = re.fullmatch(rf"λ = (.*): {numbers} with {numbers} tokens", tip)
-            row = self.run.lams.index(float(said[1]) if said else math.nan)
-            for text, right in zip(said.groups()[1:] if said else [], self.run.cost, strict=True):
+            ends = [self.run.curve(n)["value"] for n in ("ICL", "IF")] if plane else self.run.cost
+            for text, right in zip(said.groups()[1:] if said else [], ends, strict=True):
                 self.number(text, right[row], tip)
             return
         said = re.fullmatch(rf"(.*), λ = (\S+): {numbers} \(95% {numbers} to {numbers}\)", tip)
