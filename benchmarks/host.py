@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import logging
-import os
 import sys
 import tempfile
 import time
@@ -24,7 +23,7 @@ import torch
 from lm_eval.models.huggingface import HFLM
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from benchmarks.support.places import REPOSITORY, add_data, working_directory
+from benchmarks.support.places import REPOSITORY, against_hf, working_directory
 from benchmarks.support.prefix_tasks import requests_of
 from benchmarks.support.random_pair import WORDS, make_pair, tokenizer_for
 from benchmarks.support.report import publish, table
@@ -262,12 +261,4 @@ def _waits() -> Iterator[list[int]]:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--documents", type=int, default=100)
-    parser.add_argument("--stock_documents", type=int, default=8, help="documents hf answers")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--batch_size", type=int, default=1, help="of hf (default: its own)")
-    add_data(parser)
-    parser.add_argument("--no-publish", dest="publish", action="store_false", help="print only")
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    main(parser.parse_args())
+    main(against_hf(__doc__, 100, 8).parse_args())

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import logging
-import os
 from statistics import median
 from typing import Any
 
@@ -22,7 +21,7 @@ import transformers
 from lm_eval.models.huggingface import HFLM
 
 from benchmarks.prefix import agreement, timed, work
-from benchmarks.support.places import add_data, working_directory
+from benchmarks.support.places import against_hf, working_directory
 from benchmarks.support.prefix_tasks import requests_of
 from benchmarks.support.random_pair import tokenizer_for
 from benchmarks.support.report import publish, table
@@ -108,12 +107,4 @@ def _row(ours: Any, stock: Any, requests: list[Any], given: argparse.Namespace) 
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--documents", type=int, default=160, help="documents ours scores")
-    parser.add_argument("--stock_documents", type=int, default=2, help="documents hf scores")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--batch_size", type=int, default=1, help="of hf (default: its own)")
-    add_data(parser)
-    parser.add_argument("--no-publish", dest="publish", action="store_false", help="print only")
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    main(parser.parse_args())
+    main(against_hf(__doc__, 160, 2).parse_args())

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import logging
-import os
 import time
 from dataclasses import dataclass
 from statistics import median
@@ -21,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from lm_eval.models.huggingface import HFLM
 
-from benchmarks.support.places import add_data, working_directory
+from benchmarks.support.places import against_hf, working_directory
 from benchmarks.support.prefix_tasks import requests_of
 from benchmarks.support.real_pair import add_options, real_pair
 from benchmarks.support.report import publish, table
@@ -181,14 +180,7 @@ def agreement(requests: list[Any], ours: list[Any], theirs: list[Any]) -> list[s
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--documents", type=int, default=100, help="documents ours scores")
-    parser.add_argument("--stock_documents", type=int, default=4, help="documents hf scores")
-    parser.add_argument("--only", default="", help="cases whose name holds this")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--batch_size", type=int, default=1, help="of hf (default: its own)")
-    add_data(parser)
-    parser.add_argument("--no-publish", dest="publish", action="store_false", help="print only")
-    add_options(parser)
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    main(parser.parse_args())
+    arguments = against_hf(__doc__, 100, 4)
+    arguments.add_argument("--only", default="", help="cases whose name holds this")
+    add_options(arguments)
+    main(arguments.parse_args())

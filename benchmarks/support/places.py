@@ -8,12 +8,12 @@ import platform
 import shutil
 import sys
 import tempfile
+from argparse import ArgumentParser
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from argparse import ArgumentParser
     from collections.abc import Callable, Iterator
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -57,6 +57,26 @@ def kept(name: str, make: Callable[[Path], None], *, bytes_needed: int = 0) -> P
 def add_data(parser: ArgumentParser) -> None:
     """Give a parser --data, for `working_directory`."""
     parser.add_argument("--data", type=Path, help="folder to read the tasks' data sets in")
+
+
+def against_hf(about: str | None, documents: int, stock_documents: int) -> ArgumentParser:
+    """A parser of what benchmarks that hold ours against `hf` ask for; tokenizers stay alone.
+
+    Args:
+        about: the benchmark's docstring.
+        documents: by default, that ours answers.
+        stock_documents: by default, that hf answers.
+    """
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    parser = ArgumentParser(description=about)
+    add = parser.add_argument
+    add("--documents", type=int, default=documents, help="documents ours answers")
+    add("--stock_documents", type=int, default=stock_documents, help="documents hf answers")
+    add("--rounds", type=int, default=3)
+    add("--batch_size", type=int, default=1, help="of hf (default: its own)")
+    add("--no-publish", dest="publish", action="store_false", help="print only")
+    add_data(parser)
+    return parser
 
 
 @contextlib.contextmanager

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from pa_harness.errors import ModelArgsError, did_you_mean
+from pa_harness.errors import ModelArgsError
+from pa_harness.lam.reading import checked
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -139,13 +140,7 @@ def stages_of(model_args: Mapping[str, Any]) -> tuple[Stage, ...]:
 
 
 def _stage(given: Any) -> Stage:
-    content = {"model": given} if isinstance(given, str) else given
-    if not isinstance(content, dict):
-        raise ModelArgsError(f"path: {given!r} should be a folder, a hub id or a mapping.")
-    for name in content:
-        if name not in _PARTS:
-            hint = did_you_mean(str(name), _PARTS) or f"Expected {', '.join(_PARTS)}."
-            raise ModelArgsError(f"path: unknown {name!r} in {content}. {hint}")
+    content = {"model": given} if isinstance(given, str) else checked(given, _PARTS, "path")
     names = [name for name in ("model", "peft") if content.get(name)]
     texts = all(isinstance(value, str) or value is None for value in content.values())
     if len(names) != 1 or not texts or not content[names[0]].strip():

@@ -80,7 +80,7 @@ def read_schedule(given: object) -> Schedule:
     if isinstance(given, Schedule):
         return given
     parsed = _parsed(given) if isinstance(given, str) else given
-    content = _checked(parsed, ("base", "knobs", "rules"), "lam")
+    content = checked(parsed, ("base", "knobs", "rules"), "lam")
     knobs = _knobs(content.get("knobs", {}))
     if "base" not in content:
         raise ModelArgsError(
@@ -123,7 +123,17 @@ def _parsed(text: str) -> object:
         raise ModelArgsError(f"{where}: not YAML or JSON: {first_line(error)}") from None
 
 
-def _checked(content: object, known: tuple[str, ...], what: str) -> dict[str, Any]:
+def checked(content: object, known: tuple[str, ...], what: str) -> dict[str, Any]:
+    """A mapping that has no other keys.
+
+    Args:
+        content: what may be one.
+        known: the keys that it may have.
+        what: it is, for messages.
+
+    Raises:
+        ModelArgsError: it is none, or has others.
+    """
     if not isinstance(content, dict):
         raise ModelArgsError(f"{what}: {content!r} should be a mapping of {', '.join(known)}.")
     for name in content:
@@ -149,7 +159,7 @@ def _number(value: object, knobs: Mapping[str, float], what: str) -> Number:
 
 
 def _rule(given: object, knobs: Mapping[str, float]) -> Rule:
-    content = _checked(given, ("module", "layers", "pattern", "lam"), "a rule of lam")
+    content = checked(given, ("module", "layers", "pattern", "lam"), "a rule of lam")
     if "lam" not in content:
         raise ModelArgsError(f"lam: the rule {content} has no lam. Give the λ that it sets.")
     pattern = content.get("pattern", "")
@@ -173,7 +183,7 @@ def _rule(given: object, knobs: Mapping[str, float]) -> Rule:
 def _lam(given: object, knobs: Mapping[str, float]) -> Number | ByLayer:
     if not isinstance(given, dict):
         return _number(given, knobs, "lam")
-    ((form, numbers),) = list(_checked(given, FORMS, "lam of a rule").items())[:1] or [("", None)]
+    ((form, numbers),) = list(checked(given, FORMS, "lam of a rule").items())[:1] or [("", None)]
     if len(given) != 1 or not isinstance(numbers, list) or not numbers:
         raise ModelArgsError(
             f"lam: {given!r} should be one of linear: [α, β], blocks: [λ, …] and list: [λ, …]."

@@ -106,22 +106,21 @@ def score(reader: Reader, plans: Iterable[Plan]) -> Iterator[tuple[int, tuple[fl
     Raises:
         NotATreeError: the model attends in a way that only its forward pass shows.
     """
-    behind = _BEHIND if reader.limits.ahead else 0
-    under_way: deque[Found] = deque()
     with TreeAttention(reader.model) as attention:
-        for plan in plans:
-            reader.counts.distinct += plan.distinct
-            reader.counts.stock += plan.stock
-            attention.make_room(plan.capacity)
-            answers = Answers(plan.numbers, plan.lengths)
-            for part, laid in plan.passes:
-                for wants, found in reader.read(attention, part, laid):
-                    asked = part.requests[wants], part.targets[wants]
-                    under_way.append((answers, *asked, Later(found)))
-                while len(under_way) > behind:
-                    yield from read_answers(under_way.popleft())
-        for each in under_way:
-            yield from read_answers(each)
+        yield from answered(reader, _passes(reader, attention, plans))
+
+
+def _passes(
+    reader: Reader, attention: TreeAttention, plans: Iterable[Plan]
+) -> Iterator[list[Found]]:
+    for plan in plans:
+        reader.counts.distinct += plan.distinct
+        reader.counts.stock += plan.stock
+        attention.make_room(plan.capacity)
+        answers = Answers(plan.numbers, plan.lengths)
+        for part, laid in plan.passes:
+            read = reader.read(attention, part, laid)
+            yield [(answers, part.requests[w], part.targets[w], Later(found)) for w, found in read]
 
 
 class Answers:
@@ -151,7 +150,25 @@ class Answers:
             yield int(self._numbers[request]), answer
 
 
-def read_answers(found: Found) -> Iterator[tuple[int, tuple[float, bool]]]:
-    """The answers that are complete with some values."""
-    answers, requests, targets, later = found
-    yield from answers.add(requests, targets, later.get())
+def answered(
+    reader: Reader, passes: Iterable[list[Found]]
+) -> Iterator[tuple[int, tuple[float, bool]]]:
+    """The answers that values complete; on an accelerator these are waited for some passes later.
+
+    Args:
+        reader: of the model.
+        passes: the values of each.
+    """
+    behind = _BEHIND if reader.limits.ahead else 0
+    under_way: deque[Found] = deque()
+
+    def next_ones() -> Iterator[tuple[int, tuple[float, bool]]]:
+        answers, requests, targets, later = under_way.popleft()
+        yield from answers.add(requests, targets, later.get())
+
+    for found in passes:
+        under_way += found
+        while len(under_way) > behind:
+            yield from next_ones()
+    while under_way:
+        yield from next_ones()

@@ -71,7 +71,7 @@ def test_a_longer_path_stays_one_and_is_read_again() -> None:
         ("a", "list of two or more checkpoints"),
         (["a"], "list of two or more"),
         ({"a": 1, "b": 2}, "list of two or more"),
-        (["a", 3], "3 should be a folder, a hub id or a mapping"),
+        (["a", 3], "path: 3 should be a mapping of model, peft, revision"),
         (["a", ""], "should name one checkpoint"),
         (["a", {"model": "b", "peft": "c"}], "should name one checkpoint"),
         (["a", {"model": "b", "revision": 7}], "should name one checkpoint"),

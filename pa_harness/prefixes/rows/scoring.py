@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections import deque
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,7 +13,7 @@ from pa_harness.prefixes.passes import wanted
 from pa_harness.prefixes.reading import said
 from pa_harness.prefixes.rows.stack import Stack
 from pa_harness.prefixes.rows.steps import Ends, steps
-from pa_harness.prefixes.scoring import Answers, read_answers
+from pa_harness.prefixes.scoring import Answers, answered
 from pa_harness.prefixes.transfer import Later, uploaded
 from pa_harness.prefixes.trie import TokenTrie
 
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
     from pa_harness.prefixes.scoring import Found, Request
 
 _log = logging.getLogger(f"lm_eval.{__name__}")  # so that lm-eval's settings apply
-_BEHIND = 2  # steps that are given to an accelerator before the first one's values are waited for
 
 
 class RowPlan:
@@ -64,21 +62,18 @@ def score(reader: Reader, plans: Iterable[RowPlan]) -> Iterator[tuple[int, tuple
     Yields:
         A request's number and its answer.
     """
-    behind = _BEHIND if reader.limits.ahead else 0
-    under_way: deque[Found] = deque()
+    yield from answered(reader, _steps(reader, plans))
+
+
+def _steps(reader: Reader, plans: Iterable[RowPlan]) -> Iterator[list[Found]]:
     for plan in plans:
         reader.counts.distinct += plan.distinct
         reader.counts.stock += plan.stock
         stack, answers = Stack(reader), Answers(plan.numbers, plan.lengths)
         for step in plan.steps:
             reader.counts.computed += step.tokens.size
-            for wants, found in _values(reader, stack, step, slice(0, len(step.of))):
-                asked = step.requests[wants], step.targets[wants]
-                under_way.append((answers, *asked, Later(found)))
-            while len(under_way) > behind:
-                yield from read_answers(under_way.popleft())
-    for each in under_way:
-        yield from read_answers(each)
+            read = _values(reader, stack, step, slice(0, len(step.of)))
+            yield [(answers, step.requests[w], step.targets[w], Later(found)) for w, found in read]
 
 
 def _values(
