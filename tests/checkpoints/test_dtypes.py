@@ -26,6 +26,7 @@ EXCEPTIONS = {
     "embedding": ("llama-tied", "embed_tokens"),
     "router": ("mixtral", r"\.gate\."),
     "positions": ("gpt-2", "wpe"),
+    "some of the experts": ("mixtral", r"experts\.[13]\.w1"),
     "most tensors, but few elements": ("gpt-2", r"\.bias|ln_"),
 }
 

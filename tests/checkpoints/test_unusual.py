@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+import pytest
 import torch
 from breakage import copied
+from families import make_instruct, make_model, save
 from safetensors.torch import load_file, save_file
 from through_lm_eval import adapted, assert_same_weights, stock
 
@@ -50,6 +52,25 @@ def test_names_without_the_base_model_prefix(pair_of: Callable[..., Pair], tmp_p
     lm = adapted(pair, 0.2)
     lm.set_lam(0.5)
     assert_same_weights(lm, adapted(pair_of("gpt-2"), 0.5))
+
+
+@pytest.mark.parametrize(
+    ("family", "setting"), [("mixtral", "num_local_experts"), ("glm-4-moe", "n_routed_experts")]
+)
+def test_more_experts_than_ten(family: str, setting: str, tmp_path: Path) -> None:
+    """Their files are one an expert, and 10 comes after 9."""
+    models = [make_model(family, seed=1, **{setting: 12})]
+    models.append(make_instruct(models[0], seed=2))
+    pair = tmp_path / "base", tmp_path / "instruct"
+    for model, side in zip(models, pair, strict=True):
+        save(model, side)
+    assert any(".experts.10." in key for key in load_file(pair[1] / "model.safetensors"))
+    lm = adapted(pair, 0.3)
+    base, instruct = (model.state_dict() for model in models)
+    for lam in (0.3, 1):
+        lm.set_lam(lam)
+        for name, value in lm.model.state_dict().items():
+            assert torch.equal(value, torch.lerp(base[name], instruct[name], lam)), (lam, name)
 
 
 def test_a_tied_head_spelled_out_by_one_side(pair_of: Callable[..., Pair], tmp_path: Path) -> None:

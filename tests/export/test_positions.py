@@ -50,7 +50,10 @@ def test_positions_of_images_stay_with_the_wrapper(
         assert "mrope" not in json.dumps(written)
         assert written["rope_parameters"] == _PLAIN
     else:
-        assert written["text_config"]["rope_parameters"] == theirs
+        text = written["text_config"]
+        assert text["rope_parameters"] == theirs
+        old = {name: value for name, value in theirs.items() if name != "rope_theta"}
+        assert (text["rope_theta"], text["rope_scaling"]) == (1e4, old)  # of transformers 4
     base, instruct = map(own, pair)
     state, wrapped = base.state_dict(), instruct.state_dict()
     for ours, key in text_names(name, instruct).items():
