@@ -117,10 +117,12 @@ def _check_sizes(content: Mapping[str, Any], checkpoint: Checkpoint) -> None:
         return
     held = len(checkpoint.tensors)
     rows = max(next(iter(each.get_shape()), 0) for each in checkpoint.tensors.values())
-    too_many = deepest if deepest[0] > max(_FEW_LAYERS, held) else most
-    if too_many == deepest or (deepest[0] * most[0] > held and most[0] > rows):
+    too_deep = deepest[0] > max(_FEW_LAYERS, held)
+    too_many = deepest[0] * most[0] > max(_FEW_EXPERTS, held) and most[0] > rows
+    if too_deep or too_many:
+        count, name = deepest if too_deep else most
         raise CheckpointError(
-            f"{checkpoint}: config.json says {too_many[1]}={too_many[0]}, but the files hold "
+            f"{checkpoint}: config.json says {name}={count}, but the files hold "
             f"{held} tensors of at most {rows} rows. Check that config.json is the one these "
             "weights were saved with."
         )
