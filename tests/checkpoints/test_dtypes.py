@@ -24,6 +24,7 @@ EXCEPTIONS = {
     "norms": ("llama", "norm"),
     "head": ("qwen-3", "lm_head"),
     "embedding": ("llama-tied", "embed_tokens"),
+    "norms, beside what is always in fp32": ("glm-4-moe", "norm"),
     "router": ("mixtral", r"\.gate\."),
     "positions": ("gpt-2", "wpe"),
     "some of the experts": ("mixtral", r"experts\.[13]\.w1"),

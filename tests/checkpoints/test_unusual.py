@@ -12,6 +12,8 @@ from families import make_instruct, make_model, save
 from safetensors.torch import load_file, save_file
 from through_lm_eval import adapted, assert_same_weights, stock
 
+from pa_harness.weights.opening import open_weights
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
@@ -71,6 +73,9 @@ def test_more_experts_than_ten(family: str, setting: str, tmp_path: Path) -> Non
         lm.set_lam(lam)
         for name, value in lm.model.state_dict().items():
             assert torch.equal(value, torch.lerp(base[name], instruct[name], lam)), (lam, name)
+    sides = {"pretrained": str(pair[0]), "instruct": str(pair[1]), "lam": 1, "device": "cpu"}
+    for name, part in open_weights(sides).weights.pair.slices[1].items():  # as a shard is read
+        assert torch.equal(part[3:11], instruct[name][3:11]), name
 
 
 def test_a_tied_head_spelled_out_by_one_side(pair_of: Callable[..., Pair], tmp_path: Path) -> None:
