@@ -10,7 +10,7 @@ import transformers
 from exports import export
 from families import make_tokenizer
 from safetensors.torch import load_file
-from through_lm_eval import adapted, stock
+from through_lm_eval import adapted, assert_same_weights, stock
 
 from benchmarks.support.architecture_row import make
 from pa_harness.errors import CheckpointError
@@ -42,6 +42,9 @@ def test_what_is_written_over_is_the_same_at_load_change_and_export(
             assert torch.equal(ours, torch.lerp(ends[0][key], ends[1][key], lam)), (lam, key)
             assert torch.equal(ours, fresh[key]), (lam, key)
         assert bool((lm.model.state_dict()[name][row] == value).all())
+    bent = {lam: adapted(pair, lam, dtype="float32", method="slerp") for lam in (0.3, 1)}
+    bent[1].set_lam(0.3)
+    assert_same_weights(bent[0.3], bent[1])
     assert export(pair, tmp_path / "out", 0.3, dtype="float32") == 0
     again = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "out").state_dict()
     assert all(torch.equal(again[key], ours) for key, ours in lm.model.state_dict().items())
