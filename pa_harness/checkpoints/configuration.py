@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -117,10 +118,12 @@ def _check_sizes(content: Mapping[str, Any], checkpoint: Checkpoint) -> None:
         return
     held = len(checkpoint.tensors)
     rows = max(next(iter(each.get_shape()), 0) for each in checkpoint.tensors.values())
-    too_many = deepest if deepest[0] > max(_FEW_LAYERS, held) else most
-    if too_many == deepest or (deepest[0] * most[0] > held and most[0] > rows):
+    too_deep = deepest[0] > max(_FEW_LAYERS, held)
+    too_many = deepest[0] * most[0] > max(_FEW_EXPERTS, held) and most[0] > rows
+    if too_deep or too_many:
+        count, name = deepest if too_deep else most
         raise CheckpointError(
-            f"{checkpoint}: config.json says {too_many[1]}={too_many[0]}, but the files hold "
+            f"{checkpoint}: config.json says {name}={count}, but the files hold "
             f"{held} tensors of at most {rows} rows. Check that config.json is the one these "
             "weights were saved with."
         )
@@ -138,8 +141,9 @@ def compare_configs(base: Architecture, instruct: Architecture) -> list[Differen
     """Every difference that is not harmless, function-changing ones first.
 
     Compared are the configuration class's own values, defaults filled in. A difference changes the
-    function where the model's own code reads the setting (by its name); `tie_word_embeddings` does
-    not, as a tied head is one that equals the embedding.
+    function where the model's own code reads the setting (by its name). `tie_word_embeddings` does
+    where the forward pass reads it (Switch Transformers scale by it); else a tied head is one that
+    equals the embedding.
 
     Args:
         base: the base's model.
@@ -159,10 +163,10 @@ def compare_configs(base: Architecture, instruct: Architecture) -> list[Differen
     for name in names:
         values = ours.get(name), theirs.get(name)
         leaf = name.rpartition(".")[2]
+        read = inspect.getsource(base.cls.forward) if leaf == "tie_word_embeddings" else code
         changes = (
-            leaf != "tie_word_embeddings"
-            and not _LENGTHS.fullmatch(leaf)
-            and _reads(code, leaf, base.config)
+            not _LENGTHS.fullmatch(leaf)
+            and _reads(read, leaf, base.config)
             and not _is_default_spelled_out(name, values, (base, instruct))
         )
         differences.append(Difference(name, *values, changes))

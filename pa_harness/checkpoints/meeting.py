@@ -133,7 +133,7 @@ def interchangeable(own: Architecture, model: Architecture) -> bool:
 def names_in(wrapper: Architecture, text: Architecture) -> dict[str, str] | None:
     """The text model's parameters as a wrapper names them.
 
-    Both hold the same tensors there, up to the number of rows of a vocabulary.
+    Both hold tensors of the same names there; of what shapes is their configurations' business.
 
     Args:
         wrapper: the architecture that may hold the other's text model.
@@ -144,7 +144,7 @@ def names_in(wrapper: Architecture, text: Architecture) -> dict[str, str] | None
     """
     if wrapper.config.get_text_config() is wrapper.config:
         return None
-    whole, alone = wrapper.shell.state_dict(), text.shell.state_dict()
+    whole, alone = wrapper.shell_names, text.shell_names
     prefix = f"{text.decoder or text.shell.base_model_prefix}."
     inner = {name.removeprefix(prefix) for name in alone if name.startswith(prefix)}
     outer = [name for name in alone if not name.startswith(prefix)]
@@ -155,9 +155,7 @@ def names_in(wrapper: Architecture, text: Architecture) -> dict[str, str] | None
         names = {f"{path}.{name}": f"{prefix}{name}" for name in inner}
         heads = {name: [n for n in whole if _ends(n, name) and n not in names] for name in outer}
         if all(len(found) == 1 for found in heads.values()):
-            names |= {found[0]: name for name, found in heads.items()}
-            fits = (whole[n].shape[1:] == alone[t].shape[1:] for n, t in names.items())
-            return names if all(fits) else None
+            return names | {found[0]: name for name, found in heads.items()}
     return None
 
 

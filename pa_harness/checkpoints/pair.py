@@ -57,10 +57,12 @@ class Rules:
 
 @dataclass(frozen=True)
 class Pair:
-    """The checkpoints that λ leads through: the two ends of a pair, or more of a path.
+    """Two checkpoints, or the three and more of a path, as the parameters of one model.
+
+    λ leads through them in their order: of a pair from base to instruct, of K from 0 to K − 1.
 
     Attributes:
-        knots: those at λ = 0, 1, …: full models, or adapters on the one before.
+        knots: those at λ = 0, 1, …, K − 1: full models, or adapters on the one before.
         model: what θ_λ are the parameters of.
         sources: of each, name of a parameter or stored buffer in `model.stored` -> its values; same
             names and shapes.
@@ -79,7 +81,7 @@ class Pair:
 
     @property
     def instruct(self) -> Checkpoint:
-        """The last checkpoint."""
+        """The last checkpoint, at λ = `legs`: of a pair the instruct model or adapter."""
         return self.knots[-1]
 
     @property
@@ -121,8 +123,8 @@ def open_stages(knots: Sequence[Checkpoint], rules: Rules) -> Pair:
         rules: how two may be paired.
 
     Raises:
-        CheckpointError, PairError, AdapterError: as of a pair; or the legs of a path are not
-            parameters of one model.
+        CheckpointError, PairError, AdapterError: as of a pair; or two neighbours hold the same
+            weights; or the legs of a path are not parameters of one model.
     """
     if len(knots) > 2:  # all have one dtype
         full = [each for each in knots if not is_adapter(each)]
@@ -137,6 +139,8 @@ def open_stages(knots: Sequence[Checkpoint], rules: Rules) -> Pair:
             legs.append(replace(leg, sources=(base.sources[1], leg.sources[1])))
         else:
             legs.append(full_pair(before, after, rules))
+        if not is_adapter(after):  # those are known to have been trained
+            _check_distinct(before, after, legs[-1])
     if len(legs) == 1:
         return legs[0]
     for number, leg in enumerate(legs):
@@ -148,6 +152,19 @@ def open_stages(knots: Sequence[Checkpoint], rules: Rules) -> Pair:
         if asked is None and not is_adapter(knot):
             notes += rounded(knot, chosen.model, own)
     return Pair(tuple(knots), chosen.model, sources, tuple(dict.fromkeys(notes)))
+
+
+def _check_distinct(before: Checkpoint, after: Checkpoint, leg: Pair) -> None:
+    """Refuse two that hold the same values; as a rule the first tensors tell them apart."""
+    for name, ours in leg.slices[0].items():
+        theirs = leg.slices[1][name]
+        dtype = torch.promote_types(ours.dtype, theirs.dtype)
+        if not torch.equal(ours[...].to(dtype), theirs[...].to(dtype)):
+            return
+    raise PairError(
+        f"{before} and {after} hold the same weights, so λ changes nothing. Name two different "
+        "checkpoints."
+    )
 
 
 def _check_joins(first: Pair, leg: Pair, number: int) -> None:

@@ -32,8 +32,7 @@ class Side:
         checkpoint: its files.
         model: the architecture.
         sources: every parameter and stored buffer of `model.stored` -> its value; those are absent
-        that
-            transformers computes where no file has them.
+            that transformers computes where no file has them.
         notes: what to warn of.
     """
 
@@ -53,8 +52,7 @@ def read_side(
     """Every parameter of the model, from the checkpoint's files.
 
     A parameter that others are tied to counts once; where a file spells out several of them, it is
-    the
-    one that transformers ties the others to.
+    the one that transformers ties the others to.
 
     Args:
         checkpoint: the files.
@@ -64,8 +62,7 @@ def read_side(
 
     Raises:
         CheckpointError: parameters are missing (`hf` would fill them at random) or of another
-        shape, the
-            configuration has fewer layers than the files, or these are quantised.
+            shape, the configuration has fewer layers than the files, or these are quantised.
     """
     quantizer = quantizer_of(checkpoint, dequantize=dequantize)
     found = find_parameters(tensors or checkpoint.tensors, model, quantizer)
@@ -136,8 +133,8 @@ def _unequal(checkpoint: Checkpoint, source: Source, others: Mapping[str, Source
     ]
     return [
         f"{checkpoint}: the file's own {name} differs from {next(iter(source.parts))}, which "
-        "config.json "
-        "ties it to; as with hf, the tied value counts, and the file's own is left out"
+        "config.json ties it to; as with hf, the tied value counts, and the file's own (which "
+        "from_pretrained alone keeps) is left out"
         for name in odd
     ]
 

@@ -10,7 +10,7 @@ from pa_harness.runs.settings import read_mapping
 
 def add(verbs: Verbs) -> None:
     """Add the verb to the command's parser."""
-    about = "print the λ of every tensor, before anything is read or run"
+    about = "print the λ of every tensor, before anything is run"
     example = "show-lam --model_args pretrained=BASE,instruct=INSTRUCT,lam=schedule.yaml"
     parser = add_verb(verbs, "show-lam", show_lam, about, example)
     add_model_args(parser)

@@ -3,7 +3,7 @@
     attn      what mixes tokens: attention of every kind, linear attention, Mamba, convolutions
     q k v o   its projections, where they are tensors of their own
     mlp       what works on one token: feed-forward, experts, shared experts, routers
-    experts   the routed and shared experts of mlp
+    experts   the routed and shared experts of mlp (or of the attention: JetMoE)
     norm      every norm (a norm of the attention is in attn as well)
     embed     embeddings; lm_head: the head
     other     of a layer what none of these is (scales of residuals, per-layer embeddings), and what
@@ -17,10 +17,9 @@ from __future__ import annotations
 import re
 
 _FORMS = {  # word: a part of the name, one of which must be there
-    "attn": r".*attn.*|.*attentions?|.*attention_.*|attention.*|mamba.*|mixer|conv|temporal_block"
-    r"|mlstm_layer|post_attention_convolution",
-    "mlp": r".*mlps?|mlp_.*|.*_mlp_.*|feed_forward|ffns?|ffn_.*|ff|.*moe|moe_.*|experts?|"
-    r"shared_experts?|fc\d|intermediate.*|densereludense|router",
+    "attn": r".*attn.*|.*attentions?|.*attention_.*|mamba.*|mixer|conv|temporal_block|mlstm_layer",
+    "mlp": r".*mlps?|mlp_.*|.*_mlp_.*|feed_forward|ffns?|ffn_.*|ff|.*moe|fc\d|intermediate.*"
+    r"|densereludense|router",
     "norm": r".*norm.*|ln|ln_?\w+|.*_ln",
     "embed": r"embed_tokens|embed_in|embed_positions|wte|wpe|embeddings|word_embeddings",
     "lm_head": r"lm_head|embed_out",
@@ -57,7 +56,7 @@ def modules_of(name: str) -> set[str]:
             found.add(word)
     if re.search(_MLP_OF_MIXER, name):
         found = found - {"attn"} | {"mlp"}
-    if "attn" not in found and re.search(_BERT_MLP, name):
+    if "attn" not in found and ("experts" in found or re.search(_BERT_MLP, name)):
         found.add("mlp")
     if "attn" in found:
         found |= {

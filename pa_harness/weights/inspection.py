@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import torch
@@ -11,7 +10,7 @@ from pa_harness.checkpoints.adapters.adapter import adapter_fingerprint
 from pa_harness.checkpoints.checkpoint import checksum, is_finite
 from pa_harness.checkpoints.pair import is_adapter
 from pa_harness.checkpoints.stamps import changed, shortened, stamps
-from pa_harness.errors import CheckpointError, PAHarnessError, PairError, listed
+from pa_harness.errors import CheckpointError, PAHarnessError, listed
 from pa_harness.lam.path import place
 
 if TYPE_CHECKING:
@@ -79,7 +78,7 @@ class Findings:
         Those that no model has read are read here, one checkpoint after the other.
 
         Raises:
-            CheckpointError, PairError: as `check_read`, of what was read here.
+            CheckpointError: as `check_read`, of what was read here.
         """
         if self._contents:
             return self._contents
@@ -122,11 +121,10 @@ class Findings:
             self._stamps[end.role] = now
 
     def check_read(self) -> None:
-        """Refuse checkpoints with NaN or Inf, and neighbours that are equal.
+        """Refuse checkpoints with NaN or Inf.
 
         Raises:
             CheckpointError: some tensors are not finite.
-            PairError: two neighbours hold the same weights.
         """
         broken, self._not_finite = sorted(self._not_finite), []
         if broken:
@@ -135,13 +133,6 @@ class Findings:
                 f"{listed(broken)}\nDo not trust such a checkpoint; take another, or pass "
                 "check_finite=False to load it all the same."
             )
-        for before, after in pairwise(self._pair.knots):
-            sums = self.checksums[before.role]
-            if sums and sums == self.checksums[after.role]:
-                raise PairError(
-                    f"{before} and {after} hold the same weights, so λ changes nothing. Check the "
-                    "two arguments."
-                )
 
     def check_written(self, dtype: torch.dtype) -> None:
         """Refuse θ_λ out of the range of its dtype.

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import re
+import shutil
 from typing import TYPE_CHECKING
 
 import pytest
 import torch
-from breakage import HEAD, NORM, QUERY, attempt, other_tokens, settings, weights
+import transformers
+from breakage import HEAD, NORM, QUERY, attempt, filled, other_tokens, settings, weights
 from lm_eval.api.registry import get_model
+from through_lm_eval import adapted, assert_same_weights, stock
 
+from pa_harness.cli.main import main
 from pa_harness.errors import CheckpointError, PairError
 
 if TYPE_CHECKING:
@@ -99,7 +105,46 @@ def test_vocabularies_of_other_sizes_name_the_way_out(pair: Pair, tmp_path: Path
         attempt(pair, tmp_path, "instruct", [longer, settings(vocab_size=321)])
 
 
-def test_the_same_folder_twice(pair: Pair) -> None:
-    both = {"pretrained": str(pair[0]), "instruct": f"{pair[0]}/."}
-    with pytest.raises(PairError, match=r"hold the same weights, so λ changes nothing\. Check the"):
+def the_same_folder(base: Path, folder: Path) -> str:
+    return f"{base}/."
+
+
+def shards(base: Path, folder: Path) -> str:
+    model = transformers.AutoModelForCausalLM.from_pretrained(base)
+    model.save_pretrained(folder / "shards", max_shard_size="20KB")
+    return str(folder / "shards")
+
+
+def a_wider_dtype(base: Path, folder: Path) -> str:
+    model = transformers.AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
+    model.save_pretrained(folder / "wide")
+    return str(folder / "wide")
+
+
+@pytest.mark.parametrize("again", [the_same_folder, shards, a_wider_dtype])
+@pytest.mark.parametrize("family", ["llama", "gpt-2", "qwen-2.5"])
+def test_the_same_weights_twice(
+    family: str,
+    again: Callable[[Path, Path], str],
+    pair_of: Callable[..., Pair],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Said by every door that opens a pair, those that read no more of it among them."""
+    base = pair_of(family, torch.bfloat16)[0]
+    both = {"pretrained": str(base), "instruct": again(base, tmp_path)}
+    message = "hold the same weights, so λ changes nothing. Name two different checkpoints."
+    with pytest.raises(PairError, match=re.escape(message)):
         get_model("partially_adapted")(lam=0.5, device="cpu", **both)
+    for verb in (["show-lam"], ["export", "-o", str(tmp_path / "out")]):
+        assert main([*verb, "--model_args", json.dumps(both | {"lam": 0.5})]) == 2
+        assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("where", ["embedding", "norm", "head"])
+def test_one_element_is_a_difference(where: str, pair: Pair, tmp_path: Path) -> None:
+    """As of a fine-tune whose other layers were frozen."""
+    shutil.copytree(pair[0], tmp_path / "tuned")
+    weights(**{where: filled(1.5)})(tmp_path / "tuned")
+    lm = adapted((pair[0], tmp_path / "tuned"), 1)
+    assert_same_weights(lm, stock(tmp_path / "tuned"))

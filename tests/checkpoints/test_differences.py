@@ -34,6 +34,8 @@ SAME: dict[str, tuple[str, Settings, Settings]] = {
     ),
     "windows off, other lengths": ("qwen-2.5", _WINDOW, _WINDOW | {"sliding_window": 4096}),
     "a window where there is none": ("llama", {}, {"sliding_window": 4096}),
+    "a longer context": ("llama", {}, {"max_position_embeddings": 512}),
+    "a longer context, other words": ("qwen-3", {"max_position_embeddings": 128}, {}),
     "head_dim null": ("mistral", {"head_dim": None}, {"head_dim": 8}),
     "head_dim null, experts": ("mixtral", {"head_dim": None}, {"head_dim": 8}),
     "head_dim not there": ("llama", {"head_dim": None}, {"head_dim": 8}),

@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import torch
 import transformers
+from breakage import copy, settings
 from families import make_instruct, make_tokenizer
 from safetensors.torch import load_file, save_file
 from through_lm_eval import adapted
 
+from pa_harness.checkpoints.checkpoint import Checkpoint
+from pa_harness.checkpoints.dtypes import bulk_dtype
 from pa_harness.errors import CheckpointError
 
 if TYPE_CHECKING:
@@ -72,13 +75,15 @@ KINDS: dict[str, tuple[str, dict[str, Any], Callable[[Tensors], Tensors], dict[s
     "fp8 by blocks": ("Qwen3ForCausalLM", {}, by_blocks, _BLOCKS),
     "fp8 by blocks, experts": ("Qwen3MoeForCausalLM", _EXPERTS, by_blocks, _BLOCKS),
     "fp8 by tensor": ("Ministral3ForCausalLM", {}, by_tensor, _TENSORS),
+    "fp8 by tensor, biases": ("Qwen2ForCausalLM", {}, by_tensor, _TENSORS),
+    "fp8 by tensor, experts": ("Qwen3MoeForCausalLM", _EXPERTS, by_tensor, _TENSORS),
     "mxfp4": ("GptOssForCausalLM", _OSS, by_fours, {"quant_method": "mxfp4"}),
 }
 
 
 def make(what: str, folder: Path, *, both: bool = False) -> tuple[Path, Path]:
     """A bf16 base and an instruct side that is quantised (or both)."""
-    name, more, quantised, settings = KINDS[what]
+    name, more, quantised, method = KINDS[what]
     torch.manual_seed(1)
     cls = getattr(transformers, name)
     base = cls(cls.config_class(**_SIZES, **_HEADS, **more)).to(torch.bfloat16)
@@ -93,7 +98,7 @@ def make(what: str, folder: Path, *, both: bool = False) -> tuple[Path, Path]:
             tensors = {k: v.contiguous() for k, v in quantised(load_file(path)).items()}
             save_file(tensors, path, metadata={"format": "pt"})
             config = json.loads((folder / side / "config.json").read_text())
-            config["quantization_config"] = settings
+            config["quantization_config"] = method
             (folder / side / "config.json").write_text(json.dumps(config))
     return folder / "base", folder / "instruct"
 
@@ -124,6 +129,25 @@ def test_values_are_those_of_transformers(what: str, both: bool, tmp_path: Path)
     assert any("values are dequantised to torch.bfloat16" in note for note in lm._notes)
 
 
+@pytest.mark.parametrize(
+    ("changes", "dtype"),
+    [
+        ({"dtype": "float16"}, torch.float16),
+        ({"torch_dtype": "float16"}, torch.float16),
+        ({"text_config": {"dtype": "float16"}}, torch.float16),  # of a wrapper
+        ({"dtype": "auto"}, torch.bfloat16),
+        ({}, torch.bfloat16),
+    ],
+)
+@pytest.mark.parametrize("what", ["fp8 by blocks", "mxfp4"])
+def test_the_dtype_of_quantised_files_is_that_of_their_settings(
+    what: str, changes: dict[str, Any], dtype: torch.dtype, tmp_path: Path
+) -> None:
+    side = make(what, tmp_path)[1]
+    settings(**{"dtype": None, "torch_dtype": None} | changes)(side)
+    assert bulk_dtype(Checkpoint("instruct", "instruct", side)) is dtype
+
+
 def test_dequantising_may_be_refused(tmp_path: Path) -> None:
     pair = make("fp8 by blocks", tmp_path)
     message = r"instruct '.*' is quantised \(fp8\): 14 of \d+ (?s:.*)Leave out dequantize=False"
@@ -135,8 +159,6 @@ def test_settings_left_over_from_training_quantise_nothing(
     pair: tuple[Path, Path], tmp_path: Path
 ) -> None:
     """QLoRA merged into 16-bit files, whose config.json still speaks of four bits."""
-    from breakage import copy, settings
-
     sides = copy(pair, tmp_path)
     four = {"quant_method": "bitsandbytes", "load_in_4bit": True, "bnb_4bit_quant_type": "nf4"}
     settings(quantization_config=four)(sides[1])

@@ -10,8 +10,12 @@ import torch
 import transformers
 from breakage import copied, settings
 from exports import export
+from families import make_tokenizer
 from safetensors.torch import load_file, save_file
 from through_lm_eval import adapted, scores, stock
+
+from benchmarks.support.architecture_row import make
+from pa_harness.errors import PairError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -103,3 +107,27 @@ def test_the_tied_sides_configuration_may_be_asked_for(tied_pair: Pair, tmp_path
     lm = adapted(pair, 1, config_from="base")
     assert lm.model.lm_head.weight is lm.model.model.embed_tokens.weight
     assert any("take no part in LlamaForCausalLM" in note for note in lm._notes)
+
+
+@pytest.mark.parametrize("kind", ["cohere", "jetmoe"])
+def test_code_that_names_the_setting_and_does_nothing_with_it(kind: str, tmp_path: Path) -> None:
+    pair = make(kind, tmp_path, make_tokenizer())
+    for side in pair:
+        settings(tie_word_embeddings=True)(side)
+    settings(tie_word_embeddings=False)(pair[1])
+    path = pair[1] / "model.safetensors"
+    tensors = load_file(path)
+    head = torch.randn(320, 32, generator=torch.Generator().manual_seed(9)) * 0.05
+    save_file(tensors | {"lm_head.weight": head}, path, metadata={"format": "pt"})
+    lm = adapted(pair, 0.3, dtype="float32")
+    check_between(lm, states(pair), (0.3, 0, 1))
+    assert torch.equal(states(pair)[1]["lm_head.weight"], head)
+
+
+def test_a_forward_pass_that_scales_by_the_setting(tmp_path: Path) -> None:
+    """The same weights then compute something else."""
+    pair = make("switch_transformers", tmp_path, make_tokenizer())
+    settings(tie_word_embeddings=True)(pair[0])
+    settings(tie_word_embeddings=False)(pair[1])
+    with pytest.raises(PairError, match=r"tie_word_embeddings: base True, instruct False"):
+        adapted(pair, 0.5)

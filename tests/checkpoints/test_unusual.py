@@ -5,10 +5,14 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+import pytest
 import torch
 from breakage import copied
+from families import make_instruct, make_model, save
 from safetensors.torch import load_file, save_file
 from through_lm_eval import adapted, assert_same_weights, stock
+
+from pa_harness.weights.opening import open_weights
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,6 +54,28 @@ def test_names_without_the_base_model_prefix(pair_of: Callable[..., Pair], tmp_p
     lm = adapted(pair, 0.2)
     lm.set_lam(0.5)
     assert_same_weights(lm, adapted(pair_of("gpt-2"), 0.5))
+
+
+@pytest.mark.parametrize(
+    ("family", "setting"), [("mixtral", "num_local_experts"), ("glm-4-moe", "n_routed_experts")]
+)
+def test_more_experts_than_ten(family: str, setting: str, tmp_path: Path) -> None:
+    """Their files are one an expert, and 10 comes after 9."""
+    models = [make_model(family, seed=1, **{setting: 12})]
+    models.append(make_instruct(models[0], seed=2))
+    pair = tmp_path / "base", tmp_path / "instruct"
+    for model, side in zip(models, pair, strict=True):
+        save(model, side)
+    assert any(".experts.10." in key for key in load_file(pair[1] / "model.safetensors"))
+    lm = adapted(pair, 0.3)
+    base, instruct = (model.state_dict() for model in models)
+    for lam in (0.3, 1):
+        lm.set_lam(lam)
+        for name, value in lm.model.state_dict().items():
+            assert torch.equal(value, torch.lerp(base[name], instruct[name], lam)), (lam, name)
+    sides = {"pretrained": str(pair[0]), "instruct": str(pair[1]), "lam": 1, "device": "cpu"}
+    for name, part in open_weights(sides).weights.pair.slices[1].items():  # as a shard is read
+        assert torch.equal(part[3:11], instruct[name][3:11]), name
 
 
 def test_a_tied_head_spelled_out_by_one_side(pair_of: Callable[..., Pair], tmp_path: Path) -> None:

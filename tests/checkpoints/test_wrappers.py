@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
-from breakage import copied
+from breakage import copied, settings
 from exports import export
+from safetensors.torch import load_file, save_file
 from through_lm_eval import adapted, scores, stock
 from toy import run, toy_settings
 from wrappers import WRAPPERS, make_pair, own, text_names
@@ -144,6 +145,33 @@ def test_two_that_have_nothing_in_common(pairs: Any) -> None:
         PairError, match="base is a Gemma3ForConditionalGeneration, instruct a Llama"
     ):
         adapted(sides, 0.5)
+
+
+def test_text_models_of_other_sizes(pairs: Any, tmp_path: Path) -> None:
+    """The setting is named, as between two of one form."""
+    text = make_pair("gemma 3", tmp_path, base="text", instruct="text", hidden_size=64)[0]
+    with pytest.raises(PairError, match=r"hidden_size: base 64, instruct 32"):
+        adapted((text, pairs("gemma 3", "wrapper", "wrapper")[1]), 0.5)
+
+
+@pytest.mark.parametrize("name", ["gemma 3", "qwen 3.5"])
+def test_a_tied_wrapper_of_a_text_that_is_not(name: str, tmp_path: Path) -> None:
+    """The exported wrapper has the head and the rows that were evaluated."""
+    pair = make_pair(name, tmp_path, base="text", instruct="wrapper")
+    path = pair[0] / "model.safetensors"
+    tensors = load_file(path)
+    embedding = tensors["model.embed_tokens.weight"]
+    longer = torch.cat([embedding, embedding[:4] * 2])
+    tensors |= {"model.embed_tokens.weight": longer, "lm_head.weight": longer * 0.5}
+    save_file(tensors, path, metadata={"format": "pt"})
+    settings(tie_word_embeddings=False, vocab_size=324)(pair[0])
+    made = {"dtype": "float32", "extra_rows": "copy"}
+    assert export(pair, tmp_path / "out", 0.3, **made) == 0
+    base, instruct, back = (own(side) for side in (*pair, tmp_path / "out"))
+    for part in ("get_input_embeddings", "get_output_embeddings"):
+        ours, theirs, found = (getattr(m, part)().weight for m in (base, instruct, back))
+        assert torch.equal(found[:320], torch.lerp(ours[:320], theirs, 0.3))
+        assert torch.equal(found[320:], ours[320:])
 
 
 def test_an_exported_wrapper_sees_images(pairs: Any, tmp_path: Path) -> None:

@@ -9,6 +9,9 @@ import pytest
 import transformers
 from breakage import copied, settings
 from exports import export
+from families import make_tokenizer
+
+from benchmarks.support.architecture_row import make
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -68,6 +71,19 @@ def test_names_of_transformers_4_stand_beside_todays(
     )
     for name in ("rope_parameters", "dtype", "architectures", "num_hidden_layers"):
         assert ours.get(name) == theirs.get(name), name
+
+
+@pytest.mark.parametrize("kind", ["gemma4_text", "lfm3"])
+def test_old_names_that_todays_would_read_otherwise_are_left_out(kind: str, tmp_path: Path) -> None:
+    """Of types with positions that transformers 4 has no words for."""
+    pair = make(kind, tmp_path, make_tokenizer())
+    assert export(pair, tmp_path / "out", 0.5) == 0
+    ours, theirs = (
+        transformers.AutoConfig.from_pretrained(folder).rope_parameters
+        for folder in (tmp_path / "out", pair[1])
+    )
+    assert ours == theirs
+    assert "rope_scaling" not in json.loads((tmp_path / "out/config.json").read_text())
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,47 @@ WORDS = {
     "bert.encoder.layer.0.output.LayerNorm.weight": {"mlp", "norm"},
     "bert.encoder.layer.0.attention.output.dense.weight": {"attn", "o"},
     "transformer.h.0.attn.c_proj.weight": {"attn", "o"},  # GPT-2
+    "transformer.h.0.self_attention.query_key_value.weight": {"attn"},  # BLOOM
+    "cpmant.position_bias.relative_attention_bias": {"attn"},
+    "model.layers.0.post_attention_convolution.conv1d.weight": {"attn"},  # Inkling 2
+    "model.layers.0.post_mlp_convolution.conv1d.weight": {"mlp"},
+    "model.layers.0.mlp_input.query": {"mlp"},
+    "backbone.blocks.0.mlstm_layer.q.weight": {"attn", "q"},  # xLSTM
+    "cpmant.encoder.layers.0.ffn.layernorm_before_ffn.weight": {"mlp", "norm"},
+    "model.layers.0.ffn_hc.fn": {"mlp"},  # DeepSeek-V4
+    "transformer.layer.0.ff.layer_1.weight": {"mlp"},  # XLNet
+    "bert.encoder.layer.0.intermediate.dense.weight": {"mlp"},
+    "encoder.block.0.layer.0.DenseReluDense.wi.weight": {"mlp"},  # T5
+    "model.layers.0.block_sparse_moe.gate.weight": {"mlp"},  # models with code of their own
+    "model.layers.0.router.weight": {"mlp"},
+    "model.layers.0.shared_experts.up_proj.weight": {"mlp", "experts"},
+    "model.layers.0.mlp.expert_bias": {"mlp", "experts"},  # AFMoE
+    "model.layers.0.self_attention.experts.bias": {"attn", "experts"},  # JetMoE
+    "bert.encoder.layer.0.attention.ln.weight": {"attn", "norm"},  # Megatron
+    "transformer.ln_f.weight": {"norm"},
+    "rwkv.blocks.0.pre_ln.weight": {"norm"},
+    "model.embed_tokens.weight": {"embed"},
+    "gpt_neox.embed_in.weight": {"embed"},
+    "model.decoder.embed_positions.weight": {"embed"},
+    "transformer.wte.weight": {"embed"},
+    "transformer.wpe.weight": {"embed"},
+    "bert.embeddings.position_embeddings.weight": {"embed"},
+    "transformer.word_embeddings.weight": {"embed"},
+    "lm_head.weight": {"lm_head"},
+    "embed_out.weight": {"lm_head"},
+    **{f"transformer.layer.0.rel_attn.{word}": {"attn", word} for word in "qkvo"},  # XLNet
+    **{f"model.layers.0.self_attn.{word}_proj.weight": {"attn", word} for word in "qkvo"},
+    **{f"transformer.h.0.attn.W{word}.weight": {"attn", word} for word in "qkvo"},  # CTRL
+    **{
+        f"bert.encoder.layer.0.attention.self.{name}.weight": {"attn", name[0]}
+        for name in ("query", "key", "value")
+    },
+    **{
+        f"transformer.attentions.0.{name}_lin.weight": {"attn", name[0]}  # XLM
+        for name in ("q", "k", "v", "out")
+    },
+    "model.layers.0.mamba.out_proj.weight": {"attn", "o"},
+    "model.layers.0.temporal_block.linear_out.weight": {"attn", "o"},  # RecurrentGemma
     "model.layers.0.layer_scalar": {"other"},  # Gemma 4
     "model.vision_tower.encoder.layers.3.self_attn.q_proj.weight": {"other"},
 }

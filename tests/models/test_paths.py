@@ -8,7 +8,7 @@ import pytest
 import torch
 from families import make_instruct, make_model, make_tokenizer, save
 from loras import lora, make_adapter
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from stages import lerp, make_stages, on_path
 from through_lm_eval import adapted, assert_same_weights, scores, stock, weights
 
@@ -214,3 +214,32 @@ def test_malformed_paths_are_told(given: dict[str, Any], message: str) -> None:
 
     with pytest.raises(ModelArgsError, match=message):
         check_early({**given, "lam": 0.5})
+
+
+@pytest.mark.parametrize("odd", [0, 1, 2])
+def test_stages_of_two_dtypes_meet_in_fp32(odd: int, tmp_path: Path) -> None:
+    """Whichever is the odd one, every knot is exact there."""
+    stages = make_stages(tmp_path, 3)
+    for number, stage in enumerate(stages):
+        dtype = torch.float16 if number == odd else torch.bfloat16
+        path = stage / "model.safetensors"
+        narrow = {name: value.to(dtype) for name, value in load_file(path).items()}
+        save_file(narrow, path, metadata={"format": "pt"})
+    lm = on_path(stages, 0)
+    assert lm.model.dtype == torch.float32
+    for lam, stage in enumerate(stages):
+        lm.set_lam(lam)
+        assert_same_weights(lm, stock(stage, dtype="float32"))
+
+
+def test_what_is_wider_than_the_bulk_is_said_of_every_stage(tmp_path: Path) -> None:
+    stages = make_stages(tmp_path, 3)
+    for stage in stages:
+        path = stage / "model.safetensors"
+        tensors = load_file(path)
+        mixed = {n: v if "norm" in n else v.bfloat16() for n, v in tensors.items()}
+        save_file(mixed, path, metadata={"format": "pt"})
+    lm = on_path(stages, 1.5)
+    assert lm.model.dtype == torch.bfloat16
+    said = [note for note in lm._notes if "are rounded to torch.bfloat16 as with hf" in note]
+    assert [note.split(" '")[0] for note in said] == ["base", "stage_1", "stage_2"]
