@@ -59,10 +59,8 @@ class Architecture:
         except Exception as error:  # whatever the architecture met, the cure is the same
             raise CheckpointError(
                 f"{self.checkpoint}: transformers cannot build {self.cls.__name__} from "
-                "config.json: "
-                f"{type(error).__name__}: {first_line(error)}\nCheck that config.json is the one "
-                "these "
-                "weights were saved with."
+                f"config.json: {type(error).__name__}: {first_line(error)}\nCheck that config.json "
+                "is the one these weights were saved with."
             ) from error
         return shell
 
@@ -119,8 +117,7 @@ class Architecture:
             raise CheckpointError(
                 f"{self.checkpoint}: {self.cls.__name__} fills {drawn[0]} with random values after "
                 "every load, so that its answers are random, too. Use another transformers, or "
-                "other "
-                "code of the model."
+                "other code of the model."
             )
         return found
 
@@ -233,8 +230,7 @@ def _picked(
         return chosen, config.get_text_config() if is_text_part else config
     raise CheckpointError(
         f"{checkpoint} is of the type {config.model_type!r}, for which transformers has no model "
-        "that "
-        "continues text. Expected a language model, or a wrapper of one."
+        "that continues text. Expected a language model, or a wrapper of one."
     )
 
 

@@ -111,14 +111,12 @@ class Checkpoint:
         except (ValueError, OSError) as error:
             raise CheckpointError(
                 f"{self}: {path} cannot be read as JSON: {error}. It is broken, or not what its "
-                "name "
-                "says: take it from where the checkpoint came from."
+                "name says: take it from where the checkpoint came from."
             ) from error
         if not isinstance(content, dict):
             raise CheckpointError(
                 f"{self}: {path} holds a {type(content).__name__}, not an object. Take it from "
-                "where "
-                "the checkpoint came from."
+                "where the checkpoint came from."
             )
         return content
 
@@ -127,18 +125,16 @@ class Checkpoint:
         weight_map = self.read_json(index).get("weight_map")
         if not isinstance(weight_map, dict) or not weight_map:
             raise CheckpointError(
-                f"{self}: {self.folder / index} has no weight_map, so that it names no files. "
-                "Take it "
-                "from where the checkpoint came from."
+                f"{self}: {self.folder / index} has no weight_map, so that it names no files. Take "
+                "it from where the checkpoint came from."
             )
         files = sorted({str(name) for name in weight_map.values()})
         missing = [name for name in files if not self._is_inside(name)]
         if missing:
             raise CheckpointError(
-                f"{self}: {len(missing)} of {len(files)} shards named by {index} are missing "
-                f"in {self.folder}:\n{listed(missing)}\nCopy or download them as well; if the "
-                "index is "
-                "of an older save, remove it."
+                f"{self}: {len(missing)} of {len(files)} shards named by {index} are missing in "
+                f"{self.folder}:\n{listed(missing)}\nCopy or download them as well; if the index "
+                "is of an older save, remove it."
             )
         return files
 

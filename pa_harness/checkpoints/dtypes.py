@@ -60,7 +60,6 @@ def rounded(
         return []
     return [
         f"{checkpoint}: {len(narrowed)} of {len(sources)} parameters are wider in the files than "
-        "the "
-        f"rest, and are rounded to {model.dtype} as with hf:\n{listed(grouped(narrowed))}\n"
-        "dtype=float32 keeps them."
+        f"the rest, and are rounded to {model.dtype} as with "
+        f"hf:\n{listed(grouped(narrowed))}\ndtype=float32 keeps them."
     ]

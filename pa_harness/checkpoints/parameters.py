@@ -279,8 +279,8 @@ def _shapes(group: Assembly, first: str, model: Architecture) -> dict[str, list[
         keys = [key for _, key, _ in group.tensors]
         raise CheckpointError(
             f"{model.checkpoint}: transformers cannot make {first} of {len(keys)} tensors, "
-            f"{keys[0]} the "
-            f"first of them: {first_line(error)}\nCheck that config.json is of these weights."
+            f"{keys[0]} the first of them: {first_line(error)}\nCheck that config.json is of these "
+            "weights."
         ) from error
 
 

@@ -81,9 +81,8 @@ def refuse(checkpoint: Checkpoint, keys: list[str]) -> None:
     kinds = [f"{key}: {checkpoint.tensors[key].dtype}" for key in keys]
     undone = method in _DEQUANTISED
     raise CheckpointError(
-        f"{checkpoint} is quantised{named}: {len(keys)} of {len(checkpoint.tensors)} tensors "
-        "hold no "
-        f"values by themselves:\n{listed(kinds)}\n"
+        f"{checkpoint} is quantised{named}: {len(keys)} of {len(checkpoint.tensors)} tensors hold "
+        f"no values by themselves:\n{listed(kinds)}\n"
         + (
             "Leave out dequantize=False to have them dequantised, or use"
             if undone

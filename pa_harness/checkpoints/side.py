@@ -175,11 +175,9 @@ def _check_complete(
     ]
     if problems:
         raise CheckpointError(
-            f"{checkpoint} does not fit {model.cls.__name__} as config.json describes it (hf "
-            "would fill "
-            f"what is missing at random):\n{listed(problems)}\nCheck that config.json is the one "
-            "these "
-            "weights were saved with, and that the weights are complete."
+            f"{checkpoint} does not fit {model.cls.__name__} as config.json describes it (hf would "
+            f"fill what is missing at random):\n{listed(problems)}\nCheck that config.json is the "
+            "one these weights were saved with, and that the weights are complete."
         )
 
 

@@ -73,8 +73,7 @@ class EngineWeights(AdaptedWeights):
         if missing:
             raise PairError(
                 f"{len(missing)} parameters of vLLM's {self.pair.model.cls.__name__} got no "
-                "weights:\n"
-                f"{listed(missing)}\nUse --model partially_adapted."
+                f"weights:\n{listed(missing)}\nUse --model partially_adapted."
             )
         read = {name for report in reports for name in report["read"]}
         unread = sorted(self.pair.base_slices.keys() - read)
