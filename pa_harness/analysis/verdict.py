@@ -17,13 +17,14 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     from pa_harness.analysis.constraints import Kept
     from pa_harness.analysis.crossfit import Gain
-    from pa_harness.analysis.intervals import Intervals
+    from pa_harness.analysis.intervals import Array, Intervals
 
 FEWEST = 20
 
@@ -53,6 +54,12 @@ class Choice:
     clusters: int
     verdict: str  # in a word
     sentence: str
+
+    def may(self, row: int) -> str:
+        """Whether a λ may be chosen, in words."""
+        if self.admitted[row]:
+            return "yes"
+        return "no: not reached" if all(kept.sure[row] for kept in self.kept) else "no"
 
 
 @dataclass(frozen=True)
@@ -110,3 +117,11 @@ def verdict_of(
         return "needed"
     apart = (band.band_low > 0) | (band.band_high < 0)
     return "unclear" if apart[free].any() else "indistinguishable"
+
+
+def unbeaten(first: Array, second: Array) -> NDArray[np.bool_]:
+    """Which λ none is better than in one and as good in the other, shape (draws, λ)."""
+    as_good = (first[:, None] >= first[..., None]) & (second[:, None] >= second[..., None])
+    better = (first[:, None] > first[..., None]) | (second[:, None] > second[..., None])
+    found: NDArray[np.bool_] = np.logical_not((as_good & better).any(axis=2))
+    return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from pa_harness.analysis.words import counted
+from pa_harness.analysis.words import counted, how_tried, percent
 from pa_harness.markdown import interval, number, signed, table
 
 if TYPE_CHECKING:
@@ -97,16 +97,16 @@ def _gain(found: Gain) -> str:
 def _kept_text(choices: Choices, choice: Choice) -> str:
     """How sure each constraint is at each λ."""
     header = ["λ", *(f"P({kept.constraint})" for kept in choice.kept)]
-    header += [f"certain with {choice.confidence:.0%}" for _ in choice.kept]
+    header += [f"certain with {percent(kept.level)}" for kept in choice.kept]
     header += ["may be chosen", *(["on the front"] if choices.on_front else [])]
     rows = []
     for row, lam in enumerate(choices.lams):
-        cells = [f"{kept.probability[row]:.2f}" for kept in choice.kept]
+        cells = [number(kept.probability[row], 3) for kept in choice.kept]
         cells += [kept.bound(row) for kept in choice.kept]
-        cells.append("yes" if choice.admitted[row] else "no")
+        cells.append(choice.may(row))
         cells += [f"{share:.0%}" for share in choices.on_front[row : row + 1]]
         rows.append([f"{lam:g}", *cells])
-    return table(header, rows)
+    return "\n\n".join([table(header, rows), *how_tried(choice)])
 
 
 def _curve_text(summary: Summary, curve: Curve) -> str:
