@@ -163,7 +163,8 @@ class Check:
             return
         for line, quote in zip(rows[1:], self.page.quotes, strict=True):
             candidate, where = float(line[2]), line[0]
-            self.texts(float(line[1]) in (1.0, candidate), True, where)
+            none = quote.startswith("No λ may be chosen by the rule")
+            self.texts(line[1] == "–" if none else float(line[1]) in (1.0, candidate), True, where)
             value, one = self.run.at("ICL", candidate), self.run.at("ICL", 1.0)
             for text, right in zip(line[3:6], (value, one, value - one), strict=True):
                 self.number(text, right, where)

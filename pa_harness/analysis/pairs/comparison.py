@@ -16,7 +16,7 @@ from pa_harness.analysis.frame import Frame
 from pa_harness.analysis.intervals import POWER, critical
 from pa_harness.analysis.measure import Measure, difference_bounds
 from pa_harness.analysis.pairs.chance import few_p, holm, sign_p, t_p
-from pa_harness.analysis.pairs.ledger import moves_of
+from pa_harness.analysis.pairs.ledger import guessing, moves_of
 from pa_harness.analysis.pairs.pairing import check_alike, pairs_of
 from pa_harness.analysis.pairs.rows import Change, Compared, Comparison, verdict_on
 from pa_harness.analysis.trajectory import Suite, TaskCurve, Trajectory, even_suite
@@ -98,7 +98,8 @@ class _Table:
         self._pairs, self._labels, self._paired = pairs, labels, paired
         self.curves = [_curve(each, paired=paired) for each in pairs]
         self._frame = Frame(self.curves)
-        self._guesses = {each.task: _guess(each) for each in pairs} if paired else {}
+        guesses = {each.task: guessing(each.first.options[each.in_first]) for each in pairs}
+        self._guesses = guesses if paired else {}
         self._sides = [
             {each.task: _side(each.task, each.first) for each in pairs},
             {each.task: _side(each.task, each.other) for each in pairs},
@@ -231,13 +232,6 @@ def _curve(pairs: Pairs, *, paired: bool) -> TaskCurve:
         baseline=score.random_baseline,
         clusters=clusters,
     )
-
-
-def _guess(pairs: Pairs) -> Array:
-    """How often a guess is right, of each paired document; 0 of free text."""
-    options = pairs.first.options[pairs.in_first]
-    found: Array = np.where(options > 1, 1 / np.maximum(options, 1), 0.0)
-    return found
 
 
 def _side(name: str, side: Logged) -> TaskCurve:
