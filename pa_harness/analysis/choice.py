@@ -27,9 +27,16 @@ from pa_harness.analysis.crossfit import FOLDS, CrossFit, Gain
 from pa_harness.analysis.frame import Frame
 from pa_harness.analysis.intervals import POWER
 from pa_harness.analysis.measure import differences
-from pa_harness.analysis.smoothing import posterior
+from pa_harness.analysis.smoothing import posterior, unit_of
 from pa_harness.analysis.trajectory import ICL, IF, MINE, weighted_suite
-from pa_harness.analysis.verdict import Axis, Choice, Choices, unbeaten, verdict_of
+from pa_harness.analysis.verdict import (
+    Axis,
+    Choice,
+    Choices,
+    beyond_noise,
+    unbeaten,
+    verdict_of,
+)
 from pa_harness.analysis.words import sentence
 from pa_harness.errors import RunError
 
@@ -178,7 +185,7 @@ class _Chooser:
         promises = [Promise(each, self._frame, of, self._lams) for each, of in constraints]
         whole = self._frame.measure(objective)
         apart = self._frame.against(objective, self._one)
-        band = differences(apart)
+        band = beyond_noise(differences(apart), apart.reach)
         smooth = self._smoothed(objective, whole.covariance, whole.estimate[None])
         means = [each.suite.mean()[None] for each in promises]
         free = self._admitted(promises, means, 1.0)
@@ -213,6 +220,7 @@ class _Chooser:
             clusters=clusters,
             verdict=verdict,
             sentence="",
+            same=bool((np.maximum(abs(band.estimate), band.error) == 0).all()),
         )
         return replace(choice, sentence=sentence(choice, self._lams))
 
@@ -233,7 +241,7 @@ class _Chooser:
 
     def _smoothed(self, objective: Suite, covariance: Array, means: Array) -> Array:
         """The objective's smoothed curves, in units of what 1 is of a fraction."""
-        unit = _unit(objective)
+        unit = unit_of(objective.mean())
         if np.isnan(covariance).any() or np.isnan(means).any():
             return means / unit
         places = np.arange(len(self._lams))
@@ -285,10 +293,3 @@ class _Chooser:
             shares = tuple(unbeaten(*np.split(drawn, 2, axis=1)).mean(axis=0).tolist())
         front = unbeaten(first.estimate[None], (sign * second.estimate)[None])[0]
         return tuple(float(lam) for lam in self._lams[front]), shares
-
-
-def _unit(objective: Suite) -> float:
-    """What 1 is of a fraction: 1, or for other numbers ten times their range along λ."""
-    means = objective.mean()
-    low, high = float(means.min()), float(means.max())
-    return 1.0 if 0 <= low <= high <= 1 else 10 * (high - low) or 1.0

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from pa_harness.markdown import number, signed
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -24,10 +26,7 @@ def sentence(choice: Choice, lams: Array) -> str:
     at_once = f"95% for all {len(lams)} λ at once"
     ends = f"{points.to(choice.low, choice.high)}; {at_once}"
     apart = f"{points.of(choice.difference)} ({ends})"
-    found = (
-        "80% of such sweeps would have found a difference of "
-        f"{points.of(choice.detectable, sign='')}."
-    )
+    found = _found(choice, points)
     if choice.verdict == "none":
         text = f"No λ may be chosen {rule}: {_failing(choice)}."
         return " ".join([text, *_certifiable(choice, lams, range(len(lams)))])
@@ -46,14 +45,26 @@ def sentence(choice: Choice, lams: Array) -> str:
             f"λ = {choice.lam:g} is chosen {rule}: λ = 1 may not be. Against λ = 1 it is {apart}."
         )
     elif choice.verdict == "kept":
-        text = f"Keep λ = 1 {rule}{_alone(choice, lams)}. {found}"
+        text = f"Keep λ = 1 {rule}{_alone(choice, lams)}.{found}"
     else:
         start = "no λ is shown to be better or worse"
         if choice.verdict == "unclear":
             start = "no λ is shown to be better, some are worse"
         best = f"best candidate λ = {choice.candidate:g}: {points.of(choice.difference)}, {ends}"
-        text = f"Keep λ = 1 {rule}: {start} ({best}). {found}"
+        text = f"Keep λ = 1 {rule}: {start} ({best}).{found}"
     return " ".join([text, *_promised(choice, lams)])
+
+
+def _found(choice: Choice, points: _Points) -> str:
+    """What such sweeps would have shown; nothing where no document says how much they vary."""
+    if choice.same:
+        return (
+            f" No λ differs from it: the same on all {counted(choice.documents, choice.clusters)}."
+        )
+    if not choice.detectable > 0:
+        return ""
+    shown = points.of(choice.detectable, sign=False)
+    return f" 80% of such sweeps would have found a difference of {shown}."
 
 
 def _alone(choice: Choice, lams: Array) -> str:
@@ -160,9 +171,9 @@ class _Points:
         fraction = min(values) >= 0 and max(values) <= 1
         self._factor, self._digits, self._unit = (100, 2, " points") if fraction else (1, 4, "")
 
-    def of(self, value: float, sign: str = "+") -> str:
-        return f"{self._factor * value:{sign}.{self._digits}f}{self._unit}"
+    def of(self, value: float, *, sign: bool = True) -> str:
+        shown = signed if sign else number
+        return f"{shown(self._factor * value, self._digits)}{self._unit}"
 
     def to(self, low: float, high: float) -> str:
-        ends = (f"{self._factor * each:+.{self._digits}f}" for each in (low, high))
-        return " to ".join(ends)
+        return " to ".join(signed(self._factor * each, self._digits) for each in (low, high))

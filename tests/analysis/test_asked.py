@@ -81,6 +81,9 @@ def test_constraints_are_read(text: str, share: float, of: float | None, at_leas
         ("ifeval>=0.6@0", "expected NAME>=98%"),
         ("ifevil>=98%", "'ifevil' is nothing that this sweep has measured. Did you mean ifeval"),
         ("ifeval:f1>=98%", "ifeval:strict_acc"),
+        ("ifeval>=98", "Did you mean ifeval>=98%?"),
+        ("ICL>=60", "ICL is a share, here up to 0.6"),
+        ("c 0 <= 75", "Did you mean c 0<=75%?"),
         ("ifeval>=98%@0.33", "the sweep has λ = 0, 0.1"),
     ],
 )
@@ -233,3 +236,32 @@ def test_the_command_keeps_what_was_asked_and_the_report_shows_it(
     assert "best category knowledge with toy_answer ≥ 0" in page
     assert main(["choose", str(run), "--keep", "nothing>=1"]) == 2
     assert "is nothing that this sweep has measured" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("noise", [0.0, 1e-17, 1e-12])
+@pytest.mark.parametrize("level", [0.0, 0.3, 24.0])
+def test_numerical_noise_is_no_verdict(noise: float, level: float) -> None:
+    """Of a cost that is the same at every λ, up to how sums are rounded."""
+    random = np.random.default_rng(0)
+    same = level + random.random(60) * (level == 0.3)
+    whole = sweep(60)
+    more = {"brier,options": same + noise * np.arange(len(LAMS))[::-1, None] * np.ones(60)}
+    task = replace(whole.tasks[0], more=more)
+    for asked in (Asked("-brier"), Asked("brier")):
+        (choice,) = choose(replace(whole, tasks=(task, whole.tasks[1])), asked=asked).choices
+        assert (choice.lam, choice.verdict) == (1.0, "kept" if not noise else choice.verdict)
+        assert choice.verdict in ("kept", "indistinguishable")
+        assert (choice.low, choice.high) == pytest.approx((0, 0), abs=0.2 * max(1, level))
+        assert "the same on all 60 documents" in choice.sentence
+        assert "difference of 0.00" not in choice.sentence
+
+
+def test_digits_show_a_number() -> None:
+    random = np.random.default_rng(0)
+    small = 2e-5 * (1 - LAMS[:, None]) * (1 + random.random(200)) + 0.2
+    whole = sweep(200)
+    task = replace(whole.tasks[0], more={"brier,options": small})
+    (choice,) = choose(replace(whole, tasks=(task,)), asked=Asked("brier")).choices
+    assert (choice.lam, choice.verdict) == (0.0, "better")
+    assert "+3.1e-03 points (+2.7e-03 to" in choice.sentence
+    assert "+0.00 points" not in choice.sentence

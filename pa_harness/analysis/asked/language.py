@@ -80,6 +80,13 @@ def constraint(trajectory: Trajectory, text: str) -> tuple[Constraint, Suite]:
         raise RunError(f"--keep {text!r}: the sweep has λ = {lams}, not {of:g}. Sweep it too.")
     suite = named(trajectory, found["name"])
     bound = float(found["bound"]) / (100 if found["unit"] else 1)
+    means = suite.mean()
+    most = 1 if found["sign"] in (">=", "≥") else 2  # of a Brier score
+    if of is None and bound > most and means.min() >= 0 and means.max() <= 1:
+        raise RunError(
+            f"--keep {text!r}: {suite.name} is a share, here up to {means.max():.3g}. Did you mean "
+            f"{found['name']}{found['sign']}{found['bound']}%?"
+        )
     return Constraint(suite.name, bound, of, found["sign"] in (">=", "≥")), suite
 
 
