@@ -68,7 +68,8 @@ def meaning(summary: Summary) -> str:
 def choices_text(choices: Choices) -> str:
     """The choices as tables, the Pareto front, and a sentence for each rule."""
     header = ["rule", "λ", "candidate", "value", "at λ = 1", "difference", "95%, all λ at once"]
-    header += ["gain of choosing so", "its IF change"]
+    followed = any(not math.isnan(each.instruction_change.estimate) for each in choices.choices)
+    header += ["gain of choosing so", *(["its IF change"] if followed else [])]
     rows = [
         [
             choice.meaning,
@@ -76,7 +77,7 @@ def choices_text(choices: Choices) -> str:
             *(f"{choice.candidate:g}", number(choice.value)),
             *(number(choice.instruct_value), signed(choice.difference)),
             *(interval(choice.low, choice.high), _gain(choice.gain)),
-            _gain(choice.instruction_change),
+            *([_gain(choice.instruction_change)] if followed else []),
         ]
         for choice in choices.choices
     ]
