@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 
+_ROUNDING = 1e-12
+
+
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A Markdown table; first column to the left, the others to the right, padded."""
     first, *others = [[_in_cell(cell) for cell in cells] for cells in (header, *rows)]
@@ -44,13 +47,22 @@ def card(metadata: Mapping[str, Any], parts: Sequence[str]) -> str:
 
 
 def number(value: float, digits: int = 4) -> str:
-    """The value with so many decimals; a dash for what is undefined (NaN)."""
-    return "–" if math.isnan(value) else f"{value:.{digits}f}"
+    """The value with so many decimals, two digits of a smaller one; a dash for NaN (undefined)."""
+    return _shown(value, "", digits)
 
 
 def signed(value: float, digits: int = 4) -> str:
     """A difference: as `number`, its sign always shown."""
-    return "–" if math.isnan(value) else f"{value:+.{digits}f}"
+    return _shown(value, "+", digits)
+
+
+def _shown(value: float, sign: str, digits: int) -> str:
+    if math.isnan(value):
+        return "–"
+    if abs(value) < _ROUNDING:  # of sums in another order; no -0 either
+        return f"{0:{sign}.{digits}f}"
+    small = abs(value) < 0.5 * 10.0**-digits
+    return f"{value:{sign}.1e}" if small else f"{value:{sign}.{digits}f}"
 
 
 def interval(low: float, high: float, digits: int = 4) -> str:

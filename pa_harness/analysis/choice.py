@@ -15,14 +15,28 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pa_harness.analysis.asked.language import Asked, constraint, objective
-from pa_harness.analysis.constraints import CONFIDENCE, Constraint, Promise, admitted
+from pa_harness.analysis.constraints import (
+    CONFIDENCE,
+    Constraint,
+    Promise,
+    admitted,
+    check_shares,
+    level_of,
+)
 from pa_harness.analysis.crossfit import FOLDS, CrossFit, Gain
 from pa_harness.analysis.frame import Frame
 from pa_harness.analysis.intervals import POWER
 from pa_harness.analysis.measure import differences
-from pa_harness.analysis.smoothing import posterior
+from pa_harness.analysis.smoothing import posterior, unit_of
 from pa_harness.analysis.trajectory import ICL, IF, MINE, weighted_suite
-from pa_harness.analysis.verdict import Axis, Choice, Choices, verdict_of
+from pa_harness.analysis.verdict import (
+    Axis,
+    Choice,
+    Choices,
+    beyond_noise,
+    unbeaten,
+    verdict_of,
+)
 from pa_harness.analysis.words import sentence
 from pa_harness.errors import RunError
 
@@ -34,62 +48,76 @@ if TYPE_CHECKING:
     from pa_harness.analysis.intervals import Array
     from pa_harness.analysis.trajectory import Suite, Trajectory
 
+_TOLERANCE = 0.02
 _FRONTS = 2000  # draws of both averages
 
 
 def choose(
     trajectory: Trajectory,
-    tolerance: float = 0.02,
+    tolerance: float | None = None,
     weights: Mapping[str, float] | None = None,
     confidence: float = CONFIDENCE,
     seed: int = 0,
     asked: Asked | None = None,
 ) -> Choices:
-    """Choose λ by every rule that the sweep allows, or by what is asked for alone.
+    """Choose λ by every rule that the sweep allows, or by one that says what to keep.
 
-    Of a sweep with tasks of one's own (`Trajectory.mine`), where nothing is asked: the best ICL
-    that keeps 1 − tolerance of them.
+    Where that is not said: the best objective, and the best with IF kept; of a sweep with tasks of
+    one's own (`Trajectory.mine`) the best that keeps these. ICL is the objective unless another is
+    named.
 
     Args:
         trajectory: the sweep.
-        tolerance: ε of the constraint IF(λ) ≥ (1 − ε) IF(1), a fraction.
+        tolerance: ε of the constraint IF(λ) ≥ (1 − ε) IF(1), or of mine; a fraction, default 0.02.
         weights: of a weighted average, by task, category, ICL or IF.
         confidence: with which the constraint is to be kept for documents of the sweep's kind.
         seed: of the folds.
-        asked: what is to be best and what kept, in the place of the other rules.
+        asked: what is to be best and what kept.
 
     Raises:
         RunError: the sweep has no λ = 1, no ICL task, not what is asked for, or not the tasks that
-            weights name; a tolerance or confidence that is none.
+            weights name; a tolerance or confidence that is none; a tolerance of nothing.
     """
     if trajectory.at(1.0) is None:
         raise RunError(
             f"The sweep has λ = {', '.join(f'{lam:g}' for lam in trajectory.lams)}, not λ = 1. A "
             "choice is a gain over λ = 1: sweep it too."
         )
-    _check_shares(tolerance, confidence)
-    icl, followed = trajectory.suite(ICL), trajectory.suite(IF)
-    if asked is None and trajectory.suite(MINE) and icl is not None and not weights:
-        asked = Asked(ICL, (f"{MINE}>={100 * (1 - tolerance):g}%",))
-    if asked is not None:
-        return _as_asked(trajectory, asked, _Chooser(trajectory, followed, confidence, seed))
-    if icl is None:
+    wanted, epsilon = asked or Asked(ICL), _TOLERANCE if tolerance is None else tolerance
+    check_shares(epsilon, confidence)
+    best, followed = _objective(trajectory, wanted), trajectory.suite(IF)
+    of_mine = trajectory.suite(MINE) and not weights and best.name.removeprefix("−") != MINE
+    if tolerance is not None and (wanted.keep or not (of_mine or followed)):
+        raise RunError(
+            "--tolerance is of what is kept where nothing is said: IF, or the tasks of --mine. "
+            f"{'With --keep, say it there.' if wanted.keep else 'The sweep has neither.'}"
+        )
+    if of_mine and not wanted.keep:
+        wanted = Asked(wanted.maximize, (f"{MINE}>={100 * (1 - epsilon):g}%",))
+    chooser = _Chooser(trajectory, followed, confidence, seed)
+    if wanted.keep:
+        return _as_asked(trajectory, wanted, chooser)
+    found = [chooser.by("best", f"best {best.name}", best)]
+    if followed is not None and best.name.removeprefix("−") != IF:
+        kept = Constraint(IF, 1 - epsilon)
+        meaning = f"best {best.name} with {kept.text}"
+        if followed.mean()[trajectory.at(1.0)] < 0:  # a log-likelihood
+            meaning = f"best {best.name} with IF at most {100 * epsilon:g}% of |IF(1)| below IF(1)"
+        found.append(chooser.by("constrained", meaning, best, [(kept, followed)]))
+    if weights:
+        meaning = "best " + " + ".join(f"{weight:g}·{name}" for name, weight in weights.items())
+        found.append(chooser.by("weighted", meaning, weighted_suite(trajectory, weights)))
+    choices = _choices(trajectory, chooser, found, [best, *([followed] if followed else [])])
+    return replace(choices, maximize=asked.maximize if asked else "")
+
+
+def _objective(trajectory: Trajectory, wanted: Asked) -> Suite:
+    if wanted.maximize == ICL and trajectory.suite(ICL) is None:
         raise RunError(
             "The sweep has no task for ICL: all are of the category instruction. Sweep few-shot "
             "tasks too."
         )
-    chooser = _Chooser(trajectory, followed, confidence, seed)
-    found = [chooser.by("best", "best ICL", icl)]
-    if followed is not None:
-        kept = Constraint(IF, 1 - tolerance)
-        meaning = f"best ICL with {kept.text}"
-        if followed.mean()[trajectory.at(1.0)] < 0:  # a log-likelihood
-            meaning = f"best ICL with IF at most {100 * tolerance:g}% of |IF(1)| below IF(1)"
-        found.append(chooser.by("constrained", meaning, icl, [(kept, followed)]))
-    if weights:
-        meaning = "best " + " + ".join(f"{weight:g}·{name}" for name, weight in weights.items())
-        found.append(chooser.by("weighted", meaning, weighted_suite(trajectory, weights)))
-    return _choices(trajectory, chooser, found, [icl, *([followed] if followed else [])])
+    return objective(trajectory, wanted)
 
 
 def _as_asked(trajectory: Trajectory, asked: Asked, chooser: _Chooser) -> Choices:
@@ -127,19 +155,6 @@ def _choices(
     )
 
 
-def _check_shares(tolerance: float, confidence: float) -> None:
-    if not 0 <= tolerance < 1:
-        raise RunError(
-            f"--tolerance {tolerance:g}: expected a share of IF(1) that may be lost, from 0 to 1, "
-            "as 0.02 for 2%."
-        )
-    if not 0.5 <= confidence < 1:
-        raise RunError(
-            f"--confidence {confidence:g}: expected how sure a constraint is to be kept, from 0.5 "
-            "(as likely as not) to below 1, as 0.9."
-        )
-
-
 class _Chooser:
     """One sweep's units and folds, the same for every rule."""
 
@@ -170,7 +185,7 @@ class _Chooser:
         promises = [Promise(each, self._frame, of, self._lams) for each, of in constraints]
         whole = self._frame.measure(objective)
         apart = self._frame.against(objective, self._one)
-        band = differences(apart)
+        band = beyond_noise(differences(apart), apart.reach)
         smooth = self._smoothed(objective, whole.covariance, whole.estimate[None])
         means = [each.suite.mean()[None] for each in promises]
         free = self._admitted(promises, means, 1.0)
@@ -198,13 +213,14 @@ class _Chooser:
             instruction_change=self._folds.gain(followed, self._one, picked)
             if followed
             else nothing,
-            kept=tuple(each.kept(self._confidence) for each in promises),
+            kept=tuple(each.kept(level_of(promises, self._confidence)) for each in promises),
             confidence=self._confidence,
             admitted=tuple(free[0].tolist()),
             documents=sum(task.values.shape[1] for task in objective.tasks),
             clusters=clusters,
             verdict=verdict,
             sentence="",
+            same=bool((np.maximum(abs(band.estimate), band.error) == 0).all()),
         )
         return replace(choice, sentence=sentence(choice, self._lams))
 
@@ -225,7 +241,7 @@ class _Chooser:
 
     def _smoothed(self, objective: Suite, covariance: Array, means: Array) -> Array:
         """The objective's smoothed curves, in units of what 1 is of a fraction."""
-        unit = _unit(objective)
+        unit = unit_of(objective.mean())
         if np.isnan(covariance).any() or np.isnan(means).any():
             return means / unit
         places = np.arange(len(self._lams))
@@ -274,21 +290,6 @@ class _Chooser:
         if not np.isnan(covariance).any():
             random = np.random.default_rng(0)
             drawn = random.multivariate_normal(centre, covariance, _FRONTS, method="eigh")
-            shares = tuple(_unbeaten(*np.split(drawn, 2, axis=1)).mean(axis=0).tolist())
-        front = _unbeaten(first.estimate[None], (sign * second.estimate)[None])[0]
+            shares = tuple(unbeaten(*np.split(drawn, 2, axis=1)).mean(axis=0).tolist())
+        front = unbeaten(first.estimate[None], (sign * second.estimate)[None])[0]
         return tuple(float(lam) for lam in self._lams[front]), shares
-
-
-def _unbeaten(first: Array, second: Array) -> NDArray[np.bool_]:
-    """Which λ none is better than in one and as good in the other, shape (draws, λ)."""
-    as_good = (first[:, None] >= first[..., None]) & (second[:, None] >= second[..., None])
-    better = (first[:, None] > first[..., None]) | (second[:, None] > second[..., None])
-    found: NDArray[np.bool_] = np.logical_not((as_good & better).any(axis=2))
-    return found
-
-
-def _unit(objective: Suite) -> float:
-    """What 1 is of a fraction: 1, or for other numbers ten times their range along λ."""
-    means = objective.mean()
-    low, high = float(means.min()), float(means.max())
-    return 1.0 if 0 <= low <= high <= 1 else 10 * (high - low) or 1.0

@@ -17,16 +17,21 @@ sweeps, however many λ there are and however the choice among the admitted is m
 testing: Maurer, Hothorn and Lehmacher 1995; for choosing among models: Angelopoulos et al. 2021,
 "Learn then Test", arXiv 2110.01052). Several constraints with one reference are tested together;
 those with other references have an order of their own, and the orders share 1 − confidence. A
-fixed number has two orders, from λ = 1 down and from λ = 0 up, either of which may admit a λ.
+fixed number has two orders, from λ = 1 down and from λ = 0 up, either of which may admit a λ. With
+k orders each λ is tested at the level 1 − (1 − confidence) / k; what is shown as certain is so at
+that level (`Kept.level`). Of a reference value of 0 no share is defined: P(kept) is NaN.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.special import stdtr
+
+from pa_harness.errors import RunError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -72,9 +77,11 @@ class Kept:
         constraint: in words.
         share: whether it bounds a share of a number; else the number itself.
         probability: P(kept), by λ.
-        certified: by λ, the strictest share (or number) that is kept with the stated confidence.
+        certified: by λ, the strictest share (or number) that is kept with `level`.
         documents: that it rests on.
         clusters: that these are of.
+        level: P(kept) from which on a λ passes, so that all is kept with the confidence asked.
+        starts: the λ from which on, outwards, they are tried.
         at_least: whether it bounds from below.
     """
 
@@ -84,11 +91,20 @@ class Kept:
     certified: tuple[float, ...]
     documents: int
     clusters: int
+    level: float
+    starts: tuple[float, ...]
     at_least: bool = True
+
+    @property
+    def sure(self) -> tuple[bool, ...]:
+        """By λ, whether it passes."""
+        return tuple(each >= self.level for each in self.probability)
 
     def bound(self, row: int) -> str:
         """What is certain at one λ, in words."""
         found = self.certified[row]
+        if math.isnan(found):
+            return "–"
         return f"{100 * found:.1f}%" if self.share else f"{found:.4g}"
 
 
@@ -132,20 +148,22 @@ class Promise:
         """
         return self._probability(means, np.full(means.shape[1], self.constraint.share), inflation)
 
-    def kept(self, confidence: float) -> Kept:
-        """P(kept) at each λ, and what else could be kept, from all documents."""
+    def kept(self, level: float) -> Kept:
+        """P(kept) at each λ, and what else could be kept with `level`, from all documents."""
         means = self._found.estimate[None]
         tasks = self.suite.tasks
         return Kept(
             *(self.constraint.text, self.constraint.of is not None),
             tuple(self.probability(means)[0].tolist()),
-            tuple(self._certified(means, confidence).tolist()),
+            tuple(self._certified(means, level).tolist()),
             documents=sum(task.values.shape[1] for task in tasks),
             clusters=self._clusters,
+            level=level,
+            starts=self.starts,
             at_least=self.constraint.at_least,
         )
 
-    def _certified(self, means: Array, confidence: float) -> Array:
+    def _certified(self, means: Array, level: float) -> Array:
         """By bisection: P(kept) falls as a bound is made stricter."""
         strict = 1.0 if self.constraint.at_least else -1.0
         size = 2.0 if self._row is not None else 1 + 2 * float(np.abs(means).max())
@@ -155,9 +173,10 @@ class Promise:
         )
         for _ in range(_STEPS):
             middle = (loose + tight) / 2
-            sure = self._probability(means, middle, 1.0)[0] >= confidence
+            sure = self._probability(means, middle, 1.0)[0] >= level
             loose, tight = np.where(sure, middle, loose), np.where(sure, tight, middle)
-        return loose
+        undefined = self._row is not None and means[0, self._row] == 0
+        return np.full_like(loose, np.nan) if undefined else loose
 
     def _probability(self, means: Array, share: Array, inflation: float) -> Array:
         sign = 1.0 if self.constraint.at_least else -1.0
@@ -179,6 +198,7 @@ class Promise:
         found = np.where(spread > 0, found, (1 + np.sign(margin)) / 2)
         if self._row is not None:  # against itself nothing is to be learnt
             found[:, self._row] = sign * (1 - share[self._row]) >= 0
+            found[means[:, self._row] == 0] = np.nan
         return found
 
 
@@ -188,6 +208,30 @@ def _scale_of_levels(found: Measure) -> Array:
     with np.errstate(divide="ignore", invalid="ignore"):
         own = found.variance / (found.reach * part * (1 - part))
     return np.where(np.isfinite(own) & (own > 0), own, found.scale)
+
+
+def check_shares(tolerance: float, confidence: float) -> None:
+    """Refuse a tolerance or a confidence that is none.
+
+    Raises:
+        RunError: it is so.
+    """
+    if not 0 <= tolerance < 1:
+        raise RunError(
+            f"--tolerance {tolerance:g}: expected a share of IF(1) that may be lost, from 0 to 1, "
+            "as 0.02 for 2%."
+        )
+    if not 0.5 <= confidence < 1:
+        raise RunError(
+            f"--confidence {confidence:g}: expected how sure a constraint is to be kept, from 0.5 "
+            "(as likely as not) to below 1, as 0.9."
+        )
+
+
+def level_of(promises: Sequence[Promise], confidence: float) -> float:
+    """P(kept) from which on a λ passes: the orders in which λ are tried share 1 − confidence."""
+    orders = sum(len(starts) for starts in {promise.starts for promise in promises})
+    return 1 - (1 - confidence) / max(orders, 1)
 
 
 def admitted(
@@ -201,10 +245,9 @@ def admitted(
         lams: shape (λ,).
         confidence: with which all is kept.
     """
-    kinds = sorted({promise.starts for promise in promises})
-    level = 1 - (1 - confidence) / max(sum(map(len, kinds)), 1)
+    level = level_of(promises, confidence)
     found = np.ones((1, len(lams)), dtype=bool)
-    for starts in kinds:
+    for starts in sorted({promise.starts for promise in promises}):
         of_it = [
             p for each, p in zip(promises, probabilities, strict=True) if each.starts == starts
         ]

@@ -171,7 +171,7 @@ def _with_scale(
         raw: numbers of each task, shape (λ, documents).
         changes: what `measure` is the mean of: the same, or their differences to one λ.
     """
-    reaches = [_reach(each) for each in raw]
+    reaches = [reach_of(each) for each in raw]
     tasks = list(zip(weights, changes, reaches, strict=True))
     alone = sum(w**2 * (x**2).mean(axis=1) / x.shape[1] for w, x, _ in tasks)
     change = np.sum([w * np.abs(x).mean(axis=1) for w, x, _ in tasks], axis=0)
@@ -185,10 +185,11 @@ def _values(task: TaskCurve, key: str) -> Array:
     return task.more[key] if key else task.values
 
 
-def _reach(values: Array) -> float:
+def reach_of(values: Array) -> float:
     """The largest change of a document there can be, as far as is known: 1 for fractions."""
     low, high = float(values.min()), float(values.max())
-    return 1.0 if 0 <= low <= high <= 1 else high - low or 1.0
+    most = max(abs(low), abs(high), 1.0)
+    return 1.0 if 0 <= low <= high <= 1 or high - low <= 1e-9 * most else high - low
 
 
 def _ids(task: TaskCurve) -> NDArray[np.int64]:

@@ -87,7 +87,8 @@ def read_trajectory(path: Path, instruction: Sequence[str] = ()) -> Trajectory:
     known = [replace(t, clusters=clusters.of(t.answers or t.name, t.ids)) for t in chosen]
     first = scores[0]
     parts = lams, tuple(known), tuple(scores), tuple(notes), _knots(first)
-    return Trajectory(_label(first), *parts, _mine(run, known, notes))
+    mine = _mine(run, known, notes)
+    return Trajectory(_label(first, mine=bool(mine)), *parts, mine)
 
 
 class _Clusters:
@@ -234,9 +235,12 @@ def _same(scores: Sequence[Score], main: Score | None) -> list[Score]:
     return sorted(found, key=lambda score: score.lam)
 
 
-def _label(score: Score) -> str:
-    """The pair or path by the last parts of its names."""
-    return " → ".join(_knots(score))
+def _label(score: Score, *, mine: bool) -> str:
+    """The pair or path by the last parts of its names; of a fine-tune what each of them is."""
+    first, *others = _knots(score)
+    if mine and len(others) == 1:
+        return f"your fine-tune {others[0]} of its parent {first}"
+    return " → ".join([first, *others])
 
 
 def _knots(score: Score) -> tuple[str, ...]:

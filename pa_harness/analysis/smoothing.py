@@ -84,3 +84,13 @@ def _priors(lams: Array) -> Array:
             for size, length, alone in product(_SIZES, _LENGTHS, _OWN)
         ]
     )
+
+
+def unit_of(means: Array) -> float:
+    """What 1 is of a fraction: 1, or for other numbers ten times their range along λ.
+
+    Args:
+        means: shape (λ,).
+    """
+    most, apart = float(np.abs(means).max()), float(np.ptp(means))
+    return 1.0 if most <= 1 or apart <= 1e-9 * most else 10 * apart

@@ -14,18 +14,20 @@ The verdict on a rule's candidate is one of
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     from pa_harness.analysis.constraints import Kept
     from pa_harness.analysis.crossfit import Gain
-    from pa_harness.analysis.intervals import Intervals
+    from pa_harness.analysis.intervals import Array, Intervals
 
 FEWEST = 20
+TIE = 1e-6  # of the largest change there can be: a smaller one is numerical noise, and none
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,13 @@ class Choice:
     clusters: int
     verdict: str  # in a word
     sentence: str
+    same: bool = False  # no document differs from λ = 1 at any λ
+
+    def may(self, row: int) -> str:
+        """Whether a λ may be chosen, in words."""
+        if self.admitted[row]:
+            return "yes"
+        return "no: not reached" if all(kept.sure[row] for kept in self.kept) else "no"
 
 
 @dataclass(frozen=True)
@@ -110,3 +119,34 @@ def verdict_of(
         return "needed"
     apart = (band.band_low > 0) | (band.band_high < 0)
     return "unclear" if apart[free].any() else "indistinguishable"
+
+
+def unbeaten(first: Array, second: Array) -> NDArray[np.bool_]:
+    """Which λ none is better than in one and as good in the other, shape (draws, λ)."""
+    as_good = (first[:, None] >= first[..., None]) & (second[:, None] >= second[..., None])
+    better = (first[:, None] > first[..., None]) | (second[:, None] > second[..., None])
+    found: NDArray[np.bool_] = np.logical_not((as_good & better).any(axis=2))
+    return found
+
+
+def beyond_noise(found: Intervals, reach: float) -> Intervals:
+    """Differences, of which those smaller than `TIE` are none.
+
+    Args:
+        found: the differences.
+        reach: the largest that there can be.
+    """
+    none = (np.abs(found.estimate) <= TIE * reach) & (found.error <= TIE * reach)
+
+    def cut(ends: Array) -> Array:
+        return np.where(none & (np.abs(ends) <= TIE * reach), 0.0, ends)
+
+    return replace(
+        found,
+        estimate=cut(found.estimate),
+        error=cut(found.error),
+        low=cut(found.low),
+        high=cut(found.high),
+        band_low=np.where(none, np.minimum(cut(found.band_low), 0), found.band_low),
+        band_high=np.where(none, np.maximum(cut(found.band_high), 0), found.band_high),
+    )

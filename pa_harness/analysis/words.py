@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
+
+from pa_harness.markdown import number, signed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,14 +26,9 @@ def sentence(choice: Choice, lams: Array) -> str:
     at_once = f"95% for all {len(lams)} λ at once"
     ends = f"{points.to(choice.low, choice.high)}; {at_once}"
     apart = f"{points.of(choice.difference)} ({ends})"
-    found = (
-        "80% of such sweeps would have found a difference of "
-        f"{points.of(choice.detectable, sign='')}."
-    )
+    found = _found(choice, points)
     if choice.verdict == "none":
-        text = (
-            f"No λ may be chosen {rule}: with {choice.confidence:.0%} none keeps what must be kept."
-        )
+        text = f"No λ may be chosen {rule}: {_failing(choice)}."
         return " ".join([text, *_certifiable(choice, lams, range(len(lams)))])
     if choice.verdict == "few":
         count = counted(choice.documents, choice.clusters)
@@ -44,18 +42,29 @@ def sentence(choice: Choice, lams: Array) -> str:
         )
     elif choice.verdict == "needed":
         text = (
-            f"λ = {choice.lam:g} is chosen {rule}: λ = 1 does not keep what must be kept with "
-            f"{choice.confidence:.0%}. Against λ = 1 it is {apart}."
+            f"λ = {choice.lam:g} is chosen {rule}: λ = 1 may not be. Against λ = 1 it is {apart}."
         )
     elif choice.verdict == "kept":
-        text = f"Keep λ = 1 {rule}{_alone(choice, lams)}. {found}"
+        text = f"Keep λ = 1 {rule}{_alone(choice, lams)}.{found}"
     else:
         start = "no λ is shown to be better or worse"
         if choice.verdict == "unclear":
             start = "no λ is shown to be better, some are worse"
         best = f"best candidate λ = {choice.candidate:g}: {points.of(choice.difference)}, {ends}"
-        text = f"Keep λ = 1 {rule}: {start} ({best}). {found}"
+        text = f"Keep λ = 1 {rule}: {start} ({best}).{found}"
     return " ".join([text, *_promised(choice, lams)])
+
+
+def _found(choice: Choice, points: _Points) -> str:
+    """What such sweeps would have shown; nothing where no document says how much they vary."""
+    if choice.same:
+        return (
+            f" No λ differs from it: the same on all {counted(choice.documents, choice.clusters)}."
+        )
+    if not choice.detectable > 0:
+        return ""
+    shown = points.of(choice.detectable, sign=False)
+    return f" 80% of such sweeps would have found a difference of {shown}."
 
 
 def _alone(choice: Choice, lams: Array) -> str:
@@ -80,20 +89,71 @@ def _promised(choice: Choice, lams: Array) -> list[str]:
     return texts
 
 
+def _failing(choice: Choice) -> str:
+    """Why no λ may be chosen."""
+    if any(math.isnan(each) for kept in choice.kept for each in kept.probability):
+        return "a share of 0 is not defined"
+    return f"with {percent(choice.kept[0].level)} none keeps what must be kept"
+
+
 def _certifiable(choice: Choice, lams: Array, rows: Sequence[int]) -> list[str]:
-    """Of each constraint that no λ of these keeps for certain, what could be kept instead."""
-    texts = []
-    for kept in choice.kept:
-        if not rows or any(kept.probability[n] >= choice.confidence for n in rows):
-            continue
-        best = max(rows, key=lambda n: kept.certified[n] if kept.at_least else -kept.certified[n])
-        count = counted(kept.documents, kept.clusters)
+    """What keeps all of these λ from being chosen, and what could be kept instead."""
+    texts, level = [], percent(choice.kept[0].level) if choice.kept else ""
+    for kept in choice.kept if rows else ():
+        if math.isnan(kept.probability[rows[0]]):
+            texts.append(f"{kept.constraint} is a share of 0: name a number to be kept instead.")
+        elif not any(kept.sure[row] for row in rows):
+            best = max(rows, key=lambda n: kept.certified[n] * (1 if kept.at_least else -1))
+            count = counted(kept.documents, kept.clusters)
+            at = "any other λ" if any(kept.sure) else "any λ"
+            texts.append(
+                f"{count[0].upper()}{count[1:]} cannot certify {kept.constraint} at {at} with "
+                f"{level}; at λ = {lams[best]:g} they could certify {kept.bound(best)}."
+            )
+    beyond = [row for row in rows if all(kept.sure[row] for kept in choice.kept)]
+    if choice.kept and not texts and beyond:
+        names = ", ".join(f"{lams[row]:g}" for row in beyond)
         texts.append(
-            f"{count[0].upper()}{count[1:]} cannot certify {kept.constraint} at any λ with "
-            f"{choice.confidence:.0%}; at λ = {lams[best]:g} they could certify "
-            f"{kept.bound(best)}."
+            f"Of itself λ = {names} would do, but is not reached: λ are tried outwards from "
+            f"{_starts(choice)}, up to the first that is not certain."
+        )
+    elif choice.kept and rows and not texts:
+        best = max(rows, key=lambda n: min(kept.probability[n] for kept in choice.kept))
+        bounds = "; ".join(f"{kept.bound(best)} ({kept.constraint})" for kept in choice.kept)
+        texts.append(
+            f"Each can be certified with {level}, but not at one λ; at λ = {lams[best]:g} the "
+            f"documents could certify {bounds}."
         )
     return texts
+
+
+def how_tried(choice: Choice) -> list[str]:
+    """What the table of a choice's constraints does not say by itself."""
+    if not choice.kept:
+        return []
+    texts, level = [], choice.kept[0].level
+    if level > choice.confidence + 1e-9:
+        texts.append(
+            f"A λ passes with {percent(level)}: λ are tried from {_starts(choice)} on, and these "
+            f"orders share the {percent(1 - choice.confidence)} in which a promise may be broken."
+        )
+    if any(choice.may(row) == "no: not reached" for row in range(len(choice.admitted))):
+        texts.append(
+            f"Not reached: between it and {_starts(choice)} is a λ that is not certain, behind "
+            "which none is chosen."
+        )
+    return texts
+
+
+def _starts(choice: Choice) -> str:
+    """The λ from which on others are tried."""
+    found = sorted({start for kept in choice.kept for start in kept.starts}, reverse=True)
+    return f"λ = {' and '.join(f'{start:g}' for start in found)}"
+
+
+def percent(share: float) -> str:
+    """A share in percent, three digits."""
+    return f"{100 * share:.3g}%"
 
 
 def counted(documents: int, clusters: int) -> str:
@@ -111,9 +171,9 @@ class _Points:
         fraction = min(values) >= 0 and max(values) <= 1
         self._factor, self._digits, self._unit = (100, 2, " points") if fraction else (1, 4, "")
 
-    def of(self, value: float, sign: str = "+") -> str:
-        return f"{self._factor * value:{sign}.{self._digits}f}{self._unit}"
+    def of(self, value: float, *, sign: bool = True) -> str:
+        shown = signed if sign else number
+        return f"{shown(self._factor * value, self._digits)}{self._unit}"
 
     def to(self, low: float, high: float) -> str:
-        ends = (f"{self._factor * each:+.{self._digits}f}" for each in (low, high))
-        return " to ".join(ends)
+        return " to ".join(signed(self._factor * each, self._digits) for each in (low, high))

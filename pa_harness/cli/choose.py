@@ -31,9 +31,8 @@ def add(verbs: Verbs) -> None:
     parser.add_argument(
         "--tolerance",
         type=float,
-        default=0.02,
         metavar="ε",
-        help="share of IF(1) that may be lost in the constrained choice (default: 0.02)",
+        help="without --keep: share of IF(1), or of mine(1), that may be lost (default: 0.02)",
     )
     parser.add_argument(
         "--weights",
@@ -71,6 +70,11 @@ def choose(options: argparse.Namespace) -> int:
         confidence=options.confidence or CONFIDENCE,
         asked=asked,
     )
+    if options.confidence and not any(choice.kept for choice in found.choices):
+        raise RunError(
+            "--confidence is of what is kept, and nothing is: the sweep has neither instruction "
+            "tasks nor --mine. Say what with --keep."
+        )
     say(trajectory.notes)
     print(choices_text(found))
     keep(options.run_folder / "choice.json", found)

@@ -12,7 +12,7 @@ from pa_harness.cli.verb import (
     say,
     unwritable,
 )
-from pa_harness.errors import RunError
+from pa_harness.errors import RunError, did_you_mean, listed
 from pa_harness.leaderboards.boards import NAMES
 from pa_harness.leaderboards.comparison import Names
 from pa_harness.leaderboards.findings import MARGIN
@@ -50,8 +50,9 @@ def add(verbs: Verbs) -> None:
         "--metrics",
         nargs="+",
         default=[],
-        metavar="TASK=KEY",
-        help="METRIC,FILTER to compare; default: the task's main one, else its first",
+        type=_metric,
+        metavar="TASK=METRIC",
+        help="to compare, or METRIC,FILTER; default: the task's main one, else its first",
     )
     pairs.add_argument(
         "--unpaired",
@@ -83,6 +84,15 @@ def add(verbs: Verbs) -> None:
     )
     parser.add_argument("--format", choices=_FORMATS, default="text", help="default: text")
     add_output(parser, "write it there (default: print it)", "--output", metavar="FILE")
+
+
+def _metric(text: str) -> tuple[str, str]:
+    task, _, key = text.partition("=")
+    if not (task and key):
+        raise argparse.ArgumentTypeError(
+            f"expected TASK=METRIC, as arc_easy=acc_norm, not {text!r}"
+        )
+    return task, key
 
 
 def compare(options: argparse.Namespace) -> int:
@@ -128,10 +138,14 @@ def _pairs(options: argparse.Namespace) -> str:
     from pa_harness.analysis.pairs.rows import Change
     from pa_harness.interchange.sample_logs import read_evaluations
     from pa_harness.report.compared import as_text as compared_text
-    from pa_harness.runs.settings import read_metrics
 
-    metrics = read_metrics(options.metrics)
+    metrics = dict(options.metrics)
     read = read_evaluations(options.results, metrics, all_clustered=options.unpaired)
+    known = list(dict.fromkeys(task for each in read for task in each.tasks))
+    for task, key in metrics.items():
+        if task not in known:
+            hint = did_you_mean(task, known)
+            raise RunError(f"--metrics {task}={key}: no such task. {hint} Known:\n{listed(known)}")
     found = compare_all(read, paired=not options.unpaired)
     if options.documents:
         write_table(Change, changes(read), options.documents)

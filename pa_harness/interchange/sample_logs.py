@@ -43,7 +43,7 @@ def read_evaluation(
         text: a folder of lm-eval's results, a results file, or a run; of a sweep with ``@λ``,
             else at λ = 1.
         metrics: of tasks that another metric than their main one is wanted of:
-            ``metric,filter``.
+            ``metric,filter``, or the metric alone (its first filter).
         clustered: whether documents that share a text are looked for; else each is alone.
 
     Raises:
@@ -144,10 +144,13 @@ def _wanted(scores: Sequence[Score], metrics: Mapping[str, str], text: str) -> l
     found = [score for score in scores if score.main and score.task not in metrics]
     for task, key in metrics.items():
         of_task = [score for score in scores if score.task == task]
-        chosen = [score for score in of_task if score.key == key]
+        chosen = [score for score in of_task if key in (score.key, score.metric)][:1]
         if of_task and not chosen:
             keys = dict.fromkeys(score.key for score in of_task)
-            raise RunError(f"{text}: {task} has no metric {key}. It has:\n{listed(keys)}")
+            raise RunError(
+                f"--metrics {task}={key}: {text} has no such metric of {task}. It has:\n"
+                f"{listed(keys)}"
+            )
         found += chosen
     return found
 

@@ -89,7 +89,7 @@ class Run:
 
     def choose(
         self,
-        tolerance: float = 0.02,
+        tolerance: float | None = None,
         weights: Mapping[str, float] | None = None,
         confidence: float = 0.9,
         maximize: str | None = None,
@@ -98,11 +98,12 @@ class Run:
         """A λ by every rule that the run allows, as ``pa-harness choose``.
 
         Args:
-            tolerance: share of IF(1) that may be lost, a fraction.
+            tolerance: share of IF(1), or of mine(1), that may be lost; a fraction, default 0.02.
             weights: of an average of your own, by task, category, ICL or IF.
             confidence: with which the tolerance, or all of `keep`, is to be kept, a fraction.
-            maximize: what is to be best; with this or `keep` there is no other rule.
-            keep: constraints such as ``ifeval>=98%`` (`pa_harness.analysis.asked.language`).
+            maximize: what is to be best; default: ICL.
+            keep: constraints in the place of the tolerance, such as ``ifeval>=98%``
+                (`pa_harness.analysis.asked.language`).
 
         Raises:
             RunError: the run lacks λ = 1 or a task for ICL.

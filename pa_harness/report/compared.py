@@ -73,9 +73,8 @@ def sentence(row: Compared) -> str:
         return f"{of}: no verdict, {count} are too few."
     if row.verdict == UNCLEAR:
         shown = _points(row, row.detectable, sign="")
-        return (
-            f"{of}: no difference shown, {apart}; 80% of such comparisons would have shown {shown}."
-        )
+        would = f"; 80% of such comparisons would have shown {shown}" if row.detectable > 0 else ""
+        return f"{of}: no difference shown, {apart}{would}."
     word = "better" if row.verdict == BETTER else "worse"
     moved = ""
     if row.lost is not None:

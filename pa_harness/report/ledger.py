@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from pa_harness.analysis.pairs.ledger import Ledger, Line
 
 _WON, _LOST = "#0072B2", "#D55E00"  # of Okabe and Ito
+_NEAR = 1e-9  # of ticks, which are rounded
+_TICKS = 6  # λ that are named one by one
 _MOST = 8  # averages that are drawn
 HEADER = ("λ", "lost", "95%", "won", "95%", "lost, corrected", "95%", "won, corrected", "95%")
 
@@ -41,8 +43,11 @@ def ledger_figure(found: Ledger) -> Picture | None:
             axes = panels[names.index(line.name), befores.index(line.against)]
             _bars(axes, found.lams, line)
     figure.supxlabel(LAM_AXIS, fontsize=9)
-    caption = "points of documents: won above, lost below, with 95%; dash: corrected for guessing"
-    figure.supylabel(caption, fontsize=8)
+    figure.supylabel("points of documents", fontsize=8)
+    caption = "won above, lost below; lines: 95%"
+    if any(line.moves.lost_corrected for line in shown if line.name in names):
+        caption += "; dash: corrected for guessing"
+    figure.suptitle(caption, fontsize=8)
     return figure
 
 
@@ -62,6 +67,10 @@ def _bars(axes: Axes, lams: Sequence[float], line: Line) -> None:
         )
         if corrected is not None:
             axes.plot(lams, sign * 100 * corrected.estimate, "_", color="black", markersize=9)
+    axes.set_xlim(min(lams) - width, max(lams) + width)
+    low, high = min(lams) - _NEAR, max(lams) + _NEAR
+    inside = [tick for tick in axes.get_xticks() if low <= tick <= high]
+    axes.set_xticks(lams if len(lams) <= _TICKS else inside)
     axes.axhline(0, color="#222222", linewidth=0.8)
     axes.set_title(f"{short(line.name, 28)} against λ = {line.against:g}", fontsize=8)
     axes.tick_params(labelsize=7, labelbottom=True)

@@ -13,6 +13,7 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
+from pa_harness.analysis.words import how_tried, percent
 from pa_harness.markdown import number, signed
 from pa_harness.report.basis import basis
 from pa_harness.report.figures import all_figures
@@ -108,6 +109,7 @@ def template(name: str) -> Any:
     loader = FunctionLoader(lambda name: folder.joinpath(name).read_text(encoding="utf-8"))
     environment = Environment(autoescape=True, undefined=StrictUndefined, loader=loader)
     environment.filters |= {"number": number, "signed": signed, "size": size_text}
+    environment.filters |= {"percent": percent, "how_tried": how_tried}
     return environment.get_template(name)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from pa_harness.analysis.words import counted
+from pa_harness.analysis.words import counted, how_tried, percent
 from pa_harness.markdown import interval, number, signed, table
 
 if TYPE_CHECKING:
@@ -68,7 +68,8 @@ def meaning(summary: Summary) -> str:
 def choices_text(choices: Choices) -> str:
     """The choices as tables, the Pareto front, and a sentence for each rule."""
     header = ["rule", "λ", "candidate", "value", "at λ = 1", "difference", "95%, all λ at once"]
-    header += ["gain of choosing so", "its IF change"]
+    followed = any(not math.isnan(each.instruction_change.estimate) for each in choices.choices)
+    header += ["gain of choosing so", *(["its IF change"] if followed else [])]
     rows = [
         [
             choice.meaning,
@@ -76,7 +77,7 @@ def choices_text(choices: Choices) -> str:
             *(f"{choice.candidate:g}", number(choice.value)),
             *(number(choice.instruct_value), signed(choice.difference)),
             *(interval(choice.low, choice.high), _gain(choice.gain)),
-            _gain(choice.instruction_change),
+            *([_gain(choice.instruction_change)] if followed else []),
         ]
         for choice in choices.choices
     ]
@@ -97,16 +98,16 @@ def _gain(found: Gain) -> str:
 def _kept_text(choices: Choices, choice: Choice) -> str:
     """How sure each constraint is at each λ."""
     header = ["λ", *(f"P({kept.constraint})" for kept in choice.kept)]
-    header += [f"certain with {choice.confidence:.0%}" for _ in choice.kept]
+    header += [f"certain with {percent(kept.level)}" for kept in choice.kept]
     header += ["may be chosen", *(["on the front"] if choices.on_front else [])]
     rows = []
     for row, lam in enumerate(choices.lams):
-        cells = [f"{kept.probability[row]:.2f}" for kept in choice.kept]
+        cells = [number(kept.probability[row], 3) for kept in choice.kept]
         cells += [kept.bound(row) for kept in choice.kept]
-        cells.append("yes" if choice.admitted[row] else "no")
+        cells.append(choice.may(row))
         cells += [f"{share:.0%}" for share in choices.on_front[row : row + 1]]
         rows.append([f"{lam:g}", *cells])
-    return table(header, rows)
+    return "\n\n".join([table(header, rows), *how_tried(choice)])
 
 
 def _curve_text(summary: Summary, curve: Curve) -> str:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
 OPTIONS = "options"  # the filter name of what is derived from option log-likelihoods
+COUNT = f"count,{OPTIONS}"
 ANSWER = "answer"  # the filter name of what is derived from generated answers
 COSTS = {  # what an answer costs, by the name that people use
     "answer_tokens": f"length,{ANSWER}",
@@ -38,6 +39,10 @@ class DocumentValues:
         hit,options          1 where the likeliest option is the right one, else 0
         confidence,options   the probability of the likeliest option
         brier,options        Σ_options (p − 1[right])², from 0 to 2
+
+    with every other number how many answers there were to choose from,
+
+        count,options        of requests; 1 for free text
 
     with p = softmax of the options' summed log-likelihoods (as in lm-eval's brier_score), and for
     generated answers
@@ -87,6 +92,8 @@ def document_values(
                 of_document[int(sample["doc_id"])] = (true, extra, missed)
         if f"hit,{OPTIONS}" not in numbers:
             numbers.update(_options(sample))
+        if numbers:
+            numbers[COUNT] = float(len(_one_each(sample, _arguments(sample))))
         if lengths:
             numbers.update(answers.means(sample))
     for key, of_document in counts.items():
@@ -113,13 +120,17 @@ def option_log_likelihoods(sample: Sample) -> tuple[list[float], int] | None:
         pairs = [(float(each[0][0]), each[0][1]) for each in sample["resps"]]
     except (TypeError, ValueError, IndexError, KeyError):
         return None
-    if "acc_mutual_info" in (sample.get("metrics") or ()):
-        half = len(pairs) // 2  # the second half are the options without their context
-        pairs, arguments = pairs[:half], arguments[:half]
+    pairs, arguments = _one_each(sample, pairs), _one_each(sample, arguments)
     if len(pairs) < 2 or len({str(each[0]) for each in arguments}) != 1:
         return None
     right = _right(sample, [str(each[1]) for each in arguments])
     return None if right is None else ([value for value, _ in pairs], right)
+
+
+def _one_each(sample: Sample, requests: list[Any]) -> list[Any]:
+    """One for each option: for acc_mutual_info the second half are those without their context."""
+    twice = "acc_mutual_info" in (sample.get("metrics") or ())
+    return requests[: len(requests) // 2] if twice else requests
 
 
 def _arguments(sample: Sample) -> list[Sequence[Any]]:

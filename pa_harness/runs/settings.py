@@ -107,6 +107,11 @@ def resolve(given: Mapping[str, Any], file: Path | None = None) -> SweepSettings
         )
     typed = {name: _typed(name, value) for name, value in settings.items()}
     typed["tasks"] = tuple(dict.fromkeys([*typed["tasks"], *(typed.get("mine") or ())]))
+    if typed.get("mine") and set(typed["tasks"]) == set(typed["mine"]):
+        raise SweepError(
+            f"--mine names every task of the sweep ({', '.join(typed['mine'])}): then nothing "
+            "tells what was lost of the parent. Name other tasks, too: --tasks pa_icl_lite."
+        )
     found = SweepSettings(**typed)
     ours = found.model.startswith("partially_adapted")
     model_args = short_form(found.model_args) if ours else found.model_args

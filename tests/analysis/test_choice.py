@@ -71,7 +71,8 @@ def test_nothing_to_choose_is_said_so() -> None:
     assert equal.choices[0].verdict == "kept"
     (worse,) = choose(known([0.1, 0.2, 0.5], None)).choices
     assert (worse.lam, worse.verdict) == (1.0, "kept")
-    assert worse.sentence.startswith("Keep λ = 1 by the rule 'best ICL'. 80% of such sweeps")
+    assert worse.sentence == "Keep λ = 1 by the rule 'best ICL'."
+    assert equal.choices[0].sentence.endswith("No λ differs from it: the same on all 40 documents.")
 
 
 def test_exact_ties_go_to_the_lam_nearest_1() -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 from simulated import LAMS, Design, simulate, truth
 
 from pa_harness.analysis.frame import Frame
@@ -79,6 +82,70 @@ def test_of_guessing_models_it_finds_what_was_forgotten(
         plain += moves.lost.estimate[1] / repetitions
     assert held / repetitions >= 0.95 - 3 * np.sqrt(0.05 * 0.95 / repetitions)
     assert plain > forgot + 0.05
+
+
+@pytest.mark.parametrize(("count", "passage"), [(40, 1), (300, 1), (300, 5)])
+@pytest.mark.parametrize("options", [1, 2, 4])
+@pytest.mark.parametrize(("known", "forgot"), [(0.4, 0.0), (0.4, 0.05), (0.95, 0.02), (0.95, 0.2)])
+def test_the_corrected_interval_is_never_certain_of_nothing(
+    count: int, options: int, known: float, forgot: float, passage: int
+) -> None:
+    """It holds in 93% and more, of few documents and few changes, and has a width."""
+    held, repetitions = 0, 150
+    for number in range(repetitions):
+        random = np.random.default_rng([number, options])
+        state = np.repeat(random.random(count // passage), passage)
+        knows = np.stack([state < known, (state < known) & (state >= forgot)])
+        luck = random.random((2, count)) < (1 / options if options > 1 else 0)
+        task = curve(np.where(knows, True, luck), clusters=np.arange(count) // passage)
+        guess = 1 / options if options > 1 else 0.0
+        found = moves_of(Frame([task]), even_suite("t", [task]), 0, {"t": guess}).lost_corrected
+        assert found is not None
+        assert found.high[1] > 0
+        assert found.high[0] == 0, "against itself nothing can be lost"
+        held += found.low[1] <= forgot <= found.high[1]
+    assert held / repetitions >= 0.93 - 2 * np.sqrt(0.07 * 0.93 / repetitions)
+
+
+@pytest.mark.parametrize(("lost", "wrong"), [(2, 10), (0, 0), (1, 30), (0, 38), (5, 35)])
+def test_where_guessing_takes_more_off_than_was_lost_the_high_end_stays(
+    lost: int, wrong: int
+) -> None:
+    """At least what the number's own error allows from 0 on."""
+    before, after = np.ones(40), np.ones(40)
+    before[lost : lost + wrong] = after[: lost + wrong] = 0
+    task = curve([before, after])
+    found = moves_of(Frame([task]), even_suite("t", [task]), 0, {"t": 0.5}).lost_corrected
+    assert found is not None
+    each = (np.maximum(before - after, 0) - (1 - before) * (1 - after)) / 0.5
+    error = each.std(ddof=1) / np.sqrt(40)
+    assert found.estimate[1] == max(each.mean(), 0)
+    assert found.low[1] == 0
+    assert found.high[1] >= found.estimate[1] + stats.t.ppf(0.975, 39) * error - 1e-12
+    assert found.high[1] > 0.05, "none of 40 is not none of all"
+
+
+def test_what_guessing_scores_is_told_by_the_options_where_no_task_says_it() -> None:
+    """A sweep's ledger corrects as `compare` does; what is said goes before what is counted."""
+    random = np.random.default_rng(0)
+    values = random.integers(0, 2, (2, 60)).astype(float)
+    counts = np.tile(random.choice([2.0, 4.0, 5.0], 60), (2, 1))
+    lams = np.array([0.0, 1.0])
+    for options, guess in ((counts, 1 / counts[0]), (np.ones((2, 60)), 0.0)):
+        task = replace(curve(values), more={"count,options": options})
+        one = next(line for line in ledger(Trajectory("x", lams, (task,), ())).lines)
+        expected = moves_of(Frame([task]), even_suite("ICL", [task]), 1, {"t": guess})
+        np.testing.assert_array_equal(
+            one.moves.lost_corrected.estimate, expected.lost_corrected.estimate
+        )
+    said = replace(curve(values, 0.25), more={"count,options": counts})
+    one = next(line for line in ledger(Trajectory("x", lams, (said,), ())).lines)
+    expected = moves_of(Frame([said]), even_suite("ICL", [said]), 1, {"t": 0.25})
+    np.testing.assert_array_equal(
+        one.moves.lost_corrected.estimate, expected.lost_corrected.estimate
+    )
+    (line, *_) = ledger(Trajectory("x", lams, (curve(values),), ())).lines
+    assert line.moves.lost_corrected is None
 
 
 def test_of_a_sweep_there_are_both_ends_and_rows() -> None:

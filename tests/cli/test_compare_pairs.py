@@ -169,6 +169,30 @@ def test_every_format_says_the_same(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert "<td>quiz</td>" in texts["html"]
 
 
+@pytest.mark.parametrize("key", ["acc_norm", "acc_norm,none", "acc", "acc,none"])
+def test_a_metric_is_named_short_or_whole(
+    key: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    values = {("acc", "none"): A, ("acc_norm", "none"): B}
+    folder = write(tmp_path / "a", {"quiz": samples(documents(len(A)), values)})
+    (row,) = found(capsys, folder, folder, "--metrics", f"quiz={key}")["tasks"]
+    assert row["metric"] == f"{key.partition(',')[0]},none"
+    assert row["a"] == pytest.approx(np.mean(A if "norm" not in key else B))
+
+
+@pytest.mark.parametrize("noise", [1e-17, 1e-12, 3e-8])
+def test_numerical_noise_is_no_change(
+    noise: float, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    graded = [each / 3 for each in A]
+    folders = [
+        answers(tmp_path / name, [each + plus for each in graded])
+        for name, plus in (("a", 0), ("b", noise))
+    ]
+    (row,) = found(capsys, *folders)["tasks"]
+    assert (row["verdict"], row["lost"], row["won"], row["p"]) == ("same", 0, 0, 1)
+
+
 def test_changed_documents_are_rows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "changed.csv"
     folders = [answers(tmp_path / name, v) for name, v in (("a", A), ("b", B))]
@@ -218,7 +242,9 @@ def test_mistakes_are_one_message(
         ((a, tmp_path / "two"), "holds results of several models"),
         ((a, bare), "it has no sample log"),
         ((a, broken), "is damaged in line 60"),
-        ((a, a, "--metrics", "quiz=f1,none"), "quiz has no metric f1,none. It has:"),
+        ((a, a, "--metrics", "quiz=f1,none"), "--metrics quiz=f1,none: "),
+        ((a, a, "--metrics", "quiz=f1"), "has no such metric of quiz. It has:\n  acc,none"),
+        ((a, a, "--metrics", "quip=acc"), "--metrics quip=acc: no such task. Did you mean quiz"),
         ((a, "--unpaired"), "--unpaired is for several evaluations"),
         ((whole, "--format", "html"), "--format html is for several evaluations"),
     ):

@@ -56,6 +56,14 @@ def test_a_users_file_goes_before_a_preset(tmp_path: Path, monkeypatch: pytest.M
         resolve({}, Path("retain"))
 
 
+@pytest.mark.parametrize(
+    ("tasks", "mine"), [(["a"], ["a"]), (["b", "a"], ["a", "b"]), ([], ["a", "b"])]
+)
+def test_what_must_not_be_lost_is_named_too(tasks: list[str], mine: list[str]) -> None:
+    with pytest.raises(SweepError, match=r"--mine names every task .* Name other tasks, too"):
+        resolve({"tasks": tasks, "mine": mine, "lam": "0:1:0.5"})
+
+
 def test_own_tasks_are_kept_and_the_words_are_a_fine_tuners(
     pair: Pair, toy_tasks: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -73,12 +81,17 @@ def test_own_tasks_are_kept_and_the_words_are_a_fine_tuners(
     (choice,) = choose(found, tolerance=0.05).choices
     assert choice.meaning == "best ICL with mine ≥ 95% of mine(1)"
     assert main(["choose", str(run), "--maximize", "toy_colour", "--keep", "mine>=90%"]) == 0
-    assert "λ = 1 is your fine-tune, λ = 0 its parent." in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "λ = 1 is your fine-tune, λ = 0 its parent." in said
+    assert "its IF change" not in said
     assert main(["report", str(run)]) == 0
     page = (run / "report.html").read_text()
     assert "λ = 1 is your fine-tune, λ = 0 its parent" in page
     assert "(0 = its parent, 1 = your fine-tune)" in page
     assert "(0 = base, 1 = instruct)" not in page
+    assert found.label.startswith("your fine-tune ")
+    assert found.label in page
+    assert "its IF change" not in page
 
 
 def test_tasks_of_presets_exist() -> None:

@@ -9,11 +9,13 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from simulated import LAMS, trajectory, truth
+from simulated import LAMS, Design, simulate, trajectory, truth
 
+from pa_harness.analysis.pairs.ledger import ledger
 from pa_harness.analysis.summary import Summary, summarise
 from pa_harness.analysis.trajectory import Trajectory
 from pa_harness.report.figures import all_figures, write_figures
+from pa_harness.report.ledger import ledger_figure
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -179,3 +181,24 @@ def test_files_are_the_same_each_time_and_hold_names_as_they_are(
         if path.suffix == ".svg":
             ElementTree.parse(path)
     assert "a $x$ &lt;b&gt;" in (tmp_path / "a" / "tasks.svg").read_text()
+
+
+@pytest.mark.parametrize("baseline", [float("nan"), 0.25])
+@pytest.mark.parametrize("count", [1, 2])
+@pytest.mark.parametrize("step", [1, 5])
+def test_the_ledgers_figure_says_what_it_shows(baseline: float, count: int, step: int) -> None:
+    """No dash is explained where there is none; ticks are λ; the label is not cut off."""
+    tasks = simulate(Design(50), truth("peak", count), np.random.default_rng(0)).tasks
+    tasks = tuple(replace(t, values=t.values[::step], baseline=baseline) for t in tasks)
+    figure = ledger_figure(ledger(Trajectory("x", LAMS[::step], tasks, ())))
+    assert figure is not None
+    figure.draw_without_rendering()
+    assert ("dash" in figure.get_suptitle()) == (baseline == 0.25)
+    for axes in figure.axes:
+        ticks = axes.get_xticks()
+        assert -1e-9 <= min(ticks) < max(ticks) <= 1 + 1e-9
+        assert min(axes.get_xlim()) < 0 < 1 < max(axes.get_xlim())
+    for text in figure.texts:
+        box = text.get_window_extent()
+        assert 0 <= box.y0 < box.y1 <= figure.bbox.height
+        assert 0 <= box.x0 < box.x1 <= figure.bbox.width

@@ -133,4 +133,4 @@ def test_f1_has_values_by_document_with_its_mean_and_standard_error() -> None:
 @pytest.mark.parametrize("resps", [[], [[("x", 1)]], [[(-math.inf, 0)], [(-math.inf, 0)]]])
 def test_odd_answers_give_no_option_values(resps: Any) -> None:
     sample = choice(0, [-1.0, -2.0], 1, resps=resps)
-    assert list(document_values([sample]).values) == ["acc,none"]
+    assert list(document_values([sample]).values) == ["acc,none", "count,options"]

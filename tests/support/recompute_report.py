@@ -158,12 +158,12 @@ class Check:
         self.texts(int(count), len(self.run.lams), "title")
 
     def choices(self, rows: list[list[str]]) -> None:
-        """Values at the candidates and at λ = 1, and the Pareto front."""
-        if rows[0][0] == "λ":  # how sure the constraint is: tests/analysis/test_constraints.py
+        """Values at the candidates and at λ = 1, and the front; P: test_constraints.py."""
+        if rows[0][0] == "λ":
             return
         for line, quote in zip(rows[1:], self.page.quotes, strict=True):
             candidate, where = float(line[2]), line[0]
-            self.texts(float(line[1]) in (1.0, candidate), True, where)
+            self.texts(line[1] in (("–",) if "No λ may" in quote else ("1", line[2])), True, where)
             value, one = self.run.at("ICL", candidate), self.run.at("ICL", 1.0)
             for text, right in zip(line[3:6], (value, one, value - one), strict=True):
                 self.number(text, right, where)
@@ -171,8 +171,8 @@ class Check:
             better = float(line[6].split(" to ")[0]) > 0
             self.texts("is better than λ = 1" in quote, better and line[1] == line[2], quote)
             self.texts(f"'{line[0]}'" in quote, True, quote)
-        front = re.search(r"Pareto front of ICL and IF: λ = ([^<]*)\.</p>", self.text)
-        self.texts(front[1] if front else None, self.run.pareto(), "Pareto front")
+        front = re.findall(r"Pareto front of ICL and IF: λ = ([^<]*)\.</p>", self.text)
+        self.texts(front[0] if front else None, self.run.pareto(), "Pareto front")
 
     def average(self, caption: str, rows: list[list[str]]) -> None:
         """One average by λ."""

@@ -39,12 +39,15 @@ def of_table(run: Any, caption: str) -> dict[str, Any]:
 
 
 def _corrected(task: Any, before: int, sign: int) -> Any:
-    guess = task.baseline
+    guess = np.full(task.values.shape[1], task.baseline)
+    if np.isnan(task.baseline):  # one in so many answers, a free text is not guessed
+        options = np.array([len(sample["arguments"]) for sample in task.samples[0]])
+        guess = np.where(options > 1, 1 / options, 0)
     if not np.isin(task.values, (0, 1)).all():
         return np.full(len(task.values), np.nan)
     found = []
     for row in task.values:
-        moved = np.mean(sign * (row - task.values[before]) > 0)
-        wrong = np.mean((row == 0) & (task.values[before] == 0))
-        found.append((moved - wrong * guess / (1 - guess)) / (1 - guess))
-    return np.where(np.arange(len(found)) == before, guess * 0, found)
+        moved = sign * (row - task.values[before]) > 0
+        wrong = (row == 0) & (task.values[before] == 0)
+        found.append(np.mean((moved - wrong * guess / (1 - guess)) / (1 - guess)))
+    return np.where(np.arange(len(found)) == before, 0, found)

@@ -80,6 +80,13 @@ def constraint(trajectory: Trajectory, text: str) -> tuple[Constraint, Suite]:
         raise RunError(f"--keep {text!r}: the sweep has λ = {lams}, not {of:g}. Sweep it too.")
     suite = named(trajectory, found["name"])
     bound = float(found["bound"]) / (100 if found["unit"] else 1)
+    means = suite.mean()
+    most = 1 if found["sign"] in (">=", "≥") else 2  # of a Brier score
+    if of is None and bound > most and means.min() >= 0 and means.max() <= 1:
+        raise RunError(
+            f"--keep {text!r}: {suite.name} is a share, here up to {means.max():.3g}. Did you mean "
+            f"{found['name']}{found['sign']}{found['bound']}%?"
+        )
     return Constraint(suite.name, bound, of, found["sign"] in (">=", "≥")), suite
 
 
@@ -90,12 +97,13 @@ def named(trajectory: Trajectory, name: str) -> Suite:
         RunError: it means nothing in this sweep.
     """
     tasks = {task.name.lower(): task for task in trajectory.tasks}
-    suites = {key.lower(): suite for key, suite in known_suites(trajectory).items()}
+    known = known_suites(trajectory)
+    suites = {key.lower(): known[key] for key in reversed(known)}  # of ICL and icl: the average
     wanted = name.strip().lower()
     costs = [(task, COSTS[wanted]) for task in trajectory.tasks if wanted in COSTS]
     having = [_of_metric(task, key) for task, key in costs if key in task.more]
     if wanted in suites:
-        return suites[wanted]
+        return known.get(name.strip(), suites[wanted])
     if having:
         return replace(even_suite(wanted, having))
     task, _, metric = wanted.partition(":")
@@ -103,7 +111,7 @@ def named(trajectory: Trajectory, name: str) -> Suite:
         key = _key(tasks[task], metric)
         if key:
             return Suite(name.strip(), (_of_metric(tasks[task], key),), (1.0,))
-    raise RunError(_unknown(trajectory, name, list(suites)))
+    raise RunError(_unknown(trajectory, name, [each.lower() for each in known]))
 
 
 def _of_metric(task: TaskCurve, key: str) -> TaskCurve:

@@ -12,14 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pa_harness.analysis.frame import Frame
+from pa_harness.analysis.frame import Frame, reach_of
 from pa_harness.analysis.intervals import POWER, critical
 from pa_harness.analysis.measure import Measure, difference_bounds
 from pa_harness.analysis.pairs.chance import few_p, holm, sign_p, t_p
-from pa_harness.analysis.pairs.ledger import moves_of
+from pa_harness.analysis.pairs.ledger import guessing, moves_of
 from pa_harness.analysis.pairs.pairing import check_alike, pairs_of
 from pa_harness.analysis.pairs.rows import Change, Compared, Comparison, verdict_on
 from pa_harness.analysis.trajectory import Suite, TaskCurve, Trajectory, even_suite
+from pa_harness.analysis.verdict import TIE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -77,7 +78,7 @@ def changes(evaluations: Sequence[Evaluation]) -> list[Change]:
     for other in others:
         for pairs in pairs_of(first, other)[0]:
             up = pairs.first.score.higher_is_better
-            a, b = pairs.first.values[pairs.in_first], pairs.other.values[pairs.in_other]
+            a, b = _values(pairs)
             for place in np.flatnonzero(a != b).tolist():
                 found.append(
                     Change(
@@ -98,7 +99,8 @@ class _Table:
         self._pairs, self._labels, self._paired = pairs, labels, paired
         self.curves = [_curve(each, paired=paired) for each in pairs]
         self._frame = Frame(self.curves)
-        self._guesses = {each.task: _guess(each) for each in pairs} if paired else {}
+        guesses = {each.task: guessing(each.first.options[each.in_first]) for each in pairs}
+        self._guesses = guesses if paired else {}
         self._sides = [
             {each.task: _side(each.task, each.first) for each in pairs},
             {each.task: _side(each.task, each.other) for each in pairs},
@@ -223,7 +225,7 @@ def _curve(pairs: Pairs, *, paired: bool) -> TaskCurve:
     values = np.array([[np.nanmean(side.values)] for side in sides])
     if paired:
         ids, clusters = pairs.first.ids[pairs.in_first], pairs.first.clusters[pairs.in_first]
-        values = np.stack([pairs.first.values[pairs.in_first], pairs.other.values[pairs.in_other]])
+        values = _values(pairs)
     averaged = bool(score.higher_is_better and values.min() >= 0 and values.max() <= 1)
     return TaskCurve(
         *(pairs.task, score.counts_as or pairs.task, score.category, score.key, values, ids),
@@ -233,11 +235,13 @@ def _curve(pairs: Pairs, *, paired: bool) -> TaskCurve:
     )
 
 
-def _guess(pairs: Pairs) -> Array:
-    """How often a guess is right, of each paired document; 0 of free text."""
-    options = pairs.first.options[pairs.in_first]
-    found: Array = np.where(options > 1, 1 / np.maximum(options, 1), 0.0)
-    return found
+def _values(pairs: Pairs) -> Array:
+    """Of both, shape (2, documents); what differs by numerical noise does not (`verdict.TIE`)."""
+    a, b = pairs.first.values[pairs.in_first], pairs.other.values[pairs.in_other]
+    if not len(a):
+        return np.stack([a, b])
+    noise = np.abs(b - a) <= TIE * reach_of(np.stack([a, b]))
+    return np.stack([a, np.where(noise, a, b)])
 
 
 def _side(name: str, side: Logged) -> TaskCurve:

@@ -17,26 +17,33 @@ no more is
 and won likewise (the latent classes of Cor and Sood 2018), 0 where that is below 0. Before it is
 cut off there, corrected won − lost is the difference of accuracies over (1 − g). It differs from
 the paper in that it needs no model of how known answers overlap, and is a mean over documents, so
-that it has their interval, clusters included. Models close to each other guess alike: then fewer
-answers change by chance than is taken off. The corrected number is therefore a lower bound, the
-plain one an upper bound.
+that it has their interval, clusters included. Of a number that was cut off the interval is that of
+0: its high end is not moved down with the number. And it is never narrower than so few lost
+documents allow (`analysis.intervals`), one of which is 1/(1 − g) known ones. Models close to each
+other guess alike: then fewer answers change by chance than is taken off. The corrected number is
+therefore a lower bound; lost / (1 − g), where no change is put down to guessing, an upper bound.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from pa_harness.analysis.frame import Frame
-from pa_harness.analysis.measure import values
+from pa_harness.analysis.intervals import Pointwise, critical
+from pa_harness.analysis.measure import Measure, difference_bounds, values
 from pa_harness.analysis.trajectory import Suite, even_suite
+from pa_harness.runs.samples import COUNT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from pa_harness.analysis.intervals import Array, Pointwise
+    from numpy.typing import NDArray
+
+    from pa_harness.analysis.intervals import Array
     from pa_harness.analysis.trajectory import TaskCurve, Trajectory
 
 
@@ -91,7 +98,7 @@ def ledger(trajectory: Trajectory) -> Ledger:
         even_suite(name, [task for task in counting if task.counted == name])
         for name in dict.fromkeys(task.counted for task in counting)
     ]
-    guesses = {task.name: task.baseline for task in trajectory.tasks}
+    guesses = {task.name: _guess(task) for task in trajectory.tasks}
     for against in (1.0, 0.0):
         row = trajectory.at(against)
         groups = (("suite", trajectory.suites()), ("task", tasks))
@@ -104,6 +111,19 @@ def ledger(trajectory: Trajectory) -> Ledger:
     return Ledger(tuple(float(lam) for lam in trajectory.lams), tuple(lines))
 
 
+def guessing(options: Array | NDArray[np.int64]) -> Array:
+    """How often a guess is right, of each document with so many options; 0 of free text (1)."""
+    found: Array = np.where(options > 1, 1 / np.maximum(options, 1), 0.0)
+    return found
+
+
+def _guess(task: TaskCurve) -> Array | float:
+    """As the task says, else as its documents' options do; NaN where neither is known."""
+    if math.isnan(task.baseline) and COUNT in task.more:
+        return guessing(task.more[COUNT][0])
+    return task.baseline
+
+
 def moves_of(frame: Frame, suite: Suite, row: int, guesses: Mapping[str, Array | float]) -> Moves:
     """What an average has lost and won against one of its rows.
 
@@ -113,8 +133,10 @@ def moves_of(frame: Frame, suite: Suite, row: int, guesses: Mapping[str, Array |
         row: before.
         guesses: g of each task, of all documents or of each; NaN: not known.
     """
+    count = sum(task.values.shape[1] for task in suite.tasks)
+    crowd = count / frame.clusters(suite)
 
-    def along(change: Callable[[Array, TaskCurve], Array], *, fraction: bool) -> Pointwise:
+    def along(change: Callable[[Array, TaskCurve], Array]) -> Measure:
         tasks = []
         for task in suite.tasks:
             if task.by_draw is None:
@@ -123,7 +145,9 @@ def moves_of(frame: Frame, suite: Suite, row: int, guesses: Mapping[str, Array |
                 each = np.stack([change(one, task) for one in task.by_draw])
                 tasks.append(replace(task, values=each.mean(axis=0), by_draw=each))
         found = frame.measure(Suite(suite.name, tuple(tasks), suite.weights))
-        return values(found, fraction=fraction)
+        found.scale[found.estimate == 0] *= crowd  # of none that changed, as if clusters did
+        found.scale[row] = 0  # against itself nothing can change
+        return found
 
     def lost(x: Array, _: TaskCurve) -> Array:
         return np.maximum(x[[row]] - x, 0)
@@ -142,21 +166,35 @@ def moves_of(frame: Frame, suite: Suite, row: int, guesses: Mapping[str, Array |
             found[row] = 0  # against itself nothing changes, whatever was guessed
             return found
 
-        return _not_below_0(along(change, fraction=False))
+        return _not_below_0(along(change), along(plain).scale, _most(suite, guesses))
 
     whole = all(task.values.min() >= 0 and task.values.max() <= 1 for task in suite.tasks)
     return Moves(
-        along(lost, fraction=whole),
-        along(won, fraction=whole),
+        values(along(lost), fraction=whole),
+        values(along(won), fraction=whole),
         corrected(lost),
         corrected(won),
     )
 
 
-def _not_below_0(found: Pointwise) -> Pointwise:
-    """Estimate and ends of a share, of which less than none cannot be."""
-    estimate, low, high = (np.maximum(each, 0) for each in (found.estimate, found.low, found.high))
-    return replace(found, estimate=estimate, low=low, high=high)
+def _most(suite: Suite, guesses: Mapping[str, Array | float]) -> float:
+    """The most known documents that one which is seen to be lost stands for: 1/(1 − g)."""
+    return max(float(np.max(1 / (1 - np.asarray(guesses[task.name])))) for task in suite.tasks)
+
+
+def _not_below_0(found: Measure, scale: Array, most: float) -> Pointwise:
+    """A share, of which less than none cannot be, with its interval.
+
+    Args:
+        found: the share before it is cut off.
+        scale: of the plain share: variance that one document brings.
+        most: what one document counts, at most.
+    """
+    estimate = np.maximum(found.estimate, 0)
+    found = replace(found, estimate=estimate, scale=np.fmax(found.scale, most * scale), reach=most)
+    found.scale[scale == 0] = 0
+    low, high = difference_bounds(found, critical(found.degrees))
+    return Pointwise(estimate, np.maximum(low, 0), high, np.sqrt(found.variance))
 
 
 def _can_correct(task: TaskCurve, guesses: Mapping[str, Array | float]) -> bool:
