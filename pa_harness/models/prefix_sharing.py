@@ -208,8 +208,7 @@ class PrefixSharingLM(LengthsLM):
     def reader(self) -> Reader:
         """What passes go through, with its limits; made when it is first asked for."""
         reader = Reader.of(self.model, self.device, self._bytes_beside())
-        reader.positions = self._form.positions
-        return reader
+        return self._form.read_by(reader)
 
     def _bytes_beside(self) -> int:
         """What lies on the device beside the model."""

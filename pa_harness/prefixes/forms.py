@@ -8,7 +8,7 @@ is taken.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from pa_harness.prefixes.compatibility import no_rows, no_tree
@@ -36,6 +36,7 @@ class Form:
         name: for people.
         obstacle: what the class and configuration of a model have against it; None if nothing.
         positions: whether the model is told the positions of its tokens.
+        uneven: whether rows that are not equally deep may go on beside each other.
         planner: of a reader: a function of requests and the plan before, or None, to a plan.
         score: of a reader and plans the answers.
         continuations: of a reader and prompts what follows them.
@@ -44,9 +45,14 @@ class Form:
     name: str
     obstacle: Callable[[Any], str | None]
     positions: bool
+    uneven: bool
     planner: Callable[[Reader], Callable[[Mapping[int, Request], Any], Any]]
     score: Callable[[Reader, Iterable[Any]], Iterator[Answer]]
     continuations: Callable[[Reader, Asked], Iterator[tuple[int, list[int]]]]
+
+    def read_by(self, reader: Reader) -> Reader:
+        """The reader, told of the form."""
+        return replace(reader, positions=self.positions, uneven=self.uneven)
 
 
 def _tree_planner(reader: Reader) -> Callable[[Mapping[int, Request], Any], Plan]:
@@ -60,8 +66,10 @@ def _row_planner(
     return lambda requests, _: row_scoring.RowPlan(requests, room)
 
 
-TREE = Form("tree", no_tree, True, _tree_planner, score, generation.continuations)
+TREE = Form("tree", no_tree, True, False, _tree_planner, score, generation.continuations)
 _OF_ROWS = (_row_planner, row_scoring.score, row_generation.continuations)
-ROWS = Form("rows", no_rows, False, *_OF_ROWS)
-ROWS_TOLD = Form("rows, told their positions", no_rows, True, *_OF_ROWS)
-FORMS = (TREE, ROWS, ROWS_TOLD)
+ROWS = Form("rows", no_rows, True, True, *_OF_ROWS)
+ROWS_UNTOLD = Form("rows, positions not told", no_rows, False, True, *_OF_ROWS)
+EVEN_ROWS = Form("equally deep rows", no_rows, True, False, *_OF_ROWS)
+EVEN_ROWS_UNTOLD = Form("equally deep rows, positions not told", no_rows, False, False, *_OF_ROWS)
+FORMS = (TREE, ROWS, ROWS_UNTOLD, EVEN_ROWS, EVEN_ROWS_UNTOLD)

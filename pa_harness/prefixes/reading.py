@@ -41,6 +41,7 @@ class Reader:
         dtype: of the softmax.
         counts: what was computed so far.
         positions: whether the model is told the positions of its tokens; else it counts itself.
+        uneven: in row form whether rows that are not equally deep may go on beside each other.
     """
 
     model: PreTrainedModel
@@ -49,6 +50,7 @@ class Reader:
     dtype: torch.dtype = torch.float32
     counts: Counts = field(default_factory=Counts)
     positions: bool = True
+    uneven: bool = False
 
     @classmethod
     def of(cls, model: PreTrainedModel, device: torch.device, beside: int = 0) -> Reader:

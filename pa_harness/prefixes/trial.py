@@ -24,7 +24,10 @@ from pa_harness.prefixes.scoring import Request
 
 TOLERANCE = 1e-5  # nats per token, where 1e-6 is what the order of fp32 operations makes
 _COARSE = 1e-3  # nats per token; a wrong state is off by 0.01 and more
-_WINDOWS = ("sliding_window", "attention_chunk_size", "index_topk", "keep_window_size")
+_WINDOWS = (
+    *("sliding_window", "attention_chunk_size", "index_topk", "keep_window_size"),
+    "floor_scale",  # of Llama 4: queries grow from so many tokens on
+)
 _WINDOW = 7  # tokens, of layers that have one
 _CAP = 1.5  # of scores and logits that are capped: as small as the scores are
 _VOCABULARY, _HEADS, _WIDTH = 512, 2, 64
@@ -195,7 +198,14 @@ def _apart(small: Any, form: Form, tokens: int) -> float:
     """How far log-probabilities are off, nats per token, in passes of so many tokens."""
     limits = Limits(tokens, rows=3, kept=1 << 24, few_shapes=True, ahead=1, pass_cost=1)
     requests = _requests(small)
-    reader = Reader(small, torch.device("cpu"), limits, torch.float64, positions=form.positions)
+    reader = Reader(
+        small,
+        torch.device("cpu"),
+        limits,
+        torch.float64,
+        positions=form.positions,
+        uneven=form.uneven,
+    )
     plan = form.planner(reader)(dict(enumerate(requests)), None)
     answers = dict(form.score(reader, [plan]))
     worst = 0.0
@@ -228,7 +238,9 @@ def _strays(small: Any, form: Form) -> bool:
     requests = _requests(small)
     prompts = [list(map(int, each.tokens)) for each in requests]
     asked = Asked(prompts, _CONTINUATION, frozenset(), lambda _: False)
-    reader = Reader(small, torch.device("cpu"), limits, positions=form.positions)
+    reader = Reader(
+        small, torch.device("cpu"), limits, positions=form.positions, uneven=form.uneven
+    )
     for index, found in list(form.continuations(reader, asked)):
         ids = torch.tensor([*prompts[index], *found[:-1]])[None]
         likeliest = small(ids).logits[0, -len(found) :].argmax(-1).tolist()
@@ -238,7 +250,7 @@ def _strays(small: Any, form: Form) -> bool:
 
 
 def _requests(small: Any) -> list[Request]:
-    """Thirty tokens in common, four questions, two options each."""
+    """Thirty tokens in common, four questions of many lengths, four options each."""
     generator = torch.Generator().manual_seed(0)
     vocabulary = small.config.get_text_config().vocab_size
     length = int(min(longest_possible(small), _LENGTH))
@@ -250,5 +262,5 @@ def _requests(small: Any) -> list[Request]:
     common, requests = some(30), []
     for size in (2, 5, 9, 40):
         question = common + some(size)
-        requests += [Request.cut(question, some(count), length) for count in (1, 3)]
+        requests += [Request.cut(question, some(count), length) for count in (1, 3, 1, 3)]
     return requests

@@ -1,7 +1,8 @@
 """Greedy continuations in row form: prompts decode beside each other from forked states.
 
-The rows of a batch have equally many tokens at any time. Where their prompts do not, the shortest
-ends first: its row is given what it said, the others the next token of their prompts.
+The rows of a batch go on by equally many tokens at a time. Where what is left of their prompts is
+not equally long, the shortest ends first: its row is given what it said, the others the next token
+of their prompts.
 """
 
 from __future__ import annotations
@@ -11,9 +12,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from pa_harness.prefixes.rows.drafting import steps
 from pa_harness.prefixes.rows.stack import Stack, room_of
 from pa_harness.prefixes.rows.states import fork
-from pa_harness.prefixes.rows.steps import Ends, steps
+from pa_harness.prefixes.rows.steps import Ends
 from pa_harness.prefixes.trie import TokenTrie
 
 if TYPE_CHECKING:
@@ -76,7 +78,7 @@ class _Batch:
             if not len(living):
                 return
             if (len(self._owners) - len(living)) * _LEAVE >= len(self._owners):
-                self._leave(living)
+                self._leave(living, at)
             at = self._extend(self._next(at), at)
 
     def _prompts(self) -> int:
@@ -123,8 +125,10 @@ class _Batch:
                 yield int(self._owners[row]), said
                 self._owners[row] = -1
 
-    def _leave(self, living: Array) -> None:
-        self._cache = fork(self._cache, torch.from_numpy(living), last=True)
+    def _leave(self, living: Array, at: int) -> None:
+        deepest = int(self._start[living].max()) + at
+        self._cache = fork(self._cache, torch.from_numpy(living), last=True, deepest=deepest)
         self._tokens, self._lengths = self._tokens[living], self._lengths[living]
+        self._start = self._start[living]
         self._owners = self._owners[living]
         self.said = [self.said[row] for row in living.tolist()]

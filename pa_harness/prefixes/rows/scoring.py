@@ -11,8 +11,9 @@ import torch
 from pa_harness.prefixes.limits import is_out_of_memory
 from pa_harness.prefixes.passes import wanted
 from pa_harness.prefixes.reading import said
+from pa_harness.prefixes.rows.drafting import steps
 from pa_harness.prefixes.rows.stack import Stack
-from pa_harness.prefixes.rows.steps import Ends, steps
+from pa_harness.prefixes.rows.steps import Ends
 from pa_harness.prefixes.scoring import Answers, answered
 from pa_harness.prefixes.transfer import Later, uploaded
 from pa_harness.prefixes.trie import TokenTrie

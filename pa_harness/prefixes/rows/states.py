@@ -6,7 +6,9 @@ import copy
 import inspect
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
+from torch.nn.functional import pad
 
 from pa_harness.prefixes.attention.tree import NotATreeError
 from pa_harness.prefixes.forward import once
@@ -16,16 +18,21 @@ from pa_harness.prefixes.rows.selective_scan import scans_from_states
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from pa_harness.prefixes.rows.steps import Array
+
+_SLOTTED = ("keys", "values", "indexer_keys")  # [rows, ..., slots, width]
+_MATRIX = 2  # dimensions of what is kept of rows, at least
 _CACHES = ("past_key_values", "cache_params")  # what models call it
 
 
-def fork(cache: Any, rows: torch.Tensor, *, last: bool) -> Any:
+def fork(cache: Any, rows: torch.Tensor, *, last: bool, deepest: int) -> Any:
     """A cache whose rows are some rows of another one, as transformers reorders beams.
 
     Args:
         cache: with `layers`, each of which can reorder its rows.
         rows: int64 [R], on the host.
         last: whether the other one is not needed any more; then it is itself changed.
+        deepest: tokens of the deepest of the rows; slots that none of them has are dropped.
     """
     if not last:
         cache = copy.copy(cache)
@@ -36,7 +43,57 @@ def fork(cache: Any, rows: torch.Tensor, *, last: bool) -> Any:
                     setattr(layer, name, copy.copy(value))
     for layer in cache.layers:
         layer.reorder_cache(rows.to(getattr(layer, "device", None) or "cpu"))
+    _filled([(cache, deepest)], deepest)
     return cache
+
+
+def joined(parts: list[tuple[Any, int]]) -> Any:
+    """A cache of the rows of several, one's after another's: the first cache, changed.
+
+    Args:
+        parts: caches, and the tokens of the deepest row of each.
+
+    Raises:
+        NotATreeError: a layer holds what is neither a state nor slots of tokens.
+    """
+    whole = parts[0][0]
+    _filled(parts, max(depth for _, depth in parts))
+    for layers in zip(*(cache.layers for cache, _ in parts), strict=True):
+        for name, value in vars(layers[0]).items():
+            every = [getattr(layer, name) for layer in layers]
+            if name == "indexer_position_ids" and value is not None:
+                raise NotATreeError(f"{type(layers[0]).__name__} knows its tokens by position")
+            if isinstance(value, dict):
+                found = {key: _rows([each[key] for each in every]) for key in value}
+                setattr(layers[0], name, found)
+            else:
+                setattr(layers[0], name, _rows(every))
+    return whole
+
+
+def _rows(values: list[Any]) -> Any:
+    """What layers hold of their rows, beside each other; of anything else the first one's."""
+    tensors = all(isinstance(each, torch.Tensor) and each.dim() >= _MATRIX for each in values)
+    return torch.cat(values) if tensors else values[0]
+
+
+def _filled(parts: list[tuple[Any, int]], deepest: int) -> None:
+    """Give the layers of caches equally many slots of tokens, right-aligned, and none for nobody.
+
+    A layer with a window keeps fewer of them than there are tokens.
+    """
+    for layers in zip(*(cache.layers for cache, _ in parts), strict=True):
+        for name in _SLOTTED:
+            found: list[Any] = [getattr(layer, name, None) for layer in layers]
+            if any(not isinstance(each, torch.Tensor) or each.dim() < _MATRIX for each in found):
+                continue
+            sizes = [each.shape[-2] for each in found]
+            size = max(min(each, most) for each, (_, most) in zip(sizes, parts, strict=True))
+            for layer, each in zip(layers, found, strict=True):
+                setattr(layer, name, pad(each, (0, 0, size - each.shape[-2], 0)))
+        for layer in layers:
+            if hasattr(layer, "cumulative_length"):
+                layer.cumulative_length = deepest
 
 
 def tensors(cache: Any) -> Iterator[torch.Tensor]:
@@ -76,13 +133,13 @@ class RowForward:
         self._name, self.cache = found[0], None
 
     def __call__(
-        self, tokens: torch.Tensor, start: int, cache: Any, reading: torch.Tensor
+        self, tokens: torch.Tensor, start: Array, cache: Any, reading: torch.Tensor
     ) -> Iterator[tuple[slice, torch.Tensor]]:
         """Compute rows; `cache` has what is kept of them as soon as something was yielded.
 
         Args:
             tokens: ids, [R, L].
-            start: tokens that the cache holds of each row.
+            start: tokens that the cache holds of each row, [R].
             cache: of R rows, which goes into the new one; None for no tokens.
             reading: rows and columns whose logits are wanted, [r, 2], r ≥ 1.
 
@@ -90,9 +147,13 @@ class RowForward:
             Which of `reading`, and their logits, [few, vocabulary].
         """
         given: dict[str, Any] = {self._name: cache, "use_cache": True}
+        count, deepest = tokens.shape[1], int(start.max())
         if self._positions:
-            at = torch.arange(start, start + tokens.shape[1], device=tokens.device)
-            given["position_ids"] = at[None].expand(len(tokens), -1)
+            places = start[:, None] + np.arange(count)
+            given["position_ids"] = torch.from_numpy(places).to(tokens.device)
+        if int(start.min()) < deepest and any(hasattr(each, "keys") for each in cache.layers):
+            filled = np.arange(deepest + count) >= deepest - start[:, None]
+            given["attention_mask"] = torch.from_numpy(filled.astype(np.int64)).to(tokens.device)
         whole = self._model.base_model is self._model  # then nothing stands below a head
         step = len(reading) if whole else self._logit_rows
         rows, columns = reading.unbind(1)
