@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -107,6 +108,23 @@ def test_few_tokens_are_computed_twice(name: str) -> None:
     counts = scored(name, documents(100, 400), limited(1024))[1]
     assert counts.computed <= 1.3 * counts.distinct
     assert counts.stock > 20 * counts.computed
+
+
+def test_rows_go_on_beside_each_other_wherever_they_are() -> None:
+    """Few passes, none of one token, which some layers compute by another function."""
+    limits = limited(1024)
+    reader = form_of("nemotron h").read_by(Reader(hybrid("nemotron h"), CPU, limits))
+    found = dict(enumerate(documents(100, 400)))
+    planned = {}
+    for uneven in (True, False):
+        planner = FORMS[1 if uneven else 3].planner(replace(reader, uneven=uneven))
+        planned[uneven] = planner(found, None).steps
+    for steps in planned.values():
+        assert all(step.tokens.shape[1] > 1 for step in steps)
+        assert all((step.lengths == step.tokens.shape[1]).all() for step in steps if step.keeps)
+    assert any(step.start.min() < step.start.max() for step in planned[True])
+    assert all(step.start.min() == step.start.max() for step in planned[False])
+    assert 3 * len(planned[True]) < len(planned[False])
 
 
 @pytest.mark.parametrize(
