@@ -49,8 +49,9 @@ types: install
 
 check: lint types test
 
+# Threads that wait and spin cost a busy machine three times the work.
 demo: install  ## a real λ sweep on a real pair
-	$(BIN)/python -m benchmarks.demo
+	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m benchmarks.demo
 
 dist: install  ## a wheel and a source distribution, as an index wants them
 	rm -rf dist
