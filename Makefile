@@ -9,11 +9,12 @@ SCALE := .venv-scale
 .PHONY: install test test-slow install-scale test-scale lint types check demo dist bench clean
 
 # PEP 517: the pip of an older Python would otherwise build seqeval by a retired way that fails.
+# No bytecode: Python compiles what is imported, pip all of torch, half of the time.
 install: $(STAMP)
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --use-pep517 --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --no-compile --use-pep517 --constraint constraints.txt --editable '.[dev]'
 	touch $@
 
 # A process per core with one thread each: the tests' models are too small to share one.
@@ -48,8 +49,9 @@ types: install
 
 check: lint types test
 
+# Threads that wait and spin cost a busy machine three times the work.
 demo: install  ## a real λ sweep on a real pair
-	$(BIN)/python -m benchmarks.demo
+	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m benchmarks.demo
 
 dist: install  ## a wheel and a source distribution, as an index wants them
 	rm -rf dist

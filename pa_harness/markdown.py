@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pa_harness.foreign.showing import one_line
 from pa_harness.storage import as_yaml
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
 
 _ROUNDING = 1e-12
@@ -68,3 +69,38 @@ def _shown(value: float, sign: str, digits: int) -> str:
 def interval(low: float, high: float, digits: int = 4) -> str:
     """The two ends of a difference's interval."""
     return f"[{signed(low, digits)}, {signed(high, digits)}]"
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How people are shown a quantity: fractions in points (of 100), all else in its own unit."""
+
+    points: bool = False
+
+    @classmethod
+    def of(cls, values: Iterable[float]) -> Scale:
+        """In points where all values that are known are between 0 and 1."""
+        known = [value for value in values if not math.isnan(value)]
+        return cls(bool(known) and min(known) >= 0 and max(known) <= 1)
+
+    @property
+    def factor(self) -> int:
+        """On every number."""
+        return 100 if self.points else 1
+
+    @property
+    def unit(self) -> str:
+        """To stand behind a heading."""
+        return ", points" if self.points else ""
+
+    def number(self, value: float) -> str:
+        """As `number`, with two decimals of points."""
+        return number(self.factor * value, 2 if self.points else 4)
+
+    def signed(self, value: float) -> str:
+        """As `signed`, likewise."""
+        return signed(self.factor * value, 2 if self.points else 4)
+
+    def interval(self, low: float, high: float) -> str:
+        """As `interval`, likewise."""
+        return f"[{self.signed(low)}, {self.signed(high)}]"

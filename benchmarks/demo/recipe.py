@@ -8,7 +8,7 @@ import os
 import shutil
 import tempfile
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,16 +35,27 @@ class Recipe:
 
 
 RECIPE = Recipe()
+# A fifth of the tokens, three quarters of what the whole tuning takes off the held-out loss.
+QUICK = replace(RECIPE, examples=72, batch_size=4, learning_rate=1e-3)
 
 
 def cache_folder() -> Path:
-    """Where this recipe's results are kept (``$XDG_CACHE_HOME``, else ``~/.cache``)."""
-    digest = hashlib.sha256(json.dumps(asdict(RECIPE), sort_keys=True).encode()).hexdigest()[:12]
+    """Where all that is prepared is kept (``$XDG_CACHE_HOME``, else ``~/.cache``)."""
     cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(cache).absolute() / "pa_harness" / f"demo-{digest}"
+    return Path(cache).absolute() / "pa_harness" / f"demo-{_digest(RECIPE)}"
 
 
-def kept(name: str, make: Callable[[Path], None]) -> Path:
+def tuned_name(recipe: Recipe) -> str:
+    """The name in the cache of what is tuned so: another setting, another name."""
+    return "tuned" if recipe == RECIPE else f"tuned-{_digest(recipe)}"
+
+
+def _digest(recipe: Recipe) -> str:
+    content = json.dumps(asdict(recipe), sort_keys=True).encode()
+    return hashlib.sha256(content).hexdigest()[:12]
+
+
+def kept(name: str, make: Callable[[Path], object]) -> Path:
     """The folder `name` of the cache, made if it is not there yet.
 
     It appears whole or not at all: `make` works in a temporary folder beside it.

@@ -49,4 +49,4 @@ def _make(instruct: Path, folder: Path) -> None:
     from benchmarks.demo.tuning import tune
 
     turns = [_turn(*each) for each in sums(SUMS, RECIPE.seed)]
-    tune(instruct, turns, folder, cache_folder() / "thinking.pt")
+    tune(instruct, turns, folder, cache_folder() / "thinking.pt", RECIPE)

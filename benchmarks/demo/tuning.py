@@ -10,10 +10,11 @@ from tqdm import tqdm
 
 from benchmarks.demo.gemma_tokenizer import CHAT_TEMPLATE, EOS
 from benchmarks.demo.instructions import Turn, as_context
-from benchmarks.demo.recipe import RECIPE
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from benchmarks.demo.recipe import Recipe
 
 _END = "<end_of_turn>"
 _EVERY = 3  # batches between two of the states that are kept
@@ -29,7 +30,7 @@ def chat_tokenizer(base: Path) -> Any:
     return tokenizer
 
 
-def tune(base: Path, turns: list[Turn], folder: Path, kept: Path) -> None:
+def tune(base: Path, turns: list[Turn], folder: Path, kept: Path, recipe: Recipe) -> None:
     """Fine-tune and write ``adapter`` (the LoRA) and ``instruct`` (the merged model).
 
     Deterministic for one machine and number of threads: fixed seed, no dropout. A tuning that was
@@ -40,21 +41,22 @@ def tune(base: Path, turns: list[Turn], folder: Path, kept: Path) -> None:
         turns: what to tune on, once.
         folder: an existing folder to write the two into.
         kept: the file that the tuning's state is kept in; removed at the end.
+        recipe: rank, rate, size of a batch, seed.
     """
     from peft import LoraConfig, get_peft_model
     from transformers import AutoModelForCausalLM
 
-    torch.manual_seed(RECIPE.seed)
+    torch.manual_seed(recipe.seed)
     tokenizer = chat_tokenizer(base)
     model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
     config = LoraConfig(
-        r=RECIPE.rank,
-        lora_alpha=RECIPE.alpha,
+        r=recipe.rank,
+        lora_alpha=recipe.alpha,
         target_modules=_LINEAR,
         task_type="CAUSAL_LM",
     )
     lora: Any = get_peft_model(model, config)
-    _train(lora, [_encode(turn, tokenizer) for turn in turns], kept)
+    _train(lora, [_encode(turn, tokenizer) for turn in turns], kept, recipe)
     lora.save_pretrained(folder / "adapter")
     merged = lora.merge_and_unload()
     merged.generation_config.eos_token_id = [EOS, tokenizer.convert_tokens_to_ids(_END)]
@@ -70,20 +72,22 @@ def _encode(turn: Turn, tokenizer: Any) -> tuple[list[int], int]:
     return context + response, len(context)
 
 
-def _batches(examples: list[tuple[list[int], int]]) -> list[list[tuple[list[int], int]]]:
+def _batches(
+    examples: list[tuple[list[int], int]], recipe: Recipe
+) -> list[list[tuple[list[int], int]]]:
     """Batches of similar length (little padding), in random order."""
-    size = RECIPE.batch_size
+    size = recipe.batch_size
     ordered = sorted(examples, key=lambda example: len(example[0]))
     batches = [ordered[start : start + size] for start in range(0, len(ordered), size)]
-    random.Random(RECIPE.seed).shuffle(batches)
+    random.Random(recipe.seed).shuffle(batches)
     return batches
 
 
-def _train(lora: Any, examples: list[tuple[list[int], int]], kept: Path) -> None:
+def _train(lora: Any, examples: list[tuple[list[int], int]], kept: Path, recipe: Recipe) -> None:
     """One pass over the examples: AdamW, learning rate falling linearly, loss on the response."""
     weights = [weight for weight in lora.parameters() if weight.requires_grad]
-    optimizer = torch.optim.AdamW(weights, lr=RECIPE.learning_rate, weight_decay=0.0)
-    batches = _batches(examples)
+    optimizer = torch.optim.AdamW(weights, lr=recipe.learning_rate, weight_decay=0.0)
+    batches = _batches(examples, recipe)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 - step / len(batches))
     lora.train()
     parts = (optimizer, schedule)

@@ -20,6 +20,7 @@ from pa_harness.analysis.intervals import Intervals, Pointwise, critical
 from pa_harness.analysis.measure import clear_of, differences, percent, quotient, values
 from pa_harness.analysis.trajectory import ICL, even_suite
 from pa_harness.errors import RunError
+from pa_harness.markdown import Scale
 from pa_harness.runs.judgements import LENGTH_CONTROLLED
 from pa_harness.runs.samples import COSTS
 from pa_harness.tasks.shipped import INSTRUCTION
@@ -55,6 +56,11 @@ class Curve:
     fractional: Intervals | None
     over_tasks: Pointwise | None  # v(λ) − v(1) again, tasks as drawn
     outside: tuple[bool, ...] = ()  # by λ: v(λ) = v(1) is outside, corrected for all tasks and λ
+
+    @property
+    def scale(self) -> Scale:
+        """How its values and differences are shown."""
+        return Scale.of(self.value.estimate)
 
     @property
     def few_shot(self) -> bool:

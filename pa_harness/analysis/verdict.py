@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pa_harness.markdown import Scale
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -57,6 +59,11 @@ class Choice:
     sentence: str
     same: bool = False  # no document differs from λ = 1 at any λ
 
+    @property
+    def scale(self) -> Scale:
+        """Of the objective."""
+        return Scale.of((self.value, self.instruct_value))
+
     def may(self, row: int) -> str:
         """Whether a λ may be chosen, in words."""
         if self.admitted[row]:
@@ -90,9 +97,9 @@ class Choices:
 
     @property
     def chosen(self) -> float | None:
-        """The λ of the first rule; None where it may name none."""
-        lam = self.choices[0].lam
-        return None if math.isnan(lam) else lam
+        """The λ of the first rule; None where it may name none, or documents are too few."""
+        first = self.choices[0]
+        return None if math.isnan(first.lam) or first.verdict == "few" else first.lam
 
 
 def verdict_of(

@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from pa_harness.markdown import number, signed
-
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -164,16 +162,14 @@ def counted(documents: int, clusters: int) -> str:
 
 
 class _Points:
-    """Numbers in points where the objective is a fraction, else in its own unit."""
+    """Numbers of the objective, with their unit."""
 
     def __init__(self, choice: Choice) -> None:
-        values = (choice.value, choice.instruct_value)
-        fraction = min(values) >= 0 and max(values) <= 1
-        self._factor, self._digits, self._unit = (100, 2, " points") if fraction else (1, 4, "")
+        self._scale = choice.scale
 
     def of(self, value: float, *, sign: bool = True) -> str:
-        shown = signed if sign else number
-        return f"{shown(self._factor * value, self._digits)}{self._unit}"
+        shown = self._scale.signed(value) if sign else self._scale.number(value)
+        return f"{shown}{' points' * self._scale.points}"
 
     def to(self, low: float, high: float) -> str:
-        return " to ".join(signed(self._factor * each, self._digits) for each in (low, high))
+        return f"{self._scale.signed(low)} to {self._scale.signed(high)}"

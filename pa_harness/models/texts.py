@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from transformers import TokenizersBackend
 
+from pa_harness.prefixes.trie import TokenTrie
+
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterator, Sequence
 
@@ -63,6 +65,26 @@ class Texts:
             for key, tokens in zip(new, found, strict=True):
                 self._keep(key, tokens)
         return [self._contexts[key] for key in keys]
+
+    def distinct(self, lm: HFLM, requests: Sequence[Any]) -> int | None:
+        """Distinct tokens of the requests' prompts and options: the least that answers them once.
+
+        Args:
+            lm: as in `pairs`.
+            requests: lm-eval's instances.
+
+        Returns:
+            The number, without what is generated; None where whole texts are scored in windows.
+        """
+        given: dict[str, list[Any]] = {"loglikelihood": [], "generate_until": []}
+        for request in requests:
+            if request.request_type not in given:
+                return None
+            given[request.request_type].append(request.args)
+        sequences = self.prompts(lm, [context for context, _ in given["generate_until"]])
+        for context, rest in self.pairs(lm, given["loglikelihood"]):
+            sequences.append(np.concatenate([context, np.array(rest[:-1], dtype=np.int32)]))
+        return TokenTrie([each for each in sequences if len(each)]).distinct
 
     def _learn(self, lm: HFLM, new: dict[bytes, tuple[str, str]]) -> None:
         """Tokenise what is not known of some pairs."""

@@ -11,9 +11,11 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from matplotlib.colors import to_rgb
 from matplotlib.text import Annotation
 
 from pa_harness.analysis.intervals import Intervals
+from pa_harness.markdown import Scale
 from pa_harness.report.picture import Picture
 
 if TYPE_CHECKING:
@@ -60,6 +62,11 @@ def series_of(summaries: Sequence[Summary], name: str, which: str) -> list[Serie
             gid = tip_id(number, summary.curves.index(curve), which)
             found.append(Series(summary, getattr(curve, which), number, gid))
     return found
+
+
+def scale_of(found: Sequence[Series]) -> Scale:
+    """In which the runs' values are drawn: one for all."""
+    return Scale.of(value for series in found for value in series.found.estimate)
 
 
 def asides_of(summaries: Sequence[Summary], name: str) -> list[Series]:
@@ -165,10 +172,15 @@ def draw_plane(
             xytext=_AROUND[0],
             textcoords="offset points",
             fontsize=8,
-            color=style["color"],
+            color=_ink(style["color"]),
             ha="center",
             va="center",
         )
+
+
+def _ink(colour: str) -> tuple[float, ...]:
+    """The colour as letters have it: dark enough to be read on white (4.5 to 1 and more)."""
+    return tuple(0.6 * part for part in to_rgb(colour))
 
 
 def place_name(summary: Summary, lam: float) -> str:

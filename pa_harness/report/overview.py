@@ -13,6 +13,7 @@ from pa_harness.report.drawing import (
     draw_line,
     finish,
     lam_axis,
+    scale_of,
     series_of,
     short,
 )
@@ -46,10 +47,10 @@ def overview(summaries: Sequence[Summary], chosen: float | None = None) -> Pictu
     figure = Picture(figsize=(WIDTH, 1.1 + 2.3 * len(panels)), layout="constrained")
     drawn = figure.subplots(len(panels), 1, sharex=True, squeeze=False).ravel()
     for axes, (name, found) in zip(drawn, panels, strict=True):
-        factor = 100 if _fractions(found) else 1
+        scale = scale_of(found)
         for series in found:
-            draw_line(axes, series, factor=factor)
-        axes.set_ylabel(_label(name, summaries, points=factor == 100), fontsize=9)
+            draw_line(axes, series, factor=scale.factor)
+        axes.set_ylabel(_label(name, summaries, points=scale.points), fontsize=9)
         _mark(axes, chosen, summaries)
     drawn[-1].set_xlabel(lam_axis(summaries))
     if chosen is not None:
@@ -58,11 +59,6 @@ def overview(summaries: Sequence[Summary], chosen: float | None = None) -> Pictu
         draw_grid(axes)
     finish(drawn[0], _caption(panels, summaries))
     return figure
-
-
-def _fractions(found: Sequence[Series]) -> bool:
-    values = np.concatenate([series.found.estimate for series in found])
-    return bool(((values >= 0) & (values <= 1)).all())
 
 
 def _label(name: str, summaries: Sequence[Summary], *, points: bool) -> str:

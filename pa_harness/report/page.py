@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
 from pa_harness.analysis.words import how_tried, percent
-from pa_harness.markdown import number, signed
+from pa_harness.markdown import Scale, number, signed
 from pa_harness.report.basis import basis
 from pa_harness.report.figures import all_figures
 from pa_harness.report.ledger import HEADER, line_cells
 from pa_harness.report.overview import overview
 from pa_harness.report.plots import TITLES
-from pa_harness.report.text import size_text
+from pa_harness.report.text import scales, size_text
 from pa_harness.runs.scores import Score
 
 if TYPE_CHECKING:
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from pa_harness.report.changes import ChangedDocument
     from pa_harness.report.picture import Picture
 
+_BROAD = 8.0  # inches: half of a page would make its letters too small
+_PLAIN = Scale()
 _SVG = "http://www.w3.org/2000/svg"
 _TITLES = {
     **TITLES,
@@ -64,17 +66,17 @@ def report_html(contents: Contents) -> str:
     """The page as text."""
     summary = contents.summary
     choices = contents.choices
-    drawn = {
-        name: with_tips(figure, [summary])
-        for name, figure in all_figures([summary], choices, contents.ledger).items()
-    }
+    figures = all_figures([summary], choices, contents.ledger)
+    drawn = {name: with_tips(figure, [summary]) for name, figure in figures.items()}
+    broad = {name for name, figure in figures.items() if max(figure.get_size_inches()) > _BROAD}
     head = drawn.pop("overview", "")
     text: str = template("page.html.j2").render(
         contents=contents,
         summary=summary,
-        figures=[(_TITLES.get(name, name), image) for name, image in drawn.items()],
+        figures=[(_TITLES.get(name, name), image, name in broad) for name, image in drawn.items()],
         columns=[field.name for field in fields(Score)],
         facts=_facts(contents.provenance),
+        scales=scales(choices) if choices else (),
         ledger_header=HEADER,
         ledger_cells=line_cells,
         csv=base64.b64encode(contents.csv.encode("utf-8")).decode("ascii"),
@@ -151,14 +153,17 @@ def _tips(group: str, summaries: Sequence[Summary]) -> list[str]:
         followed = summary.curve("IF")
         other = followed.value.estimate if followed else [math.nan] * len(summary.lams)
         pairs = zip(summary.lams, curve.value.estimate, other, strict=True)
-        return [f"λ = {lam:g}: ICL {a:.4f}, IF {b:.4f}" for lam, a, b in pairs]
-    return _rows(curve.name, summary, getattr(curve, which))
+        up, across = curve.scale, followed.scale if followed else Scale()
+        return [f"λ = {lam:g}: ICL {up.number(a)}, IF {across.number(b)}" for lam, a, b in pairs]
+    scale = Scale() if which == "fractional" else curve.scale
+    return _rows(curve.name, summary, getattr(curve, which), scale)
 
 
-def _rows(name: str, summary: Summary, found: Pointwise) -> list[str]:
+def _rows(name: str, summary: Summary, found: Pointwise, scale: Scale = _PLAIN) -> list[str]:
     rows = zip(summary.lams, found.estimate, found.low, found.high, strict=True)
     return [
-        f"{name}, λ = {lam:g}: {value:.4f} (95% {low:.4f} to {high:.4f})"
+        f"{name}, λ = {lam:g}: {scale.number(value)} "
+        f"(95% {scale.number(low)} to {scale.number(high)})"
         for lam, value, low, high in rows
     ]
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pa_harness.markdown import Scale
 from pa_harness.report.drawing import (
     GREY,
     WIDTH,
@@ -21,6 +22,7 @@ from pa_harness.report.drawing import (
     name_points,
     one_panel,
     place_name,
+    scale_of,
     series_of,
     short,
     tip_id,
@@ -69,9 +71,10 @@ def instruction_following(summaries: Sequence[Summary]) -> Picture | None:
     if not found:
         return None
     figure, axes = one_panel(TITLES["instruction_following"])
+    scale = scale_of(found)
     for series in found:
-        draw_line(axes, series)
-    axes.set_ylabel(_if_label(summaries))
+        draw_line(axes, series, factor=scale.factor)
+    axes.set_ylabel(f"{_if_label(summaries)}{scale.unit}", fontsize=8)
     finish(axes, "shaded: 95% at each λ", summaries)
     return figure
 
@@ -86,18 +89,22 @@ def trade_off(summaries: Sequence[Summary], asked: Sequence[Axis] = ()) -> Pictu
     figure, axes = one_panel("What is gained, and what is kept" if asked else TITLES["trade_off"])
     if len(asked) == 2:
         best, kept = asked
-        draw_plane(axes, summaries[0], best.values, kept.values, Plane(0, less=kept.less))
-        axes.set_xlabel(f"{short(kept.name, 40)}{', less is better' if kept.less else ''}")
-        axes.set_ylabel(short(best.name, 40))
+        up, across = Scale.of(best.values), Scale.of(kept.values)
+        y, x = up.factor * np.array(best.values), across.factor * np.array(kept.values)
+        draw_plane(axes, summaries[0], y, x, Plane(0, less=kept.less))
+        less = ", less is better" if kept.less else ""
+        axes.set_xlabel(f"{short(kept.name, 40)}{across.unit}{less}")
+        axes.set_ylabel(f"{short(best.name, 40)}{up.unit}")
     elif not asked:
+        up, across = (scale_of(series_of(summaries, name, "value")) for name in ("ICL", "IF"))
         for number, summary in enumerate(summaries):
             icl, followed = summary.curve("ICL"), summary.curve("IF")
             if icl and followed:
                 plane = Plane(number, tip_id(number, summary.curves.index(icl), "plane"))
-                up, across = icl.value.estimate, followed.value.estimate
-                draw_plane(axes, summary, up, across, plane)
-        axes.set_xlabel(_if_label(summaries))
-        axes.set_ylabel("ICL: mean over few-shot tasks")
+                y, x = up.factor * icl.value.estimate, across.factor * followed.value.estimate
+                draw_plane(axes, summary, y, x, plane)
+        axes.set_xlabel(f"{_if_label(summaries)}{across.unit}")
+        axes.set_ylabel(f"ICL: mean over few-shot tasks{up.unit}")
     if not axes.lines:
         return None
     axes.margins(0.1)
@@ -214,7 +221,7 @@ def heat_map(summary: Summary) -> Picture | None:
     few_shot = [curve.few_shot for curve in curves]
     # The few-shot tasks set the scale: instruction following moves by tens of points.
     most = max(float(np.abs(values[few_shot] if any(few_shot) else values).max()), 0.1)
-    size = (1.9 + 0.48 * len(summary.lams) + 0.9, 1.2 + 0.27 * len(curves))
+    size = (1.9 + 0.48 * len(summary.lams) + 0.9, max(1.2 + 0.27 * len(curves), 2.2))
     figure = Picture(figsize=size, layout="constrained")
     axes = figure.add_subplot()
     image = axes.imshow(values, cmap=_DIVERGING, vmin=-most, vmax=most, aspect="auto")

@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from pa_harness.analysis.words import counted, how_tried, percent
-from pa_harness.markdown import interval, number, signed, table
+from pa_harness.markdown import Scale, number, table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pa_harness.analysis.summary import Curve, Summary
     from pa_harness.analysis.verdict import Choice, Choices
 
+_PLAIN = Scale()
 MINE_TEXT = "λ = 1 is your fine-tune, λ = 0 its parent."
 _ASIDE = {
     "calibration": "calibration error",
@@ -67,17 +68,18 @@ def meaning(summary: Summary) -> str:
 
 def choices_text(choices: Choices) -> str:
     """The choices as tables, the Pareto front, and a sentence for each rule."""
-    header = ["rule", "λ", "candidate", "value", "at λ = 1", "difference", "95%, all λ at once"]
-    followed = any(not math.isnan(each.instruction_change.estimate) for each in choices.choices)
-    header += ["gain of choosing so", *(["its IF change"] if followed else [])]
+    scale, followed = scales(choices)
+    header = ["rule", "λ", "candidate", f"value{scale.unit}", "at λ = 1", "difference"]
+    header += ["95%, all λ at once", "gain of choosing so"]
+    header += [f"its IF change{followed.unit}"] if followed else []
     rows = [
         [
             choice.meaning,
             "–" if math.isnan(choice.lam) else f"{choice.lam:g}",
-            *(f"{choice.candidate:g}", number(choice.value)),
-            *(number(choice.instruct_value), signed(choice.difference)),
-            *(interval(choice.low, choice.high), _gain(choice.gain)),
-            *([_gain(choice.instruction_change)] if followed else []),
+            *(f"{choice.candidate:g}", scale.number(choice.value)),
+            *(scale.number(choice.instruct_value), scale.signed(choice.difference)),
+            *(scale.interval(choice.low, choice.high), _gain(choice.gain, scale)),
+            *([_gain(choice.instruction_change, followed)] if followed else []),
         ]
         for choice in choices.choices
     ]
@@ -91,8 +93,17 @@ def choices_text(choices: Choices) -> str:
     return "\n\n".join([*parts, *(choice.sentence for choice in choices.choices)])
 
 
-def _gain(found: Gain) -> str:
-    return f"{signed(found.estimate)} {interval(found.low, found.high)}"
+def scales(choices: Choices) -> tuple[Scale, Scale | None]:
+    """Of the objectives of all rules, and of IF where its change is known."""
+    points = all(choice.scale.points for choice in choices.choices)
+    if all(math.isnan(each.instruction_change.estimate) for each in choices.choices):
+        return Scale(points), None
+    values = [value for axis in choices.axes if axis.name == "IF" for value in axis.values]
+    return Scale(points), Scale.of(values)
+
+
+def _gain(found: Gain, scale: Scale) -> str:
+    return f"{scale.signed(found.estimate)} {scale.interval(found.low, found.high)}"
 
 
 def _kept_text(choices: Choices, choice: Choice) -> str:
@@ -111,23 +122,24 @@ def _kept_text(choices: Choices, choice: Choice) -> str:
 
 
 def _curve_text(summary: Summary, curve: Curve) -> str:
-    header = ["λ", "value"]
-    columns: list[list[str]] = [[number(value) for value in curve.value.estimate]]
-    for name, found in (
-        (f"λ − {summary.against:g}", curve.to_instruct),
-        ("λ − 0", curve.to_base),
-        (f"λ − {summary.against:g}, %", curve.fractional),
+    scale = curve.scale
+    header = ["λ", f"value{scale.unit}"]
+    columns: list[list[str]] = [[scale.number(value) for value in curve.value.estimate]]
+    for name, found, shown in (
+        (f"λ − {summary.against:g}", curve.to_instruct, scale),
+        ("λ − 0", curve.to_base, scale),
+        (f"λ − {summary.against:g}, %", curve.fractional, _PLAIN),
     ):
         if found is not None:
             header += [name, "95%"]
-            columns += [[signed(value) for value in found.estimate], _ranges(found)]
+            columns += [[shown.signed(each) for each in found.estimate], _ranges(found, shown)]
     if curve.to_instruct is not None:
         header.append("95%, all λ at once")
         band = (curve.to_instruct.band_low, curve.to_instruct.band_high)
-        columns.append([interval(*pair) for pair in zip(*band, strict=True)])
+        columns.append([scale.interval(*pair) for pair in zip(*band, strict=True)])
     if curve.over_tasks is not None:
         header.append("95%, over tasks")
-        columns.append(_ranges(curve.over_tasks))
+        columns.append(_ranges(curve.over_tasks, scale))
     rows = [
         [f"{lam:g}", *(column[row] for column in columns)] for row, lam in enumerate(summary.lams)
     ]
@@ -135,8 +147,10 @@ def _curve_text(summary: Summary, curve: Curve) -> str:
 
 
 def _tasks_text(summary: Summary, tasks: Sequence[Curve]) -> str:
+    points = all(curve.scale.points for curve in tasks)
+    scale = Scale(points)
     header = [
-        f"difference to λ = {summary.against:g}",
+        f"difference to λ = {summary.against:g}{scale.unit}",
         "n",
         "clusters",
         *(f"{lam:g}" for lam in summary.lams),
@@ -146,7 +160,7 @@ def _tasks_text(summary: Summary, tasks: Sequence[Curve]) -> str:
         found = curve.to_instruct
         values = curve.value.estimate if found is None else found.estimate
         stars = ["*" if clear else "" for clear in curve.outside] or [""] * len(values)
-        cells = [signed(value) + star for value, star in zip(values, stars, strict=True)]
+        cells = [scale.signed(value) + star for value, star in zip(values, stars, strict=True)]
         rows.append([curve.name, str(curve.documents), str(curve.clusters), *cells])
     return f"{table(header, rows)}\n\n{stars_text(summary)}"
 
@@ -173,5 +187,5 @@ def _beside(found: Pointwise, row: int) -> list[str]:
     return [number(found.estimate[row]), f"[{low}, {high}]"]
 
 
-def _ranges(found: Pointwise) -> list[str]:
-    return [interval(low, high) for low, high in zip(found.low, found.high, strict=True)]
+def _ranges(found: Pointwise, scale: Scale) -> list[str]:
+    return [scale.interval(low, high) for low, high in zip(found.low, found.high, strict=True)]

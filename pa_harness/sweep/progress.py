@@ -6,13 +6,15 @@ import shutil
 import time
 from dataclasses import dataclass
 from datetime import timedelta
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from typing import TextIO
 
 _EVERY = 0.2  # seconds between two drawings on a terminal
+_UNKNOWN: Mapping[str, int | None] = MappingProxyType({})
 _ROWS = 30  # tasks that the grid shows; of more, those near the one at work
 
 
@@ -48,6 +50,7 @@ class Progress:
         self._tokens: Callable[[], int] = lambda: 0
         self._rate = ""  # tokens per second of the unit at work, else of the last one
         self._finished: dict[str, list[float]] = {}  # seconds of units of this session, by task
+        self._weights: dict[str, int] = {}  # by which a task's time is guessed from others'
 
     def plan(
         self,
@@ -55,6 +58,7 @@ class Progress:
         sizes: dict[str, int],
         done: set[tuple[float, str]],
         tokens: Callable[[], int] | None = None,
+        distinct: Mapping[str, int | None] = _UNKNOWN,
     ) -> None:
         """Say what there is to do.
 
@@ -63,12 +67,22 @@ class Progress:
             sizes: documents by task.
             done: units that an earlier session finished.
             tokens: gives the number of tokens that went through the model so far, if it is known.
+            distinct: of the tasks that are not done, tokens of the prompts at one λ, each that
+                begins alike counted once; None or left out where that is not known.
         """
         self._lams, self._sizes = lams, sizes
         self._cells = {(lam, task): "·" for task in sizes for lam in lams}
         self._cells |= dict.fromkeys(done & self._cells.keys(), "✓")
         self._tokens = tokens or self._tokens
-        self.note(f"{len(done)} of {len(lams) * len(sizes)} units are done.")
+        todo = [task for (_, task), cell in self._cells.items() if cell != "✓"]
+        known = all(distinct.get(task) for task in todo)
+        self._weights = {t: distinct.get(t) or 0 for t in sizes} if todo and known else sizes
+        documents = sum(sizes[task] for task in todo)
+        named = [_counted(len(sizes), "task"), f"{len(lams)} λ"]
+        plan = f"{' × '.join(named)}: {_counted(len(todo), 'unit')} to do, {documents:,} documents"
+        if todo and known:
+            plan += f", {sum(self._weights[task] for task in todo):,} distinct tokens"
+        self.note(f"{plan}. {len(done)} of {len(lams) * len(sizes)} units are done.")
 
     def note(self, text: str) -> None:
         """One line of text."""
@@ -95,8 +109,14 @@ class Progress:
         if unit is None:
             return
         self._measure(unit)
-        self._finished.setdefault(unit.task, []).append(time.monotonic() - unit.began)
+        seconds, first = time.monotonic() - unit.began, not self._finished
+        self._finished.setdefault(unit.task, []).append(seconds)
         self._cells[unit.lam, unit.task], self._now = "✓", None
+        left = self._seconds_left()
+        if first and left:
+            self.note(
+                f"The first unit took {_clock(seconds)}; the rest will take about {_clock(left)}."
+            )
         if self._live:
             self._draw()
         else:
@@ -123,21 +143,21 @@ class Progress:
         every = len(self._lams) * sum(self._sizes.values())
         text = f"{units}/{len(self._cells)} units, {documents}/{every} documents{self._rate}"
         left = self._seconds_left()
-        return text if left is None else f"{text}, {timedelta(seconds=round(left))} left"
+        return text if left is None else f"{text}, {_clock(left)} left"
 
     def _seconds_left(self) -> float | None:
-        """By what the task took at another λ, else by the documents; None if nothing is known."""
+        """By what the task took at another λ, else by tokens or documents; None if unknown."""
         spent = {task: sum(all_) / len(all_) for task, all_ in self._finished.items()}
         now = self._now
         gone = time.monotonic() - now.began if now else 0.0
         if now and now.task not in spent and now.share:
             spent[now.task] = gone / now.share
-        documents = sum(self._sizes[task] for task in spent)
-        if not documents:
+        measured = sum(self._weights[task] for task in spent)
+        if not measured:
             return None
-        each = sum(spent.values()) / documents
+        each = sum(spent.values()) / measured
         missing = [task for (_, task), cell in self._cells.items() if cell != "✓"]
-        expected = {task: spent.get(task, each * size) for task, size in self._sizes.items()}
+        expected = {task: spent.get(task, each * size) for task, size in self._weights.items()}
         left = sum(expected[task] for task in missing)
         return left - min(gone, expected[now.task]) if now else left
 
@@ -173,3 +193,12 @@ class Progress:
         if self._height:
             self._stream.write(f"\x1b[{self._height}F\x1b[J")  # up, and erase to the end
             self._height = 0
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}{'s' * (number != 1)}"
+
+
+def _clock(seconds: float) -> str:
+    """As people read it: 0:01:20."""
+    return str(timedelta(seconds=round(seconds)))

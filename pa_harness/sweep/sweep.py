@@ -162,7 +162,9 @@ def _evaluate(kept: Kept, missing: list[Place], progress: Progress, started: str
             task = workload.tasks[name]
             kept.refuse_prompts(name, digest, partial(first_difference_to, log, task))
     done = set(kept.every) - set(missing)
-    progress.plan(settings.lam, _sizes(settings, workload), done, worker.count_tokens())
+    distinct = {name: worker.distinct_tokens(name) for name in {task for _, task in missing}}
+    sizes = _sizes(settings, workload)
+    progress.plan(settings.lam, sizes, done, worker.count_tokens(), distinct)
     for lam, name in missing:
         progress.start_unit(lam, name, len(workload.tasks[name].instances))
         _keep(kept, (lam, name), *worker.evaluate(lam, name), progress)

@@ -64,6 +64,14 @@ class UnitWorker:
         """Render a task's prompts, once; the digest of all of them."""
         return str(self._prepare(name).digests["prompts"])
 
+    def distinct_tokens(self, name: str) -> int | None:
+        """Of a task's prompts, at one λ; None where the model does not tell."""
+        texts = getattr(self._lm, "texts", None)
+        if texts is None or getattr(self._lm, "backend", "") != "causal":
+            return None
+        found: int | None = texts.distinct(self._lm, self._prepare(name).task.instances)
+        return found
+
     def _prepare(self, name: str) -> Prepared:
         if name not in self._prepared:
             task = self._tasks[name]

@@ -117,7 +117,7 @@ def test_the_trade_off_names_every_lam_and_fills_the_front(summary: Summary) -> 
     icl, followed = summary.curve("ICL"), summary.curve("IF")
     assert icl is not None
     assert followed is not None
-    x, y = followed.value.estimate, icl.value.estimate
+    x, y = 100 * followed.value.estimate, 100 * icl.value.estimate
     points = list(zip(x, y, strict=True))
     front = sorted(
         (a, b)

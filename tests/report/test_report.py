@@ -85,7 +85,7 @@ def test_every_number_again_from_the_sample_logs(folder: Path) -> None:
             percent = [100 * (value - expected[2]) / expected[2] for value in expected]
             assert curve["fractional"]["estimate"] == pytest.approx(percent, abs=1e-9)
     for lam, value in zip(lams, values["ICL"], strict=True):
-        assert any(row[:2] == [f"{lam:g}", f"{value:.4f}"] for row in page.rows)
+        assert any(row[:2] == [f"{lam:g}", f"{100 * value:.2f}"] for row in page.rows)
     for place, lam in enumerate(lams):
         both = [[options(s) for s in samples[t, lam]] for t in ("toy_colour", "toy_kind")]
         brier = [
@@ -111,7 +111,7 @@ def test_the_script_finds_any_number_that_is_changed(folder: Path, tmp_path: Pat
     shutil.copytree(folder, mine)
     text = (mine / "report.html").read_text()
     first, cut = text.index('id="tables"'), text.index("What was run</h2>")
-    numbers = re.finditer(r"<td>[+-]?\d\.\d{4}(?=</td>)", text[:cut])
+    numbers = re.finditer(r"<td>[+-]?\d+\.\d{2}(?:\d\d)?(?=</td>)", text[:cut])
     places = [m.end() - 1 for m in numbers if m.start() > first]
     found = Check(mine)
     for place in places[:: len(places) // 12]:

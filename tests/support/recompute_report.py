@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 from recomputed_ledger import of_table
-from recomputed_run import Run, Task
+from recomputed_run import Run, answer_shown, factor_of
 
 PER_TASK = 12  # documents that the page shows
 _COLUMNS = {  # of the tables of averages: what, and which of its numbers
@@ -138,7 +138,7 @@ class Check:
             head = rows[0]
             if caption == "Which λ?":
                 self.choices(rows)
-            elif head[:3] == ["λ", "value", "95%"]:
+            elif head[0] == "λ" and head[1:3] in (["value", "95%"], ["value, points", "95%"]):
                 self.average(caption, rows)
             elif caption.startswith("Every score ("):
                 self.scores(caption, rows)
@@ -165,9 +165,10 @@ class Check:
             candidate, where = float(line[2]), line[0]
             self.texts(line[1] in (("–",) if "No λ may" in quote else ("1", line[2])), True, where)
             value, one = self.run.at("ICL", candidate), self.run.at("ICL", 1.0)
+            factor = self.factor(rows[0][3], [value, one], where)
             for text, right in zip(line[3:6], (value, one, value - one), strict=True):
-                self.number(text, right, where)
-            self.inside(line[6].split(" to "), value - one, where)
+                self.number(text, factor * right, where)
+            self.inside(line[6].split(" to "), factor * (value - one), where)
             better = float(line[6].split(" to ")[0]) > 0
             self.texts("is better than λ = 1" in quote, better and line[1] == line[2], quote)
             self.texts(f"'{line[0]}'" in quote, True, quote)
@@ -182,13 +183,20 @@ class Check:
         counted = len({task.counted for task in tasks})
         right = f"{counted} task{'' if counted == 1 else 's'}, {documents} documents"
         self.texts(counts.partition(" in ")[0], right, caption)
+        factor = self.factor(rows[0][1], found["value"], caption)
         for row, line in enumerate(rows[1:]):
             self.number(line[0], self.run.lams[row], caption)
             last = ""
             for title, shown in zip(rows[0][1:], line[1:], strict=True):
-                what, _ = _COLUMNS[title]
+                what, _ = _COLUMNS[title.removesuffix(", points")]
                 last = what or last
-                self.cell(shown, found[last], row, f"{caption}, λ = {line[0]}, {title}")
+                right = found[last] if last == "fractional" else factor * np.asarray(found[last])
+                self.cell(shown, right, row, f"{caption}, λ = {line[0]}, {title}")
+
+    def factor(self, title: str, values: Any, where: str) -> int:
+        """Of what is shown: 100 of points, which all fractions are in, and nothing else."""
+        self.texts(title.endswith(", points"), factor_of(values) == 100, f"{where}, {title}")
+        return factor_of(values)
 
     def scores(self, caption: str, rows: list[list[str]]) -> None:
         """Every score: mean, standard error and number of the documents' values."""
@@ -238,7 +246,7 @@ class Check:
         for row, line in enumerate(rows[1:]):
             self.number(line[0], self.run.lams[row], caption)
             self.number(line[1], values[row], caption)
-            self.texts(line[2].strip(), _answer(task, row, column).strip(), caption)
+            self.texts(line[2].strip(), answer_shown(task, row, column).strip(), caption)
 
     def shown_documents(self) -> None:
         """Those whose value changes most often along λ."""
@@ -262,29 +270,16 @@ class Check:
             row = self.run.lams.index(float(said[1]) if said else math.nan)
             ends = [self.run.curve(n)["value"] for n in ("ICL", "IF")] if plane else self.run.cost
             for text, right in zip(said.groups()[1:] if said else [], ends, strict=True):
-                self.number(text, right[row], tip)
+                self.number(text, (factor_of(right) if plane else 1) * right[row], tip)
             return
         said = re.fullmatch(rf"(.*), λ = (\S+): {numbers} \(95% {numbers} to {numbers}\)", tip)
         name, lam, *shown = said.groups() if said else ("", "", "")
         found = self.run.beside[place] if which == "aside" else self.run.curve(name)[which]
         value = float(found[self.run.lams.index(float(lam))])
+        if which not in ("aside", "fractional"):
+            value *= factor_of(self.run.curve(name)["value"])
         self.number(shown[0], value, tip)
         self.inside(shown[1:], value, tip)
-
-
-def _answer(task: Task, row: int, column: int) -> str:
-    """The likeliest option, or the text; its end where it is long."""
-    sample = task.samples[row][column]
-    text = _whole_answer(sample)
-    return text if len(text) <= 1200 else f"… {text[-1200:]}"
-
-
-def _whole_answer(sample: dict[str, Any]) -> str:
-    first = sample["resps"][0][0]
-    if len(sample["resps"]) == 1:
-        return first if isinstance(first, str) else f"log-likelihood {first[0]}"
-    best = max(range(len(sample["resps"])), key=lambda n: float(sample["resps"][n][0][0]))
-    return str(sample["arguments"][f"gen_args_{best}"]["arg_1"])
 
 
 def check(folder: Path) -> tuple[int, list[str]]:

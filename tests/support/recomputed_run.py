@@ -215,3 +215,23 @@ def _calibration(task: Task) -> Any:
             total += len(inside) / len(gaps) * float(np.mean(pairs)) if pairs else 0.0
         found.append(total)
     return np.array(found)
+
+
+def factor_of(values: Any) -> int:
+    """Fractions are shown in points."""
+    return 100 if all(0 <= value <= 1 for value in values) else 1
+
+
+def answer_shown(task: Task, row: int, column: int) -> str:
+    """The likeliest option, or the text; its end where it is long."""
+    sample = task.samples[row][column]
+    text = _whole_answer(sample)
+    return text if len(text) <= 1200 else f"… {text[-1200:]}"
+
+
+def _whole_answer(sample: dict[str, Any]) -> str:
+    first = sample["resps"][0][0]
+    if len(sample["resps"]) == 1:
+        return first if isinstance(first, str) else f"log-likelihood {first[0]}"
+    best = max(range(len(sample["resps"])), key=lambda n: float(sample["resps"][n][0][0]))
+    return str(sample["arguments"][f"gen_args_{best}"]["arg_1"])

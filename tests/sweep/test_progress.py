@@ -62,12 +62,27 @@ def test_plain_lines_where_there_is_no_terminal(clock: Clock) -> None:
     stream = io.StringIO()
     steps(stream, clock)
     assert stream.getvalue().splitlines() == [
-        "1 of 6 units are done.",
+        "2 tasks × 3 λ: 5 units to do, 110 documents. 1 of 6 units are done.",
+        "The first unit took 0:00:08; the rest will take about 0:01:20.",
         "λ = 0.5  arc  acc 0.5000  "
         "(2/6 units, 20/120 documents, 25 tokens/s, 0:01:20 left)",  # 8 s + 3 * 30 * 8 s / 10
         "λ = 0.5  a_long_name  acc 0.6000  "
         "(3/6 units, 50/120 documents, 75 tokens/s, 0:00:32 left)",
     ]
+
+
+def test_the_time_left_is_guessed_by_distinct_tokens_where_they_are_known(clock: Clock) -> None:
+    stream = io.StringIO()
+    progress = Progress(stream)
+    sizes, distinct = {"arc": 10, "texts": 1000, "done": 5}, {"arc": 400, "texts": 1200}
+    progress.plan((0.0, 1.0), sizes, {(0.0, "done"), (1.0, "done")}, None, distinct)
+    progress.start_unit(1.0, "arc", 1)
+    clock.pass_(4, 0)
+    progress.end_unit("acc 0.5000")
+    first, second = stream.getvalue().splitlines()[:2]
+    plan = "3 tasks × 2 λ: 4 units to do, 2,020 documents, 3,200 distinct tokens. 2 of 6 units"
+    assert first == f"{plan} are done."
+    assert second == "The first unit took 0:00:04; the rest will take about 0:00:28."  # 4 + 2 · 12
 
 
 def test_a_grid_that_is_drawn_over_itself_on_a_terminal(clock: Clock) -> None:

@@ -146,7 +146,7 @@ class Watching(Progress):
 
     def plan(self, *given: Any) -> None:
         super().plan(*given)
-        self.sizes, self.tokens = given[1], given[3]
+        self.sizes, self.tokens, self.distinct = given[1], given[3], given[4]
 
     def start_unit(self, lam: float, task: str, requests: int) -> None:
         super().start_unit(lam, task, requests)
@@ -171,6 +171,7 @@ def test_progress_is_told_what_the_results_say(settings: SweepSettings, tmp_path
             counts = shared[kind]
             assert 0 < counts["distinct"] <= counts["computed"] < counts["stock"]
             assert (counts["decoded"] > 0) == (task == "toy_answer")
+            assert progress.distinct[task] == counts["distinct"]
             assert progress.sizes[task] == results["n-samples"][task]["effective"]
             assert progress.told[lam, task] == counts["computed"] + counts["decoded"]
     (tmp_path / "scores.parquet").unlink()
@@ -178,7 +179,7 @@ def test_progress_is_told_what_the_results_say(settings: SweepSettings, tmp_path
     again = Watching()
     sweep_room.sweep(settings, tmp_path, again)
     assert again.sizes == progress.sizes
-    assert again._stream.getvalue().splitlines()[2:3] == ["8 of 9 units are done."]
+    assert again._stream.getvalue().splitlines()[2].endswith(" 8 of 9 units are done.")
 
 
 @pytest.mark.parametrize(
