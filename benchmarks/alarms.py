@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import NormalDist
 
 import numpy as np
@@ -82,7 +83,7 @@ def evaluations(
 def _evaluation(label: str, values: Array, clusters: NDArray[np.int64]) -> Evaluation:
     ids = np.arange(len(values))
     score = Score("quiz", "acc", "none", float(values.mean()), main=True)
-    logged = Logged(score, ids, ids, ids, values, np.full(len(ids), 4), clusters)
+    logged = Logged(score, Path(), ids, ids, ids, values, np.full(len(ids), 4), clusters)
     return Evaluation(label, {"quiz": logged})
 
 

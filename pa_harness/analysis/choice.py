@@ -151,7 +151,7 @@ def _choices(
     return Choices(
         *(trajectory.label, lams, tuple(found), *front, trajectory.instruction),
         axes=tuple(shown),
-        mine=bool(trajectory.mine),
+        mine=trajectory.is_fine_tune,
     )
 
 

@@ -55,7 +55,8 @@ class Frame:
         found: dict[str, list[NDArray[np.int64]]] = {}
         for name, groups in (self._groups[task.name] for task in suite.tasks):
             found.setdefault(name, []).append(groups.present)
-        return sum(len(np.unique(np.concatenate(parts))) for parts in found.values())
+        whole = [p[0] if len(p) == 1 else np.unique(np.concatenate(p)) for p in found.values()]
+        return sum(map(len, whole))
 
     def measure(self, suite: Suite, key: str = "") -> Measure:
         """The average at each λ.

@@ -85,10 +85,9 @@ def read_trajectory(path: Path, instruction: Sequence[str] = ()) -> Trajectory:
         raise RunError(f"{path}: no task can be compared document by document.\n{listed(notes)}")
     chosen = _chosen(joined(tasks), instruction, path)
     known = [replace(t, clusters=clusters.of(t.answers or t.name, t.ids)) for t in chosen]
-    first = scores[0]
-    parts = lams, tuple(known), tuple(scores), tuple(notes), _knots(first)
-    mine = _mine(run, known, notes)
-    return Trajectory(_label(first, mine=bool(mine)), *parts, mine)
+    mine = _mine(run, known, notes)  # it may add a note
+    parts = lams, tuple(known), tuple(scores), tuple(notes), _knots(scores[0])
+    return Trajectory(_label(scores[0], mine=bool(mine)), *parts, mine)
 
 
 class _Clusters:
@@ -211,7 +210,7 @@ def _knob_note(run: RunFolder) -> list[str]:
         return []
     return [
         f"λ is here the knob {settings['knob']} of the schedule "
-        f"{json.dumps(settings['model_args']['lam'])}: its 0 and 1 are not base and instruct."
+        f"{json.dumps(settings['model_args']['lam'])}: its 0 and 1 are no checkpoints."
     ]
 
 

@@ -19,7 +19,7 @@ from pa_harness.analysis.frame import Frame, jackknife
 from pa_harness.analysis.intervals import Intervals, Pointwise, critical
 from pa_harness.analysis.measure import clear_of, differences, percent, quotient, values
 from pa_harness.analysis.trajectory import ICL, even_suite
-from pa_harness.errors import RunError
+from pa_harness.errors import RunError, did_you_mean
 from pa_harness.markdown import Scale
 from pa_harness.runs.judgements import LENGTH_CONTROLLED
 from pa_harness.runs.samples import COSTS
@@ -117,16 +117,18 @@ ASIDE = {  # of `Summary.aside`, and the metric by document that each is the mea
 }
 
 
-def summarise(trajectory: Trajectory, against: float = 1.0) -> Summary:
+def summarise(trajectory: Trajectory, against: float | str = 1.0) -> Summary:
     """Every difference with its intervals.
 
     Args:
         trajectory: the sweep.
-        against: the λ that differences are to: the instruct model, or any other of the sweep.
+        against: the λ that differences are to, λ = 1 or any other of the sweep; or the name of a
+            checkpoint, as `Trajectory.knots` has it.
 
     Raises:
-        RunError: the sweep lacks that λ; of λ = 1 the differences are absent instead.
+        RunError: the sweep lacks that λ or checkpoint; of λ = 1 the differences are absent instead.
     """
+    against = _lam_of(trajectory, against)
     if against != 1 and trajectory.at(against) is None:
         swept = ", ".join(f"{lam:g}" for lam in trajectory.lams)
         raise RunError(f"--against {against:g}: the sweep has λ = {swept}. Expected one of these.")
@@ -148,7 +150,23 @@ def summarise(trajectory: Trajectory, against: float = 1.0) -> Summary:
         *(trajectory.label, trajectory.lams, tuple(curves), _aside(frame, trajectory)),
         *((*trajectory.notes, *_unscaled(trajectory)), cells, trajectory.instruction),
         *(trajectory.knots, against, _costs(frame, trajectory)),
-        mine=bool(trajectory.mine),
+        mine=trajectory.is_fine_tune,
+    )
+
+
+def _lam_of(trajectory: Trajectory, text: float | str) -> float:
+    """A number, or where a checkpoint of that name stands."""
+    try:
+        return float(text)
+    except ValueError:
+        pass
+    knots = [name.lower() for name in trajectory.knots]
+    if knots.count(str(text).lower()) == 1:
+        return float(knots.index(str(text).lower()))
+    known = ", ".join(f"{number} is {name}" for number, name in enumerate(trajectory.knots))
+    raise RunError(
+        f"--against {text}: expected a λ of the sweep or the name of a checkpoint: {known}. "
+        f"{did_you_mean(str(text), trajectory.knots)}".rstrip()
     )
 
 

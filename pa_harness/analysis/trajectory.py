@@ -94,6 +94,11 @@ class Trajectory:
         return int(rows[0]) if len(rows) else None
 
     @property
+    def is_fine_tune(self) -> bool:
+        """Whether λ = 1 is the user's fine-tune and λ = 0 its parent."""
+        return bool(self.mine) and len(self.knots) <= 2
+
+    @property
     def instruction(self) -> str:
         """What IF is the mean of: measurements with their metrics."""
         found = [t for t in self.tasks if t.averaged and t.category == INSTRUCTION]

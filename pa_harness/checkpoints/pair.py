@@ -19,9 +19,9 @@ from pa_harness.checkpoints.configuration import read_config
 from pa_harness.checkpoints.dtypes import common_dtype, rounded
 from pa_harness.checkpoints.meeting import as_model, interchangeable, meet, read_text
 from pa_harness.checkpoints.parameters import Source
-from pa_harness.checkpoints.slices import LongerSlice
+from pa_harness.checkpoints.slices import LongerSlice, equal_values
 from pa_harness.checkpoints.vocabulary import check_vocabulary
-from pa_harness.errors import PairError, listed
+from pa_harness.errors import AdapterError, PairError, listed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -131,16 +131,11 @@ def open_stages(knots: Sequence[Checkpoint], rules: Rules) -> Pair:
         asked, rules = rules.dtype, replace(rules, dtype=rules.dtype or common_dtype(*full))
     legs: list[Pair] = []
     for before, after in pairwise(knots):
-        if is_adapter(after):
-            legs.append(lora_pair(before, after, rules))
-        elif is_adapter(before):  # what it makes of its base is no file; that is what is checked
-            base = legs[-1]
-            leg = full_pair(base.base, after, rules)
-            legs.append(replace(leg, sources=(base.sources[1], leg.sources[1])))
-        else:
-            legs.append(full_pair(before, after, rules))
-        if not is_adapter(after):  # those are known to have been trained
-            _check_distinct(before, after, legs[-1])
+        try:
+            legs.append(_leg(before, after, rules, legs))
+        except (AdapterError, PairError) as error:
+            ends = f"{before} → {after} (base and instruct of leg {len(legs) + 1} of the path): "
+            raise type(error)(f"{ends if len(knots) > 2 else ''}{error}") from None
     if len(legs) == 1:
         return legs[0]
     for number, leg in enumerate(legs):
@@ -154,17 +149,21 @@ def open_stages(knots: Sequence[Checkpoint], rules: Rules) -> Pair:
     return Pair(tuple(knots), chosen.model, sources, tuple(dict.fromkeys(notes)))
 
 
-def _check_distinct(before: Checkpoint, after: Checkpoint, leg: Pair) -> None:
-    """Refuse two that hold the same values; as a rule the first tensors tell them apart."""
-    for name, ours in leg.slices[0].items():
-        theirs = leg.slices[1][name]
-        dtype = torch.promote_types(ours.dtype, theirs.dtype)
-        if not torch.equal(ours[...].to(dtype), theirs[...].to(dtype)):
-            return
-    raise PairError(
-        f"{before} and {after} hold the same weights, so λ changes nothing. Name two different "
-        "checkpoints."
-    )
+def _leg(before: Checkpoint, after: Checkpoint, rules: Rules, legs: Sequence[Pair]) -> Pair:
+    """Two neighbours, behind the legs that are known."""
+    if is_adapter(after):  # it is known to have been trained
+        return lora_pair(before, after, rules)
+    if is_adapter(before):  # what it makes of its base is no file; that is what is checked
+        leg = full_pair(legs[-1].base, after, rules)
+        leg = replace(leg, sources=(legs[-1].sources[1], leg.sources[1]))
+    else:
+        leg = full_pair(before, after, rules)
+    if equal_values(*leg.slices):
+        raise PairError(
+            f"{before} and {after} hold the same weights, so λ changes nothing. Name two different "
+            "checkpoints."
+        )
+    return leg
 
 
 def _check_joins(first: Pair, leg: Pair, number: int) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import torch
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 
 class Slice(Protocol):
@@ -122,3 +122,13 @@ class LongerSlice(ComputedSlice):
 def held(source: Slice) -> Slice:
     """The slice itself, or where its rows cannot be read one by one, all of it in memory."""
     return source if source.by_rows else TensorSlice(source[...])
+
+
+def equal_values(ours: Mapping[str, Slice], theirs: Mapping[str, Slice]) -> bool:
+    """Whether two checkpoints hold the same; as a rule the first tensors tell them apart."""
+    for name, one in ours.items():
+        other = theirs[name]
+        dtype = torch.promote_types(one.dtype, other.dtype)
+        if not torch.equal(one[...].to(dtype), other[...].to(dtype)):
+            return False
+    return True

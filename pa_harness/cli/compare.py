@@ -63,7 +63,7 @@ def add(verbs: Verbs) -> None:
         "--documents",
         type=Path,
         metavar="FILE",
-        help="write every document that changed there (.csv, .jsonl, .parquet)",
+        help="write every document that changed there, with both answers (.csv, .jsonl, .parquet)",
     )
     boards = parser.add_argument_group("beside published numbers")
     boards.add_argument(
@@ -133,7 +133,7 @@ def _several(options: argparse.Namespace) -> bool:
 
 
 def _pairs(options: argparse.Namespace) -> str:
-    from pa_harness.analysis.pairs.comparison import changes
+    from pa_harness.analysis.pairs.changes import changes
     from pa_harness.analysis.pairs.comparison import compare as compare_all
     from pa_harness.analysis.pairs.rows import Change
     from pa_harness.interchange.sample_logs import read_evaluations

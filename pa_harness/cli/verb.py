@@ -141,10 +141,10 @@ def add_against(parser: Options) -> None:
     """What differences are to, of the verbs that show them."""
     parser.add_argument(
         "--against",
-        type=float,
-        default=1.0,
-        metavar="λ",
-        help="what differences are to: of a path any of its checkpoints",
+        default="1",
+        metavar="λ|NAME",
+        help="what differences are to: any λ of the sweep, or a checkpoint by its name (default: "
+        "λ = 1)",
     )
 
 

@@ -176,7 +176,9 @@ def _cell(score: Score | None) -> str:
 def _licences(parents: Sequence[Parent]) -> str:
     lines = [f"- {p.role} {as_code(p.name)}: {_term(p)}" for p in parents]
     return (
-        "## Licence\n\nThis model is derived from both parents, and the terms of both hold for "
-        "it:\n\n" + "\n".join(lines) + "\n\nLicence files that came with them are in `licences/`, "
+        "## Licence\n\nThis model is derived from these checkpoints, and the terms of each hold "
+        "for it:\n\n"
+        + "\n".join(lines)
+        + "\n\nLicence files that came with them are in `licences/`, "
         "where there were any."
     )

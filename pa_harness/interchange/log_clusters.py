@@ -1,79 +1,100 @@
 """Which documents of a sample log stand or fall together (`tasks.clusters`), as numbers.
 
-Only documents that have a long line or a prompt in common with another are parsed; the others are
-alone whatever they hold. A task that names its clusters has all of them parsed.
+They are joined by the digests of what they share, as `tasks.clusters.joined` joins the documents
+themselves. Only of a task that names its clusters are documents parsed.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pa_harness.interchange.log_lines import read_documents
-from pa_harness.tasks.clusters import Origin, joined, most_that_share
+from pa_harness.interchange.log_lines import DIGITS, read_documents
+from pa_harness.tasks.clusters import LONG, Origin, digest, joined, most_that_share
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
     from pa_harness.interchange.log_lines import Lines
 
+    Numbers = NDArray[np.int64]
 
-class Clusters:
-    """The clusters of all tasks of an evaluation; one of a name is one in every task."""
-
-    def __init__(self) -> None:
-        self._numbers: dict[str, int] = {}
-        self._next = 0
-
-    def of(self, task: str, config: dict[str, Any], log: Path, lines: Lines) -> NDArray[np.int64]:
-        """Of the documents of a task, by ascending number.
-
-        Args:
-            task: its name.
-            config: as the results have it.
-            log: of the task.
-            lines: of it, read with their texts.
-        """
-        metadata = config.get("metadata")
-        named = metadata.get("cluster") if isinstance(metadata, dict) else None
-        field = named if isinstance(named, str) and named.strip() else None
-        count = len(lines.ids)
-        places = list(range(count)) if field else _sharing(lines)
-        found = np.arange(self._next, self._next + count)
-        self._next += count
-        if places:
-            documents = read_documents(log, {lines.ids[place] for place in places})
-            origin = Origin(
-                task, *(config.get(f"dataset_{name}") for name in ("path", "name", "kwargs"))
-            )
-            names = joined(
-                origin,
-                field,
-                [documents[lines.ids[place]] for place in places],
-                [f"{lines.prompts[place]:x}" for place in places],
-                count,
-            )
-            for place, name in zip(places, names, strict=True):
-                found[place] = self._numbers.setdefault(name, int(found[place]))
-        return found[lines.order()]
+_NONE = np.iinfo(np.int64).max  # above every digest
 
 
-def _sharing(lines: Lines) -> list[int]:
-    """The places of documents that have a line or a prompt in common with some others."""
-    most = most_that_share(len(lines.ids))
-    owners = np.repeat(np.arange(len(lines.ids)), [len(each) for each in lines.texts])
-    texts = np.fromiter((text for each in lines.texts for text in each), dtype=np.int64)
-    found = set(owners[_repeated(texts, most)].tolist())
-    prompts = np.fromiter(lines.prompts, dtype=np.int64, count=len(lines.prompts))
-    return sorted(found | set(np.flatnonzero(_repeated(prompts, np.inf)).tolist()))
+def cluster_names(task: str, config: dict[str, Any], log: Path, lines: Lines) -> Numbers:
+    """A digest of each document's cluster, by ascending number; 0 where it is alone.
+
+    Args:
+        task: its name.
+        config: as the results have it.
+        log: of the task.
+        lines: of it, read with their texts.
+    """
+    metadata = config.get("metadata")
+    named = metadata.get("cluster") if isinstance(metadata, dict) else None
+    if isinstance(named, str) and named.strip():
+        return _named(task, config, named, log, lines)[lines.order()]
+    return _sharing(lines)[lines.order()]
 
 
-def _repeated(values: NDArray[np.int64], most: float) -> NDArray[np.bool_]:
-    """Whether each value is there more than once, and not more than `most` times."""
-    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
-    times = counts[inverse]
-    found: NDArray[np.bool_] = (times > 1) & (times <= most)
+def numbered(names: Sequence[Numbers]) -> list[Numbers]:
+    """Numbers of the clusters of several tasks; one of a name is one in every task."""
+    every = np.concatenate(names)
+    found = np.arange(len(every))
+    together = np.flatnonzero(every)
+    _, first, inverse = np.unique(every[together], return_index=True, return_inverse=True)
+    found[together] = together[first[inverse]]
+    return np.split(found, np.cumsum([len(each) for each in names])[:-1])
+
+
+def _named(task: str, config: dict[str, Any], field: str, log: Path, lines: Lines) -> Numbers:
+    """As the task's column or template has it."""
+    documents = read_documents(log, set(lines.ids))
+    origin = Origin(task, *(config.get(f"dataset_{name}") for name in ("path", "name", "kwargs")))
+    prompts = [f"{prompt:x}" for prompt in lines.prompts]
+    names = joined(origin, field, [documents[number] for number in lines.ids], prompts)
+    return np.array([int(name[:DIGITS], 16) for name in names], dtype=np.int64)
+
+
+def _sharing(lines: Lines) -> Numbers:
+    """By a long line that some others have, too, but not most; by the prompt; by being equal."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    count = len(lines.ids)
+    texts, owners = _shared(lines)
+    prompts, hashes = np.array([lines.prompts, lines.hashes], dtype=np.int64)
+    nodes, codes = count, []  # of a graph: the documents, and behind them what they hold
+    for held in (texts, prompts, hashes):
+        kinds, of = np.unique(held, return_inverse=True)
+        codes.append(nodes + of)
+        nodes += len(kinds)
+    ends = (np.concatenate([owners, *[np.arange(count)] * 2]), np.concatenate(codes))
+    graph = coo_array((np.ones(len(ends[0])), ends), shape=(nodes, nodes))
+    cluster = connected_components(graph, directed=False)[1][:count]
+    own, shared = np.full((2, nodes), _NONE)
+    np.minimum.at(own, cluster, hashes)
+    np.minimum.at(shared, cluster[owners], texts)
+    names = np.where(shared < _NONE, shared, own)[cluster]
+    found: Numbers = np.where(np.bincount(cluster)[cluster] > 1, names, 0)
     return found
+
+
+def _shared(lines: Lines) -> tuple[Numbers, Numbers]:
+    """Digests of the long lines that some documents share, but not most, and whose they are."""
+    counts, most = Counter(lines.texts), most_that_share(len(lines.ids))
+    digests = {
+        text: int(digest(text.decode())[:DIGITS], 16)
+        for text, times in counts.items()
+        if 1 < times <= most and len(text.decode()) >= LONG
+    }
+    inside = [place for place, text in enumerate(lines.texts) if text in digests]
+    owners = [lines.owners[place] for place in inside]
+    texts = [digests[lines.texts[place]] for place in inside]
+    return np.array(texts, dtype=np.int64), np.array(owners, dtype=np.int64)

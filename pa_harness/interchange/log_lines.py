@@ -6,9 +6,9 @@ A line is one document under one filter. Its order is lm-eval's, in every versio
      "filter": …, "metrics": […], "doc_hash": …, "prompt_hash": …, "target_hash": …, METRIC: …}
 
 Prompts and answers are nearly all of a line and none of what is compared: only the end behind them
-is parsed, and the whole where it is not in this order. Logs before 0.4.8 lack ``filter`` and
-``metrics``: there a document's lines follow the order of the filters in the results, and every key
-that is none of the above is a metric.
+is parsed (ends that are alike once), and the whole where it is not in this order. Logs before 0.4.8
+lack ``filter`` and ``metrics``: there a document's lines follow the order of the filters in the
+results, and every key that is none of the above is a metric.
 """
 
 from __future__ import annotations
@@ -17,13 +17,14 @@ import json
 import math
 import re
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pa_harness.errors import RunError, first_line
 from pa_harness.foreign.reading import MALFORMED, parse_json
-from pa_harness.tasks.clusters import LONG
+from pa_harness.tasks.clusters import LONG, long_lines
 from pa_harness.tasks.f1 import entity_f1_values
 
 if TYPE_CHECKING:
@@ -33,14 +34,22 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _HEAD = re.compile(rb'\{"doc_id": (\d{1,15}), "doc": ')
-_NEW, _OLD = b', "filter": "', b', "doc_hash": "'  # what may begin the end of a line
+_FILTER, _HASH = b', "filter": "', b', "doc_hash": "'  # what may begin the end of a line
+_PROMPT, _GOAL = b'", "prompt_hash": "', b'", "target_hash": "'  # between its digests, each of
+_LENGTH = 64  # hexadecimal digits
 _BEHIND = b', "arguments": {'  # behind the document and its target
-_OPTION = b'"gen_args_'  # one for each request of a document
-_PIECE = re.compile(rb'(?:[^"\\]|\\[^n])+')  # of a text, up to its end or the line's
-_DIGITS = 15  # of a digest, in hexadecimal: what fits into int64
+_TARGET = b', "target": '  # between them
+_OPTION = b', "gen_args_'  # numbers each request of a document, but the first
+_TEXT = re.compile(rb'"([^"]{%d,})' % LONG)
 _DECODER = json.JSONDecoder()
+DIGITS = 15  # of a digest, in hexadecimal: what fits into int64
 _STEP = 0x9E3779B97F4A7C15  # tells copies of one document apart
+_KEPT = 1024  # ends of lines that are parsed once
 Row = dict[str, Any]
+# What a line says: number of the document; where that begins in the line, -1 where the order is
+# another; filter, None where it does not say; digests of document and prompt; metrics, with more
+# where the order is another.
+_End = tuple[int, int, "str | None", int, int, Row]
 
 
 @dataclass
@@ -52,22 +61,19 @@ class Lines:
     prompts: list[int] = field(default_factory=list)
     values: list[Any] = field(default_factory=list)
     options: list[int] = field(default_factory=list)
-    texts: list[tuple[int, ...]] = field(default_factory=list)  # digests of long pieces
+    texts: list[bytes] = field(default_factory=list)  # long lines of the documents
+    owners: list[int] = field(default_factory=list)  # of them: places in the lists above
 
     def columns(self) -> tuple[NDArray[np.int64], ...]:
         """Numbers, digests, prompts and options, by ascending number; copies told apart."""
         order = self.order()
         columns = (self.ids, self.hashes, self.prompts, self.options)
-        ids, hashes, prompts, options = (
-            np.fromiter(each, dtype=np.int64, count=len(self.ids))[order] for each in columns
-        )
+        ids, hashes, prompts, options = (np.array(c, dtype=np.int64)[order] for c in columns)
         return ids, _distinct(hashes), prompts, options
 
     def order(self) -> NDArray[np.int64]:
         """Of the lines, by the documents' numbers."""
-        found: NDArray[np.int64] = np.argsort(
-            np.fromiter(self.ids, dtype=np.int64, count=len(self.ids)), kind="stable"
-        )
+        found: NDArray[np.int64] = np.argsort(np.array(self.ids, dtype=np.int64), kind="stable")
         return found
 
     def numbers(self, metric: str) -> NDArray[np.float64]:
@@ -91,28 +97,30 @@ def read_lines(log: Path, metric: str, name: str, filters: Sequence[str], *, tex
         metric: its name, without the filter.
         name: of the filter.
         filters: of the task, in the order of its results.
-        texts: whether it is looked at what the documents hold, too.
+        texts: whether it is looked at what the documents hold, too; else options are 0.
 
     Raises:
         RunError: the file is damaged, or has a document twice.
     """
     found, seen = Lines(), dict[int, int]()
-    for line, end in _lines(log):
-        document = end["doc_id"]
-        of = end.get("filter")
+    for line, (document, begins, of, doc_hash, prompt_hash, metrics) in _lines(log):
         if of is None:
             place = seen[document] = seen.get(document, -1) + 1
-            of = filters[place] if place < len(filters) else ""
-        if of != name:
+            if place >= len(filters) or filters[place] != name:
+                continue
+        elif of != name:
             continue
-        halves = 2 if "acc_mutual_info" in end else 1  # it asks each option twice
         found.ids.append(document)
-        found.hashes.append(end["doc_hash"])
-        found.prompts.append(end["prompt_hash"])
-        found.values.append(end.get(metric))
-        found.options.append(line.count(_OPTION) // halves)
+        found.hashes.append(doc_hash)
+        found.prompts.append(prompt_hash)
+        found.values.append(metrics.get(metric))
         if texts:
-            found.texts.append(_pieces(line))
+            halves = 2 if "acc_mutual_info" in metrics else 1  # it asks each option twice
+            found.options.append(_requests(line) // halves)
+            for text in _long(line, begins):
+                found.owners.append(len(found.ids) - 1)
+                found.texts.append(text)
+    found.options = found.options or [0] * len(found.ids)
     if len(set(found.ids)) < len(found.ids):
         raise RunError(
             f"{log} has a document twice under the filter {name!r}: two evaluations were written "
@@ -124,17 +132,15 @@ def read_lines(log: Path, metric: str, name: str, filters: Sequence[str], *, tex
 def read_documents(log: Path, wanted: set[int]) -> dict[int, Row]:
     """Some of a log's documents themselves, by number."""
     found: dict[int, Row] = {}
-    for line, end in _lines(log):
-        if end["doc_id"] in wanted and end["doc_id"] not in found:
-            text = line.decode()
-            head = _HEAD.match(line)
-            document = _DECODER.raw_decode(text, head.end())[0] if head else parse_json(text)["doc"]
-            found[end["doc_id"]] = document if isinstance(document, dict) else {"doc": document}
+    for line, (number, begins, *_) in _lines(log):
+        if number in wanted and number not in found:
+            document = _document(line, begins)
+            found[number] = document if isinstance(document, dict) else {"doc": document}
     return found
 
 
-def _lines(log: Path) -> Iterator[tuple[bytes, Row]]:
-    """Every line, and what stands behind its prompts and answers, digests as numbers.
+def _lines(log: Path) -> Iterator[tuple[bytes, _End]]:
+    """Every line, and what it says.
 
     Raises:
         RunError: the file cannot be read, or a line is no sample.
@@ -144,10 +150,7 @@ def _lines(log: Path) -> Iterator[tuple[bytes, Row]]:
         with log.open("rb") as file:
             for line in file:
                 number += 1
-                end = _end(line)
-                for name in ("doc_hash", "prompt_hash"):
-                    end[name] = int(end[name][:_DIGITS], 16)
-                yield line, end
+                yield line, _end(line)
     except (OSError, *MALFORMED) as error:
         raise RunError(
             f"{log} is damaged in line {number}: lm-eval's sample logs do not look so "
@@ -156,34 +159,72 @@ def _lines(log: Path) -> Iterator[tuple[bytes, Row]]:
         ) from None
 
 
-def _end(line: bytes) -> Row:
+def _end(line: bytes) -> _End:
     """What stands behind prompts and answers; the whole line where its order is another."""
-    head = _HEAD.match(line)
-    old = line.rfind(_OLD)
-    new = line.rfind(_NEW, 0, max(old, 0))
-    for place in (new, old) if head else ():
-        if place < 0:
-            continue
+    head, place = _HEAD.match(line), line.rfind(_HASH)
+    one = place + len(_HASH)
+    other = one + _LENGTH + len(_PROMPT)
+    goal = other + _LENGTH + len(_GOAL)
+    if (
+        head
+        and line[one + _LENGTH : other] == _PROMPT
+        and line[other + _LENGTH : goal] == _GOAL
+        and line[goal + _LENGTH : goal + _LENGTH + 1] == b'"'
+    ):
         try:
-            found: Row = json.loads("{" + line[place + 2 :].decode())
+            begins = line.rfind(_FILTER, 0, place)
+            of = _filter(line[begins:place]) if begins > 0 else None
+            digests = int(line[one : one + DIGITS], 16), int(line[other : other + DIGITS], 16)
+            return int(head[1]), head.end(), of, *digests, _metrics(line[goal + _LENGTH + 1 :])
         except ValueError:  # it was a key of something inside
-            continue
-        if "prompt_hash" in found and "doc_hash" in found:
-            found["doc_id"] = int(head[1]) if head else -1
-            return found
+            pass
     whole: Row = parse_json(line)
-    whole["doc_id"] = int(whole["doc_id"])
-    return whole
+    digests = int(whole["doc_hash"][:DIGITS], 16), int(whole["prompt_hash"][:DIGITS], 16)
+    return int(whole["doc_id"]), -1, whole.get("filter"), *digests, whole
 
 
-def _pieces(line: bytes) -> tuple[int, ...]:
-    """Digests of what the document may share with another: its texts' long lines, as written."""
-    raw = line[: line.find(_BEHIND)] if _HEAD.match(line) else line
-    if b'\\"' in raw or b"\\\\" in raw:
-        pieces = _PIECE.findall(raw)
-    else:
-        pieces = raw.replace(b"\\n", b'"').split(b'"')
-    return tuple({hash(piece.strip()) for piece in pieces if len(piece) >= LONG})
+@lru_cache(maxsize=_KEPT)
+def _filter(text: bytes) -> str | None:
+    """The filter that stands before the digests; None where it is none, but inside an answer."""
+    try:
+        found = json.loads("{" + text[2:].decode() + "}")
+    except ValueError:
+        return None
+    return found["filter"] if list(found) == ["filter", "metrics"] else None
+
+
+@lru_cache(maxsize=_KEPT)
+def _metrics(text: bytes) -> Row:
+    """What stands behind the digests, up to the line's end."""
+    found: Row = json.loads('{"": 0' + text.decode())
+    return found
+
+
+def _requests(line: bytes) -> int:
+    """How many requests a document made."""
+    last = line.rfind(_OPTION)
+    return 1 + int(line[last + len(_OPTION) : line.find(b'"', last + 3)]) if last > 0 else 1
+
+
+def _document(line: bytes, begins: int) -> Any:
+    """The document of a line, which stands there."""
+    text = line.decode()
+    return parse_json(text)["doc"] if begins < 0 else _DECODER.raw_decode(text, begins)[0]
+
+
+def _long(line: bytes, begins: int) -> set[bytes]:
+    """The lines of `LONG` bytes of a document's texts, without parsing it where that can be."""
+    raw = line[begins : line.rfind(_TARGET, 0, max(line.find(_BEHIND), 0))]
+    texts = _TEXT.findall(raw)
+    escaped = b"\\" in raw
+    apart = begins < 0 or (escaped and raw.count(b"\\") > raw.count(b"\\n"))
+    for text in texts:
+        apart = apart or text[0] in b":,]}"  # it may stand between two texts, and not in one
+    if apart:
+        return {each.encode() for each in long_lines(_document(line, begins))}
+    if escaped:
+        texts = [each for text in texts for each in text.split(b"\\n")]
+    return {text.strip() for text in texts if len(text) >= LONG}
 
 
 def _distinct(hashes: NDArray[np.int64]) -> NDArray[np.int64]:

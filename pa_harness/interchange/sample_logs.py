@@ -6,6 +6,7 @@ import math
 import os
 import re
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ import numpy as np
 from pa_harness.errors import RunError, listed
 from pa_harness.foreign.naming import file_name
 from pa_harness.interchange.lm_eval_files import from_results, is_lm_eval, read_json_file
-from pa_harness.interchange.log_clusters import Clusters
+from pa_harness.interchange.log_clusters import cluster_names, numbered
 from pa_harness.interchange.log_lines import read_lines
 from pa_harness.runs.folder import RunFolder
 from pa_harness.runs.logged import Evaluation, Logged
@@ -24,6 +25,8 @@ from pa_harness.runs.scores import from_lm_eval
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
 
     from pa_harness.runs.scores import Score
 
@@ -34,21 +37,99 @@ _LARGE = 1 << 27  # bytes of logs from which on other processes are worth their 
 _CURE = "Evaluate with --log_samples (a sweep always does), and name that --output_path."
 
 
-def read_evaluation(
-    text: str, metrics: Mapping[str, str] | None = None, *, clustered: bool = True
-) -> Evaluation:
-    """What the sample logs of one evaluation say.
+def read_evaluations(
+    texts: Sequence[str], metrics: Mapping[str, str], *, all_clustered: bool
+) -> list[Evaluation]:
+    """What the sample logs of evaluations say; of large ones several logs at the same time.
 
     Args:
-        text: a folder of lm-eval's results, a results file, or a run; of a sweep with ``@λ``,
-            else at λ = 1.
+        texts: each a folder of lm-eval's results, a results file, or a run; of a sweep with
+            ``@λ``, else at λ = 1.
         metrics: of tasks that another metric than their main one is wanted of:
             ``metric,filter``, or the metric alone (its first filter).
-        clustered: whether documents that share a text are looked for; else each is alone.
+        all_clustered: whether documents that share a text are looked for in all; else in the first
+            alone, and those of the others stand alone.
 
     Raises:
         RunError: there is nothing of the kind, or it is of several models, or damaged.
     """
+    asked = [
+        _asked(text, metrics, clustered=all_clustered or not place)
+        for place, text in enumerate(texts)
+    ]
+    logs = [log for each in asked for log in each.logs]
+    if sum(log.path.stat().st_size for log in logs) < _LARGE:
+        found = [log.read() for log in logs]
+    else:
+        workers = min(len(logs), os.cpu_count() or 1)
+        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+            found = list(pool.map(_Log.read, logs))
+    read = iter(found)
+    return [_evaluation(each, [next(read) for _ in each.logs]) for each in asked]
+
+
+@dataclass(frozen=True)
+class _Log:
+    """A log that is to be read.
+
+    Attributes:
+        path: the file.
+        score: which metric, as the results have it.
+        filters: of the task, in the order of its results.
+        config: of the task, likewise.
+        clustered: whether documents that share a text are looked for; else each is alone.
+        run: the sweep's folder that it is of, whose table has numbers that no log has; or none.
+    """
+
+    path: Path
+    score: Score
+    filters: list[str]
+    config: dict[str, Any]
+    clustered: bool
+    run: Path | None
+
+    def read(self) -> Logged | str:
+        """The task by document, its clusters by name; or why it cannot be had."""
+        score = self.score
+        lines = read_lines(
+            self.path, score.metric, score.filter, self.filters, texts=self.clustered
+        )
+        ids, documents, prompts, options = lines.columns()
+        values = lines.numbers(score.metric)
+        if self.run and np.isnan(values).all():
+            values = _of_table(self.run, score, ids)
+        if not len(values) or np.isnan(values).all():
+            return f"{score.key} has no number by document"
+        gap = abs(float(np.nanmean(values)) - score.value)
+        if not gap <= _ROUNDING * max(1, abs(score.value)):
+            return f"{score.key} is no mean over documents"
+        names = np.zeros(len(ids), dtype=np.int64)
+        if self.clustered:
+            names = cluster_names(score.task, self.config, self.path, lines)
+        return Logged(score, self.path, ids, documents, prompts, values, options, names)
+
+
+def _of_table(run: Path, score: Score, ids: NDArray[np.int64]) -> NDArray[np.float64]:
+    """What a sweep's table has of these documents, as the mean of several answers; else NaN."""
+    found = RunFolder(run).documents().paired(score.task).get(score.key)
+    rows = [] if found is None else np.flatnonzero(found.lams == score.lam).tolist()
+    if found is None or not rows:
+        return np.full(len(ids), np.nan)
+    known = dict(zip(found.ids.tolist(), found.values[rows[0]].tolist(), strict=True))
+    return np.array([known.get(number, np.nan) for number in ids.tolist()])
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """An evaluation's logs, and what is said of it."""
+
+    label: str
+    logs: list[_Log]
+    notes: tuple[str, ...]
+    left: list[str]  # tasks that are left out, and why
+
+
+def _asked(text: str, metrics: Mapping[str, str], *, clustered: bool) -> _Asked:
     path, lam = _place(text)
     notes = tuple(RunFolder(path).check()) if path.is_dir() else ()
     contents = _of_one(text, _contents(path), lam)
@@ -56,20 +137,43 @@ def read_evaluation(
         lams = {each[2] for each in _contents(path)}
         if len(lams) > 1:
             notes += (f"{text} is a sweep, taken at λ = 1. {text}@0.5 names another of its λ.",)
-    tasks, left, clusters = dict[str, Logged](), [], Clusters() if clustered else None
+    logs, left = dict[str, _Log](), []
+    run = path if RunFolder(path).documents_file.is_file() else None
     for file, content, _ in sorted(contents, key=lambda each: each[0].name):  # the newest last
-        for score in _wanted(from_lm_eval(content), metrics or {}, text):
+        for score in _wanted(from_lm_eval(content), metrics, text):
             log = _log(file, score.task)
-            found = _task(log, score, content, clusters) if log else "it has no sample log"
-            if isinstance(found, Logged):
-                tasks[score.task] = found
+            if log:
+                keys = [key for key in content["results"][score.task] if "," in key]
+                filters = list(dict.fromkeys(key.partition(",")[2] for key in keys))
+                config = content["configs"].get(score.task) or {}
+                logs[score.task] = _Log(log, score, filters, config, clustered, run)
             else:
-                left.append(f"{text}: {score.task} is left out: {found}.")
-    if not tasks:
+                left.append(f"{text}: {score.task} is left out: it has no sample log.")
+    return _Asked(text, list(logs.values()), notes, left)
+
+
+def _evaluation(asked: _Asked, read: Sequence[Logged | str]) -> Evaluation:
+    """What was read, its clusters numbered.
+
+    Raises:
+        RunError: no task can be read document by document.
+    """
+    left, found = list(asked.left), []
+    for log, each in zip(asked.logs, read, strict=True):
+        if isinstance(each, Logged):
+            found.append(each)
+        else:
+            left.append(f"{asked.label}: {log.score.task} is left out: {each}.")
+    if not found:
         raise RunError(
-            f"{text} holds no task that can be read document by document:\n{listed(left)}\n{_CURE}"
+            f"{asked.label} holds no task that can be read document by document:\n{listed(left)}\n"
+            f"{_CURE}"
         )
-    return Evaluation(text, tasks, (*notes, *left))
+    numbers = numbered([each.clusters for each in found])
+    tasks = {
+        each.score.task: replace(each, clusters=of) for each, of in zip(found, numbers, strict=True)
+    }
+    return Evaluation(asked.label, tasks, (*asked.notes, *left))
 
 
 def _place(text: str) -> tuple[Path, float | None]:
@@ -164,53 +268,3 @@ def _log(results: Path, task: str) -> Path | None:
     places = [results.with_name(f"samples_{name}_{date[1]}.jsonl") for name in names if name]
     found = [place for place in places if place.is_file() and place.parent == results.parent]
     return own(found[:1])[0] if found else None
-
-
-def _task(log: Path, score: Score, content: Any, clusters: Clusters | None) -> Logged | str:
-    """The task by document, or why it cannot be had."""
-    keys = [key for key in content["results"][score.task] if "," in key]
-    filters = list(dict.fromkeys(key.partition(",")[2] for key in keys))
-    lines = read_lines(log, score.metric, score.filter, filters, texts=clusters is not None)
-    values = lines.numbers(score.metric)
-    if not len(values) or np.isnan(values).all():
-        return f"{score.key} has no number by document"
-    if not abs(float(np.nanmean(values)) - score.value) <= _ROUNDING * max(1, abs(score.value)):
-        return f"{score.key} is no mean over documents"
-    ids, documents, prompts, options = lines.columns()
-    of = np.arange(len(ids))
-    if clusters is not None:
-        of = clusters.of(score.task, content["configs"].get(score.task) or {}, log, lines)
-    return Logged(score, ids, documents, prompts, values, options, of)
-
-
-def read_evaluations(
-    texts: Sequence[str], metrics: Mapping[str, str], *, all_clustered: bool
-) -> list[Evaluation]:
-    """Several of `read_evaluation`; large ones at the same time.
-
-    Args:
-        texts: what the user named.
-        metrics: as in `read_evaluation`.
-        all_clustered: whether all need their documents' clusters, not the first alone.
-
-    Raises:
-        RunError: as `read_evaluation`.
-    """
-    clustered = [all_clustered or not place for place in range(len(texts))]
-    if sum(map(_size, texts)) < _LARGE:
-        pairs = zip(texts, clustered, strict=True)
-        return [read_evaluation(text, metrics, clustered=each) for text, each in pairs]
-    workers = min(len(texts), os.cpu_count() or 1)
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        waiting = [
-            pool.submit(read_evaluation, text, metrics, clustered=each)
-            for text, each in zip(texts, clustered, strict=True)
-        ]
-        return [each.result() for each in waiting]
-
-
-def _size(text: str) -> int:
-    """Of the sample logs, in bytes."""
-    path = _place(text)[0]
-    folder = path if path.is_dir() else path.parent
-    return sum(log.stat().st_size for log in folder.rglob("samples_*.jsonl"))

@@ -49,8 +49,8 @@ def check_lam(lam: object) -> float:
     if not _is_number(lam):
         raise ModelArgsError(
             f"lam={lam!r} is not a number. Expected the adaptation strength λ as one finite "
-            "number: 0 is base, 1 is instruct. Pass for example lam=0.5 (or a schedule: JSON in "
-            "braces, or a .yaml file)."
+            "number: 0 is the first checkpoint, 1 the second. Pass for example lam=0.5 (or a "
+            "schedule: JSON in braces, or a .yaml file)."
         )
     return float(lam)
 

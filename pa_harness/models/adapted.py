@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from dataclasses import fields
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ from pa_harness.checkpoints.vocabulary import (
     tokenizer_digest,
 )
 from pa_harness.errors import CheckpointError, PAHarnessError
+from pa_harness.lam.path import place
 from pa_harness.lam.reading import read_lam
 from pa_harness.lam.schedule import Schedule
 from pa_harness.weights.arguments import ModelArgs
@@ -255,8 +257,10 @@ class AdaptedModel(LM):
 
     def _warn_of_rounding(self) -> None:
         if self.lam is not None:
-            asked = self._weights.asked_lam()
-            for line in self._weights.effective_lam().doubts(asked, self._weights.dtype):
+            asked, knots = self._weights.asked_lam(), self._pair.knots
+            leg = 0 if math.isnan(asked) else place(asked, len(knots) - 1)[0]
+            ends = knots[leg].name, knots[leg + 1].name
+            for line in self._weights.effective_lam().doubts(asked, self._weights.dtype, ends):
                 _log.warning("%s", line)
 
 

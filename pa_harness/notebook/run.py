@@ -74,14 +74,14 @@ class Run:
                     parts.append(DataFrame({**columns, "value": values}))
         return concat(parts, ignore_index=True)
 
-    def summary(self, against: float = 1.0) -> Summary:
+    def summary(self, against: float | str = 1.0) -> Summary:
         """Every average along λ, and its differences to λ = 1 and 0, paired by document.
 
         Args:
-            against: another λ than 1 for the first of these, say a checkpoint of a path.
+            against: another λ than 1 for the first of these, or a checkpoint's name.
 
         Raises:
-            RunError: nothing can be paired, or the run lacks that λ.
+            RunError: nothing can be paired, or the run lacks that λ or checkpoint.
         """
         from pa_harness.analysis.summary import summarise
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pa_harness.analysis.summary import Summary
     from pa_harness.runs.scores import Score
 
-_FAR = 0.5  # of the base's weights: a fine-tune moves them by a few percent
+_FAR = 0.5  # of a checkpoint's weights: a fine-tune moves them by a few percent
 _FEW = 100  # documents of all few-shot tasks together
 _NAMED = 3  # metrics or shots that are spelled out
 
@@ -32,15 +32,19 @@ class Badge:
 
 
 def basis(
-    summary: Summary, scores: Sequence[Score], provenance: Mapping[str, Any], distance: float | None
+    summary: Summary,
+    scores: Sequence[Score],
+    provenance: Mapping[str, Any],
+    distances: Mapping[int, float],
 ) -> list[Badge]:
-    """The facts: documents, shots, metrics, limit, grid, distance of the pair, what is left out.
+    """The facts: documents, shots, metrics, limit, grid, how far the checkpoints are apart, notes.
 
     Args:
         summary: of the run.
         scores: of the run.
         provenance: its record.
-        distance: ‖θ_instruct − θ_base‖ / ‖θ_base‖, a fraction; None where it is not known.
+        distances: ‖θ_n+1 − θ_n‖ / ‖θ_n‖ of the leg behind each checkpoint n, a fraction; those
+            that are not known are left out.
     """
     main = [score for score in scores if score.main]
     few_shot = [score for score in main if score.category != INSTRUCTION]
@@ -54,10 +58,20 @@ def basis(
         found.append(Badge("a part of the documents (samples)", doubt=True))
     lams = summary.lams
     found.append(Badge(f"{len(lams)} λ from {lams[0]:g} to {lams[-1]:g}", doubt=len(lams) < 3))
-    if distance is not None:
-        text = f"the ends differ by {distance:.2%} of the base's weights"
-        found.append(Badge(text, doubt=distance > _FAR))
+    if distances:
+        parts = [_apart(summary, leg, share) for leg, share in sorted(distances.items())]
+        found.append(Badge("; ".join(parts), doubt=max(distances.values()) > _FAR))
     return found + [Badge(note, doubt=True) for note in summary.notes]
+
+
+def _apart(summary: Summary, leg: int, share: float) -> str:
+    """How far the two checkpoints of a leg are apart."""
+    if summary.mine:
+        return f"your fine-tune differs from its parent by {share:.2%} of its weights"
+    if len(summary.knots) > 2:
+        before, after = summary.knots[leg : leg + 2]
+        return f"{after} differs from {before} by {share:.2%} of its weights"
+    return f"the ends differ by {share:.2%} of the base's weights"
 
 
 def _counts(summary: Summary) -> list[Badge]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from matplotlib import rc_context
 
-from pa_harness.report.drawing import name_fine_tune
+from pa_harness.report.drawing import lam_axis, name_fine_tune
 from pa_harness.report.ledger import ledger_figure
 from pa_harness.report.overview import overview
 from pa_harness.report.picture import FIXED, KINDS
@@ -53,7 +53,7 @@ def all_figures(
             "cost": cost(summaries),
             "categories": small_multiples(summaries, "category"),
             "tasks": small_multiples(summaries, "task"),
-            "ledger": ledger_figure(ledger) if ledger else None,
+            "ledger": ledger_figure(ledger, lam_axis(summaries)) if ledger else None,
             "calibration": calibration(summaries),
         }
         for number, summary in enumerate(summaries):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pa_harness.markdown import number, table
-from pa_harness.report.drawing import LAM_AXIS, draw_grid, short
+from pa_harness.report.drawing import draw_grid, short
 from pa_harness.report.picture import Picture
 
 if TYPE_CHECKING:
@@ -25,10 +25,14 @@ _MOST = 8  # averages that are drawn
 HEADER = ("λ", "lost", "95%", "won", "95%", "lost, corrected", "95%", "won, corrected", "95%")
 
 
-def ledger_figure(found: Ledger) -> Picture | None:
+def ledger_figure(found: Ledger, axis: str) -> Picture | None:
     """Each average against λ = 1 and against λ = 0: bars of what was won and lost, in points.
 
     Lines are 95% intervals; a dash is the share corrected for guessing.
+
+    Args:
+        found: the ledger.
+        axis: the name of the λ axis.
     """
     shown = [line for line in found.lines if line.kind == "suite"]
     names = list(dict.fromkeys(line.name for line in shown))[:_MOST]
@@ -42,7 +46,7 @@ def ledger_figure(found: Ledger) -> Picture | None:
         if line.name in names:
             axes = panels[names.index(line.name), befores.index(line.against)]
             _bars(axes, found.lams, line)
-    figure.supxlabel(LAM_AXIS, fontsize=9)
+    figure.supxlabel(axis, fontsize=9)
     figure.supylabel("points of documents", fontsize=8)
     caption = "won above, lost below; lines: 95%"
     if any(line.moves.lost_corrected for line in shown if line.name in names):

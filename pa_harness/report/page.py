@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
@@ -58,7 +58,7 @@ class Contents:
     provenance: Mapping[str, Any]
     csv: str  # the table of scores, for download
     comparisons: Sequence[Section] = ()  # with published numbers
-    distance: float | None = None  # of the pair, as `basis` has it
+    distances: Mapping[int, float] = field(default_factory=dict)  # as `basis` has them
     ledger: Ledger | None = None
 
 
@@ -98,7 +98,7 @@ def _first(contents: Contents, head: str) -> dict[str, Any]:
     chosen = contents.choices.choices if contents.choices else ()
     return {
         "sentences": [choice.sentence for choice in chosen],
-        "badges": basis(contents.summary, contents.scores, contents.provenance, contents.distance),
+        "badges": basis(contents.summary, contents.scores, contents.provenance, contents.distances),
         "overview": head,
     }
 

@@ -20,13 +20,14 @@ from pa_harness.report.changes import changed_documents
 from pa_harness.report.figures import all_figures, write_figures
 from pa_harness.report.page import Contents, first_screen_html, report_html
 from pa_harness.runs.folder import RunFolder
+from pa_harness.runs.logged import read_samples
 from pa_harness.runs.scores import Score
 from pa_harness.runs.seal import read_sealed
 from pa_harness.runs.tables import as_csv, write_table
 from pa_harness.storage import plain, write_json, write_text
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from pa_harness.analysis.trajectory import Trajectory
@@ -58,7 +59,6 @@ def publish(
     write_json(folder.summary_file, plain(contents.summary))
     figures = all_figures([contents.summary], contents.choices, contents.ledger)
     write_figures(figures, folder.figures_folder)
-    write_table(Moved, moved_documents(trajectory), folder.ledger_file)
     logs: list[dict[str, Path]] = [
         {
             task.name: folder.samples(float(lam), task.answers or task.name)
@@ -67,6 +67,7 @@ def publish(
         for lam in trajectory.lams
     ]
     folder.manifest.check_logs({log for of_lam in logs for log in of_lam.values()})
+    write_table(Moved, _with_hashes(moved_documents(trajectory), logs[0]), folder.ledger_file)
     beside = _comparisons(path)
     if beside:
         write_json(folder.comparison_file, plain(beside))
@@ -97,7 +98,7 @@ def _contents(
     contents = Contents(
         *(summarise(trajectory), choices, trajectory.scores, ()),
         *(folder.provenance(), as_csv(Score, trajectory.scores)),
-        distance=_distance(folder),
+        distances=_distances(folder, len(trajectory.knots) - 1),
         ledger=ledger(trajectory),
     )
     return contents, sentences
@@ -114,12 +115,31 @@ def _asked_last(folder: RunFolder) -> tuple[Asked | None, float]:
         return None, CONFIDENCE
 
 
-def _distance(folder: RunFolder) -> float | None:
-    """Of the pair, as the model measured it; None where no unit says it."""
+def _with_hashes(moved: Sequence[Moved], logs: Mapping[str, Path]) -> list[Moved]:
+    """The documents with lm-eval's digests of them, out of the sample logs of one λ."""
+    wanted: dict[str, set[int]] = {}
+    for each in moved:
+        wanted.setdefault(each.task, set()).add(each.document)
+    hashes = {
+        (task, number): str(sample.get("doc_hash", ""))
+        for task, numbers in wanted.items()
+        if logs[task].is_file()
+        for number, sample in read_samples(logs[task], numbers).items()
+    }
+    return [replace(each, doc_hash=hashes.get((each.task, each.document), "")) for each in moved]
+
+
+def _distances(folder: RunFolder, legs: int) -> dict[int, float]:
+    """Of the two checkpoints of each leg, as the model measured it on its way."""
+    found: dict[int, float] = {}
     for file in sorted(folder.path.glob("units/*/*.json")):
-        value = read_sealed(file).get("model", {}).get("relative_delta")
-        return float(value) if isinstance(value, (int, float)) else None
-    return None
+        model = read_sealed(file).get("model", {})
+        lam, value = model.get("lam"), model.get("relative_delta")
+        known = isinstance(lam, (int, float)) or legs == 1
+        if known and isinstance(value, (int, float)) and len(found) < legs:
+            leg = int(min(max(lam, 0), legs - 1)) if legs > 1 else 0  # as `lam.path.place`
+            found.setdefault(leg, float(value))
+    return found
 
 
 def _comparisons(path: Path) -> list[Section]:

@@ -104,10 +104,10 @@ def joined(
         texts = [_rendered(origin.task, field, document) for document in documents]
         # A passage is the same wherever it stands; a number or name is one data set's own.
         shared = [
-            [_digest(text if len(text) >= LONG else [source, field, text])] if text else []
+            [digest(text if len(text) >= LONG else [source, field, text])] if text else []
             for text in texts
         ]
-    alone = [_digest(document) for document in documents]
+    alone = [digest(document) for document in documents]
     keys = [
         [*some, *([f"prompt {prompt}"] if prompt else []), own]
         for some, prompt, own in zip(shared, prompts, alone, strict=True)
@@ -150,7 +150,7 @@ def _prompt(task: Any, document: Row) -> str:
     ):  # the options are prompts, the text is which of them is right
         text = "\n".join(map(str, task.doc_to_choice(document)))
     text = str(text).strip()
-    return _digest(text) if text else ""
+    return digest(text) if text else ""
 
 
 def most_that_share(count: int) -> float:
@@ -160,7 +160,7 @@ def most_that_share(count: int) -> float:
 
 def _shared_lines(documents: Sequence[Row], count: int) -> list[list[str]]:
     """Digests of the long lines of each document that some others have, too, but not most."""
-    lines = [{_digest(line) for line in _long_lines(document)} for document in documents]
+    lines = [{digest(line) for line in long_lines(document)} for document in documents]
     counts: dict[str, int] = {}
     for found in lines:
         for line in found:
@@ -169,15 +169,16 @@ def _shared_lines(documents: Sequence[Row], count: int) -> list[list[str]]:
     return [sorted(line for line in found if 1 < counts[line] <= most) for found in lines]
 
 
-def _long_lines(value: Any) -> Iterator[str]:
+def long_lines(value: Any) -> Iterator[str]:
+    """The lines of at least `LONG` characters in any text of a document."""
     if isinstance(value, str):
         yield from (line.strip() for line in value.split("\n") if len(line.strip()) >= LONG)
     elif isinstance(value, dict):
         for each in value.values():
-            yield from _long_lines(each)
+            yield from long_lines(each)
     elif isinstance(value, (list, tuple)):
         for each in value:
-            yield from _long_lines(each)
+            yield from long_lines(each)
 
 
 def _joined(keys: Sequence[Sequence[str]]) -> list[int]:
@@ -198,6 +199,7 @@ def _joined(keys: Sequence[Sequence[str]]) -> list[int]:
     return [first(item) for item in range(len(keys))]
 
 
-def _digest(value: Any) -> str:
+def digest(value: Any) -> str:
+    """Of a text, or of a value as JSON: 16 hexadecimal digits."""
     text = value if isinstance(value, str) else json.dumps(value, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]

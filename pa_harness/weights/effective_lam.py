@@ -59,18 +59,19 @@ class EffectiveLam:
         """The values by name; the undefined ones are absent."""
         return {name: value for name, value in asdict(self).items() if not math.isnan(value)}
 
-    def doubts(self, lam: float, dtype: object) -> list[str]:
+    def doubts(self, lam: float, dtype: object, ends: tuple[str, str]) -> list[str]:
         """What the measured values should make a user wonder about.
 
         Args:
             lam: the λ that was asked for.
             dtype: the weights'.
+            ends: names of the two checkpoints that θ_λ is between.
         """
         found = []
         if self.relative_delta > _FAR:
             found.append(
-                f"base and instruct differ by {self.relative_delta:.0%} of the base's weights: "
-                "instruct may not be a fine-tune of this base, and weights between them may be "
+                f"{ends[0]} and {ends[1]} differ by {self.relative_delta:.0%} of the first one's "
+                "weights: the second may not be a fine-tune of it, and weights between them may be "
                 "good for nothing."
             )
         if abs(self.lam_eff - lam) > _TOLERATED:

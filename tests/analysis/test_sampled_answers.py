@@ -7,15 +7,15 @@ import math
 import numpy as np
 import pytest
 
+from benchmarks.repeats import AVERAGES, DOCUMENTS, PASSES, averages, passes
 from pa_harness.analysis.frame import Frame
-from pa_harness.analysis.measure import differences, quotient, values
+from pa_harness.analysis.measure import quotient
 from pa_harness.analysis.summary import summarise
 from pa_harness.analysis.trajectory import TaskCurve, Trajectory, even_suite
 from pa_harness.report.figures import all_figures
 from pa_harness.report.text import summary_text
-from pa_harness.sweep.repeated import pass_at
 
-DOCUMENTS, TIMES = 120, 1000
+TIMES = 1000
 
 
 def curve(scores: np.ndarray, more: dict[str, np.ndarray] | None = None) -> TaskCurve:
@@ -23,41 +23,16 @@ def curve(scores: np.ndarray, more: dict[str, np.ndarray] | None = None) -> Task
     return TaskCurve("t", "t", "x", "avg", scores, np.arange(scores.shape[1]), more=more or {})
 
 
-def chances(random: np.random.Generator, shift: float) -> np.ndarray:
-    """How often a model is right in each document: hard ones, easy ones, and between."""
-    base = random.beta(0.6, 0.5, DOCUMENTS)
-    return np.array([base, base**shift])
-
-
-@pytest.mark.parametrize("k", [1, 4, 16])
+@pytest.mark.parametrize("k", AVERAGES)
 def test_coverage_of_means_over_answers(k: int) -> None:
-    """avg@k of documents and answers drawn anew: 93–97 % of intervals have the truth."""
-    random = np.random.default_rng(k)
-    truth = np.array([0.6 / 1.1, np.mean(random.beta(0.6, 0.5, 2_000_000) ** 1.3)])
-    inside = np.zeros(3)
-    for _ in range(TIMES):
-        right = random.binomial(k, chances(random, 1.3)) / k
-        task = curve(right)
-        frame = Frame([task])
-        suite = even_suite("t", [task])
-        level = values(frame.measure(suite), fraction=True)
-        apart = differences(frame.against(suite, 0))
-        inside[:2] += (level.low <= truth) & (truth <= level.high)
-        inside[2] += apart.low[1] <= truth[1] - truth[0] <= apart.high[1]
-    assert ((inside / TIMES >= 0.93) & (inside / TIMES <= 0.97)).all(), inside / TIMES
+    """avg@k of documents and answers drawn anew, as in ``python -m benchmarks.repeats``."""
+    inside = averages(k, TIMES)
+    assert ((inside >= 0.93) & (inside <= 0.97)).all(), inside
 
 
-@pytest.mark.parametrize(("n", "k"), [(4, 2), (16, 4)])
+@pytest.mark.parametrize(("n", "k"), PASSES)
 def test_coverage_of_pass_at_k(n: int, k: int) -> None:
-    random = np.random.default_rng(n)
-    truth = 1 - np.mean((1 - random.beta(0.6, 0.5, 2_000_000)) ** k)
-    table = np.array([pass_at(k, n, right) for right in range(n + 1)])
-    inside = 0
-    for _ in range(TIMES):
-        task = curve(table[random.binomial(n, chances(random, 1.0))])
-        found = values(Frame([task]).measure(even_suite("t", [task])), fraction=True)
-        inside += found.low[0] <= truth <= found.high[0]
-    assert 0.93 <= inside / TIMES <= 0.97
+    assert 0.93 <= passes(n, k, TIMES) <= 0.97
 
 
 def test_coverage_of_score_per_tokens() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
 import shutil
@@ -194,12 +195,27 @@ def test_numerical_noise_is_no_change(
 
 
 def test_changed_documents_are_rows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    file = tmp_path / "changed.csv"
-    folders = [answers(tmp_path / name, v) for name, v in (("a", A), ("b", B))]
-    found(capsys, *folders, "--documents", file)
+    """Also where the other evaluation has them under other numbers, and lines in another order."""
+    file, docs = tmp_path / "changed.csv", documents(60)
+    a = write(tmp_path / "a", {"quiz": samples(docs, {("acc", "none"): A})})
+    turned = samples(docs[::-1], {("acc", "none"): B[::-1]})
+    for sample in turned:
+        sample["resps"] = sample["resps"][::-1]
+    b = write(tmp_path / "b", {"quiz": turned})
+    (log,) = b.rglob("samples_*.jsonl")
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    log.write_text("".join(f"{json.dumps(each, sort_keys=True)}\n" for each in lines))
+    found(capsys, a, b, "--documents", file)
     rows = list(csv.DictReader(file.open()))
     assert [row["change"] for row in rows].count("lost") == 10
     assert {int(row["document"]) for row in rows if row["change"] == "won"} == set(range(44, 60))
+    for row in rows:
+        document = docs[int(row["document"])]
+        assert json.loads(row["doc"]) == document
+        text = json.dumps(document, indent=2, ensure_ascii=False)
+        assert row["doc_hash"] == hashlib.sha256(text.encode()).hexdigest()
+        assert (row["target"], row["answer_a"], row["answer_b"]) == (" yes", " yes", " no")
+        assert float(row["b"]) - float(row["a"]) == (1 if row["change"] == "won" else -1)
 
 
 def test_a_sweep_is_taken_at_one_of_its_lams(

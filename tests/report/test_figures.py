@@ -190,7 +190,7 @@ def test_the_ledgers_figure_says_what_it_shows(baseline: float, count: int, step
     """No dash is explained where there is none; ticks are λ; the label is not cut off."""
     tasks = simulate(Design(50), truth("peak", count), np.random.default_rng(0)).tasks
     tasks = tuple(replace(t, values=t.values[::step], baseline=baseline) for t in tasks)
-    figure = ledger_figure(ledger(Trajectory("x", LAMS[::step], tasks, ())))
+    figure = ledger_figure(ledger(Trajectory("x", LAMS[::step], tasks, ())), "λ")
     assert figure is not None
     figure.draw_without_rendering()
     assert ("dash" in figure.get_suptitle()) == (baseline == 0.25)

@@ -23,10 +23,11 @@ from pa_harness.analysis.trajectory import TaskCurve, Trajectory
 from pa_harness.cli import main as cli
 from pa_harness.leaderboards.comparison import Row
 from pa_harness.leaderboards.sections import Section
-from pa_harness.report.changes import ChangedDocument, answer_text
+from pa_harness.report.changes import ChangedDocument
 from pa_harness.report.page import Contents, report_html
 from pa_harness.report.publish import publish
 from pa_harness.runs.folder import RunFolder
+from pa_harness.runs.logged import answer_text
 from pa_harness.runs.scores import Score
 from pa_harness.runs.tables import as_csv
 

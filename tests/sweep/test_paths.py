@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -19,8 +20,6 @@ from pa_harness.report.publish import publish
 from pa_harness.runs.folder import RunFolder
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from pa_harness.runs.settings import SweepSettings
 
 
@@ -95,12 +94,26 @@ def test_a_path_of_two_leaves_the_bytes_of_its_pair(
     for name, more in (("path", {}), ("pair", {"model_args": pair})):
         run(settings_of(stages[:2], toy_tasks, "0,0.3,1", **more), tmp_path / name)
         publish(tmp_path / name)
+        for form in ("hf", "mergekit"):
+            given = [str(tmp_path / name), "--lam", "0.3", "--format", form]
+            assert main(["export", *given, "--output_path", str(tmp_path / name / form)]) == 0
     found = [timeless(tmp_path / name) for name in ("path", "pair")]
     names = [set(each) for each in found]
     assert names[0] == names[1]
-    assert len(names[0]) > 20
+    kinds = {
+        ".parquet",
+        ".json",
+        ".html",
+        ".svg",
+        ".png",
+        ".pdf",
+        ".safetensors",
+        ".yaml",
+    }
+    kinds |= {".safetensors", ".yaml"}
+    assert kinds <= {suffix for name in names[0] if (suffix := Path(name).suffix)}
     for file in sorted(names[0]):
-        texts = [each[file].replace("/path", "/pair") for each in found]
+        texts = [re.sub("([/`])path", r"\1pair", each[file]) for each in found]
         texts = [re.sub(r"\d{4}-\d\d-\d\dT[\d:.]+", "DATE", text) for text in texts]
         assert texts[0] == texts[1], file
 
@@ -115,23 +128,35 @@ def test_differences_to_any_knot(swept: Path, capsys: pytest.CaptureFixture[str]
         assert curve.to_instruct is not None
         wanted = icl.mean() - icl.mean()[list(trajectory.lams).index(against)]
         assert curve.to_instruct.estimate == pytest.approx(wanted)
+    assert main(["summary", str(swept), "--against", "Stage2"]) == 0
+    named = capsys.readouterr().out
     assert main(["summary", str(swept), "--against", "2"]) == 0
     text = capsys.readouterr().out
+    assert text == named
     assert re.search(r"\| +λ − 2 \|", text)
     assert "difference to λ = 2" in text
     assert "λ leads through 3 checkpoints: 0 is base, 1 is stage1, 2 is stage2." in text
     assert json.loads((swept / "summary.json").read_text())["against"] == 2
     assert main(["summary", str(swept), "--against", "1.7"]) == 2
     assert "--against 1.7: the sweep has λ = 0, 0.5, 1, 1.5, 2." in capsys.readouterr().err
+    assert main(["summary", str(swept), "--against", "stage3"]) == 2
+    error = capsys.readouterr().err
+    assert "the name of a checkpoint: 0 is base, 1 is stage1, 2 is stage2. Did you mean" in error
 
 
 def test_figures_and_report_name_the_knots(swept: Path) -> None:
     publish(swept)
-    for name in ("overview", "icl"):
+    for name in ("overview", "icl", "ledger"):
         figure = (swept / "figures" / f"{name}.svg").read_text(encoding="utf-8")
         assert "0 = base, 1 = stage1, 2 = stage2" in figure, name
     page = (swept / "report.html").read_text(encoding="utf-8")
     assert "0 is base, 1 is stage1, 2 is stage2" in page
+    apart = (
+        r">stage1 differs from base by (\d+\.\d\d)% of its weights; stage2 differs from stage1 by"
+    )
+    assert re.search(apart, page)
+    assert "instruct model" not in page
+    assert "1 = instruct" not in page
 
 
 def test_an_export_is_the_evaluated_place(swept: Path, stages: list[Path], tmp_path: Path) -> None:

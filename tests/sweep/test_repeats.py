@@ -12,6 +12,7 @@ import pytest
 from toy import run, timeless, write_tasks
 
 from pa_harness.analysis.reading import read_trajectory
+from pa_harness.cli.main import main
 from pa_harness.errors import SweepError
 from pa_harness.runs.folder import RunFolder
 from pa_harness.runs.settings import resolve
@@ -133,6 +134,37 @@ def test_the_same_seed_draws_the_same_answers(
     run(sampled(pair, tasks, seed="1,2,3,4"), tmp_path / "other")
     answers = [[s["resps"] for s in logged(folder, 0)] for folder in (swept, tmp_path / "other")]
     assert answers[0] != answers[1]
+
+
+def test_a_cost_of_several_answers_is_a_constraint(
+    swept: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rules = ["answer_tokens<=120%", "toy_answer:exact_match_pass@4>=10%@0"]
+    assert main(["choose", str(swept), "--maximize", "toy_answer", "--keep", *rules]) == 0
+    assert "answer_tokens ≤ 120% of answer_tokens(1)" in capsys.readouterr().out
+    (choice,) = json.loads((swept / "choice.json").read_text())["choices"]
+    (swept / "choice.json").unlink()
+    paired = RunFolder(swept).documents().paired("toy_answer")
+    for kept, key in zip(
+        choice["kept"], ("length,answer", "exact_match_pass@4,vowel"), strict=True
+    ):
+        assert kept["documents"] == 8
+        assert len(kept["probability"]) == len(paired[key].lams)
+    assert choice["instruct_value"] == pytest.approx(
+        paired["exact_match_avg@4,vowel"].values[1].mean()
+    )
+
+
+def test_runs_with_several_answers_are_compared(
+    swept: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By the means over the answers, which no sample log has."""
+    assert main(["compare", f"{swept}@0", f"{swept}@1", "--format", "json"]) == 0
+    (row,) = json.loads(capsys.readouterr().out)["tasks"]
+    before, after = RunFolder(swept).documents().paired("toy_answer")[row["metric"]].values
+    assert row["metric"] == "exact_match_avg@4,vowel"
+    assert (row["a"], row["b"]) == (pytest.approx(before.mean()), pytest.approx(after.mean()))
+    assert (row["lost"], row["won"]) == ((after < before).sum(), (after > before).sum())
 
 
 @pytest.mark.parametrize(

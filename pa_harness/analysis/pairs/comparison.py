@@ -18,7 +18,7 @@ from pa_harness.analysis.measure import Measure, difference_bounds
 from pa_harness.analysis.pairs.chance import few_p, holm, sign_p, t_p
 from pa_harness.analysis.pairs.ledger import guessing, moves_of
 from pa_harness.analysis.pairs.pairing import check_alike, pairs_of
-from pa_harness.analysis.pairs.rows import Change, Compared, Comparison, verdict_on
+from pa_harness.analysis.pairs.rows import Compared, Comparison, verdict_on
 from pa_harness.analysis.trajectory import Suite, TaskCurve, Trajectory, even_suite
 from pa_harness.analysis.verdict import TIE
 
@@ -69,27 +69,6 @@ def compare(evaluations: Sequence[Evaluation], *, paired: bool = True) -> Compar
         tuple(replace(row, verdict=verdict_on(row)) for row in suites),
         tuple(dict.fromkeys(notes)),
     )
-
-
-def changes(evaluations: Sequence[Evaluation]) -> list[Change]:
-    """Every document on which an evaluation differs from the first, in the order of the tasks."""
-    first, *others = evaluations
-    found = []
-    for other in others:
-        for pairs in pairs_of(first, other)[0]:
-            up = pairs.first.score.higher_is_better
-            a, b = _values(pairs)
-            for place in np.flatnonzero(a != b).tolist():
-                found.append(
-                    Change(
-                        *(pairs.task, int(pairs.first.ids[pairs.in_first[place]])),
-                        *(first.label, other.label),
-                        change="won" if (b[place] > a[place]) == up else "lost",
-                        a=float(a[place]),
-                        b=float(b[place]),
-                    )
-                )
-    return found
 
 
 class _Table:
@@ -225,7 +204,7 @@ def _curve(pairs: Pairs, *, paired: bool) -> TaskCurve:
     values = np.array([[np.nanmean(side.values)] for side in sides])
     if paired:
         ids, clusters = pairs.first.ids[pairs.in_first], pairs.first.clusters[pairs.in_first]
-        values = _values(pairs)
+        values = paired_values(pairs)
     averaged = bool(score.higher_is_better and values.min() >= 0 and values.max() <= 1)
     return TaskCurve(
         *(pairs.task, score.counts_as or pairs.task, score.category, score.key, values, ids),
@@ -235,7 +214,7 @@ def _curve(pairs: Pairs, *, paired: bool) -> TaskCurve:
     )
 
 
-def _values(pairs: Pairs) -> Array:
+def paired_values(pairs: Pairs) -> Array:
     """Of both, shape (2, documents); what differs by numerical noise does not (`verdict.TIE`)."""
     a, b = pairs.first.values[pairs.in_first], pairs.other.values[pairs.in_other]
     if not len(a):

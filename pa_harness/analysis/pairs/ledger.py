@@ -88,6 +88,7 @@ class Moved:
     change: str  # lost or won
     before: float
     after: float
+    doc_hash: str = ""  # lm-eval's, SHA-256; empty where no sample log has it
 
 
 def ledger(trajectory: Trajectory) -> Ledger:

@@ -50,7 +50,9 @@ class Pairs:
         for label, side, inside in zip(
             labels, (self.first, self.other), (self.in_first, self.in_other), strict=True
         ):
-            alone = np.setdiff1d(np.arange(len(side.ids)), inside)
+            others = np.ones(len(side.ids), dtype=bool)
+            others[inside] = False
+            alone = np.flatnonzero(others)
             if len(alone):
                 names = ", ".join(str(side.ids[place]) for place in alone[:_NAMED])
                 more = ", …" if len(alone) > _NAMED else ""

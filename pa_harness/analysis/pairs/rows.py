@@ -85,15 +85,35 @@ class Compared:
 
 @dataclass(frozen=True)
 class Change:
-    """A document on which two evaluations differ."""
+    """A document on which two evaluations differ.
+
+    Attributes:
+        task: its task.
+        document: its number in the first evaluation.
+        doc_hash: lm-eval's: SHA-256 of the document.
+        first: label of the first evaluation.
+        other: label of the other.
+        change: lost or won.
+        a: the first's number.
+        b: the other's.
+        doc: the document, as JSON.
+        target: the right answer, where the log has one.
+        answer_a: what the first answered: the likeliest option, or the generated text.
+        answer_b: what the other did.
+    """
 
     task: str
-    document: int  # its number in the first evaluation
+    document: int
+    doc_hash: str
     first: str
     other: str
-    change: str  # lost or won
+    change: str
     a: float
     b: float
+    doc: str
+    target: str
+    answer_a: str
+    answer_b: str
 
 
 @dataclass(frozen=True)
