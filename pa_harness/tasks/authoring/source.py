@@ -16,6 +16,8 @@ from pa_harness.errors import DataFileError, TaskError, did_you_mean
 from pa_harness.foreign.reading import MALFORMED
 from pa_harness.tasks.authoring.columns import columns_used
 from pa_harness.tasks.authoring.yaml_file import cause, check_only, read_yaml
+from pa_harness.tasks.index import passed_over
+from pa_harness.tasks.lookup import Lookup
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -86,7 +88,6 @@ def _from_file(path: Path) -> tuple[Any, Any]:
 
     A group names other tasks: those of its folder and ours, or, if need be, lm-eval's own.
     """
-    from lm_eval.tasks import TaskManager
     from lm_eval.tasks._index import TaskIndex
 
     if not path.is_file():
@@ -97,26 +98,26 @@ def _from_file(path: Path) -> tuple[Any, Any]:
         raise TaskError(f"{path} names neither task: nor group:. Name the task: 'task: my_task'.")
     if "group" not in config:
         check_only(path, config["task"])
-        return TaskManager(include_defaults=False), TaskIndex.entry_from_path(path)
+        return Lookup().manager, TaskIndex.entry_from_path(path)
     members = config.get("task") or []
-    named = {item for item in members if isinstance(item, str)} | {config["group"]}
-    for defaults in (False, True):
-        manager = TaskManager(include_defaults=defaults, include_path=[path.resolve().parent])
-        if named <= manager.task_index.keys():
-            break
-    return manager, manager.task_index[config["group"]]
+    wanted = {item for item in members if isinstance(item, str)} | {named}
+    found = Lookup([path.resolve().parent])
+    if not found.has(wanted):
+        found.add_lm_evals()
+    lacking = sorted(wanted - found.manager.task_index.keys())
+    if lacking and found.unread:
+        raise TaskError(f"There is no {', '.join(lacking)}.{passed_over(found.unread)}")
+    return found.manager, found.manager.task_index[named]
 
 
 def _from_name(name: str) -> tuple[Any, Any]:
-    from lm_eval.tasks import TaskManager
-
-    names: list[str] = []
-    for defaults in (False, True):
-        manager = TaskManager(include_defaults=defaults)
-        if name in manager.task_index:
-            return manager, manager.task_index[name]
-        names = manager.all_tasks
-    close = get_close_matches(name, names, 3)
+    found = Lookup()
+    if not found.has([name]):
+        found.add_lm_evals()
+    known = found.manager.task_index
+    if name in known:
+        return found.manager, known[name]
+    close = get_close_matches(name, known, 3)
     hint = f"Did you mean {', '.join(close)}? " if close else ""
     raise TaskError(
         f"There is no task {name!r} among ours and lm-eval's. {hint}For your own, pass its YAML."
