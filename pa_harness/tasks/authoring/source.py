@@ -6,6 +6,7 @@ order in which lm-eval uses them, to say what is wrong in the user's terms.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
 from pathlib import Path
@@ -126,6 +127,8 @@ def _from_name(name: str) -> tuple[Any, Any]:
 
 def _load(manager: Any, entry: Any, *, own: bool) -> LoadedTask:
     config = read_yaml(entry.yaml_path, functions=True)
+    if own:
+        _check_patterns(config, entry.yaml_path)
     try:
         known = entry.name in manager.task_index
         built = manager.load([entry.name if known else str(entry.yaml_path)])
@@ -176,14 +179,38 @@ def _problems(config: dict[str, Any]) -> Iterator[TaskError | DataFileError]:
 
 def _check_data_files(config: dict[str, Any]) -> None:
     """Read the local files that lm-eval would, for an error with a line in it."""
-    found = (config.get("dataset_kwargs") or {}).get("data_files") or []
+    for name in _data_files(config):
+        if "://" in name or config.get("dataset_path") not in LOADERS.values():
+            continue
+        if Path(name).suffix.lower() in LOADERS and not set("*?[") & set(name):
+            read_data_file(name)
+
+
+def _data_files(config: dict[str, Any]) -> list[str]:
+    kwargs = config.get("dataset_kwargs")
+    found = kwargs.get("data_files") if isinstance(kwargs, dict) else None
     values = list(found.values()) if isinstance(found, dict) else [found]
-    for value in values:
-        for name in value if isinstance(value, list) else [value]:
-            if "://" in name or config.get("dataset_path") not in LOADERS.values():
-                continue
-            if Path(name).suffix.lower() in LOADERS and not set("*?[") & set(name):
-                read_data_file(name)
+    names = [name for each in values for name in (each if isinstance(each, list) else [each])]
+    return [name for name in names if isinstance(name, str)]
+
+
+def _check_patterns(config: dict[str, Any], file: Path) -> None:
+    """See that no pattern has a whole disk looked through, and strangers' files read.
+
+    Raises:
+        TaskError: one begins in neither the YAML's folder nor the working directory.
+    """
+    homes = [file.resolve().parent, Path.cwd().resolve()]
+    for name in _data_files(config):
+        begin = re.split(r"[*?\[]", name, maxsplit=1)[0]
+        if begin == name or "://" in name:
+            continue
+        place = Path(f"{begin}_").resolve().parent
+        if not any(place.is_relative_to(home) for home in homes):
+            raise TaskError(
+                f"{file}: the data files {name} are looked for in {place}, which is neither below "
+                "the task's folder nor below the working directory. Name the files."
+            )
 
 
 def _check_splits(config: dict[str, Any]) -> None:
