@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
+# A limit of the file system or of the process; a disk or server that fails, or has gone.
+_FAILED = (errno.EFBIG, errno.EIO, errno.ENXIO, errno.ESTALE, errno.ENOTCONN, errno.ETIMEDOUT)
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # of a file system that has none
 
 
@@ -50,7 +52,7 @@ def write_with(path: Path, write: Callable[[Path], object]) -> None:
     except OSError as error:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
-        if error.errno in _FORBIDDEN:
+        if error.errno in (*_FORBIDDEN, *_FAILED):
             raise RunError(
                 f"{path} cannot be written: {error.strerror}. Make it possible, or work on a copy "
                 "of the folder."

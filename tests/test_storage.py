@@ -42,6 +42,17 @@ def test_a_full_disk_is_said_so_and_leaves_nothing_half(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("number", [errno.EFBIG, errno.EIO, errno.ESTALE, errno.EROFS])
+def test_a_place_that_fails_is_named_and_nothing_is_half(number: int, tmp_path: Path) -> None:
+    def failing(temporary: Path) -> None:
+        temporary.write_text("ha")
+        raise OSError(number, os.strerror(number))
+
+    with pytest.raises(RunError, match=rf"file cannot be written: {os.strerror(number)}\. Make"):
+        write_with(tmp_path / "file", failing)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_json_keeps_order_letters_and_digits(tmp_path: Path) -> None:
     write_json(tmp_path / "a.json", {"λ": 0.1, "a": [1, None]})
     assert (tmp_path / "a.json").read_text(encoding="utf-8") == (

@@ -208,9 +208,10 @@ def _knob_note(run: RunFolder) -> list[str]:
     settings = run.provenance().get("settings", {}) if run.provenance_file.exists() else {}
     if not settings.get("knob"):
         return []
+    schedule = json.dumps(settings.get("model_args", {}).get("lam"))
     return [
-        f"λ is here the knob {settings['knob']} of the schedule "
-        f"{json.dumps(settings['model_args']['lam'])}: its 0 and 1 are no checkpoints."
+        f"λ is here the knob {settings['knob']} of the schedule {schedule}: its 0 and 1 are no "
+        "checkpoints."
     ]
 
 

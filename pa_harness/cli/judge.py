@@ -9,7 +9,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pa_harness.cli.verb import INTERRUPTED, Options, Verbs, add_output, add_verb, stopped
+from pa_harness.cli.verb import INTERRUPTED, Options, Verbs, add_output, add_verb, say, stopped
 from pa_harness.errors import JudgeError
 from pa_harness.foreign.showing import bare
 from pa_harness.judging.annotator import OFFICIAL, OPENAI_URL
@@ -126,6 +126,7 @@ def _settings(options: argparse.Namespace) -> Any:
 
 
 def _announce(made: Plan) -> None:
+    say(made.notes)
     if made.annotator is None:
         return
     answers = sum(len(outputs.answers) for outputs in made.outputs)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from pa_harness.errors import ExportError, listed
+from pa_harness.errors import ExportError, RunError, first_line, listed
 from pa_harness.foreign.naming import file_name
+from pa_harness.foreign.reading import MALFORMED
 from pa_harness.lam.reading import read_schedule
 from pa_harness.runs.folder import RunFolder
 from pa_harness.runs.identity import difference, model_part
@@ -56,15 +57,15 @@ def model_args_of(run: Path, lam: float, *, trust_remote_code: bool = False) -> 
         RunError: it is no run.
         ExportError: of another model type, whose weights are not a pair's.
     """
-    settings = RunFolder(run).provenance()["settings"]
-    if settings["model"] != "partially_adapted":
+    settings = RunFolder(run).provenance().get("settings", {})
+    if settings.get("model") != "partially_adapted":
         raise ExportError(
-            f"{run} evaluated --model {settings['model']}. Expected a run of partially_adapted; "
-            "for other weights give --model_args."
+            f"{run} evaluated --model {settings.get('model')}. Expected a run of "
+            "partially_adapted; for other weights give --model_args."
         )
     knob = settings.get("knob")
-    given: dict[str, Any] = settings["model_args"]
-    value = read_schedule(given["lam"]).with_knob(knob, lam) if knob else lam
+    given: dict[str, Any] = settings.get("model_args", {})
+    value = read_schedule(given.get("lam")).with_knob(knob, lam) if knob else lam
     return {**given, "trust_remote_code": trust_remote_code, "lam": value}
 
 
@@ -83,7 +84,7 @@ def read_evaluated(run: Path, lam: float) -> Evaluated:
     found = Evaluated(run.resolve().name, notes=notes)
     if not folder.is_old:
         stamps = folder.provenance().get("stamps") or {}
-        found = replace(found, model=model_part(info), stamps=stamps)
+        found = replace(found, model=_model_part(units[0], info, stamps), stamps=stamps)
     if units[0] not in folder.units(lam):
         return found
     scores = folder.scores() if folder.scores_file.exists() else []
@@ -95,6 +96,18 @@ def read_evaluated(run: Path, lam: float) -> Evaluated:
         scores=tuple(score for score in scores if score.main and score.lam in (lam, 0.0, 1.0)),
         figures=tuple(file for file in figures if file_name(file.name) == file.name),
     )
+
+
+def _model_part(unit: Path, info: Any, stamps: Mapping[str, Any]) -> Mapping[str, Any]:
+    try:
+        found = model_part(info)
+        _ = [found[side]["content"] for side in stamps if side in found]
+    except MALFORMED as error:
+        raise RunError(
+            f"{unit} is no unit of a sweep: its model has another form "
+            f"({type(error).__name__}: {first_line(error)}). Restore it, or repeat the sweep."
+        ) from None
+    return found
 
 
 def check_same_model(opened: Opened, evaluated: Evaluated, *, as_evaluated: bool) -> None:

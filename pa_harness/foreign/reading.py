@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 MALFORMED = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError)
 _DIGITS = 300  # of a whole number; a float has 308
 _DEPTH = 64  # of nested YAML
+_NUMBERS = {f"tag:yaml.org,2002:{name}" for name in ("int", "float")}
 _TIMES = 10  # aliases may make a YAML so many times larger than it is written, and
 _SPARE = 1000  # so many values more
 _HALF = re.compile(r"\\u[dD][89a-fA-F]")  # half of a surrogate pair, as JSON escapes it
@@ -93,27 +94,44 @@ def parse_yaml(text: str, loader: Any = SafeLoader) -> Any:
 
 
 def check_yaml(text: str) -> None:
-    """See that a YAML text can be read at all, without making anything of it.
+    """See that a YAML text means one thing, without making anything of it.
 
     Raises:
-        ValueError: it is no YAML, is nested deeper than `_DEPTH`, has a key twice in one mapping,
+        ValueError: as `check_size`, or it has a key twice in one mapping.
+    """
+    for node in _sound(text):
+        _check_keys(node)
+
+
+def check_size(text: str) -> None:
+    """See that a YAML text can be read in bounded time and memory.
+
+    Raises:
+        ValueError: it is no YAML, is nested deeper than `_DEPTH`, has a number that no float holds,
             or aliases that multiply or contain themselves.
     """
+    for _ in _sound(text):
+        pass
+
+
+def _sound(text: str) -> Iterator[Any]:
+    """The nodes of a YAML text, each once, after what may be wrong with its size."""
     try:
         _check_depth(text)
         root = yaml.compose(text, Loader=SafeLoader)
     except yaml.YAMLError as error:
         raise ValueError(_told(error)) from None
-    if root is not None:
-        sizes: dict[int, float] = {}
-        for node in _upwards(root):
-            _check_keys(node)
-            sizes[id(node)] = 1 + math.fsum(sizes.get(id(part), math.inf) for part in _parts(node))
-            if sizes[id(node)] > _TIMES * len(text) + _SPARE:
-                raise ValueError(
-                    f"line {node.start_mark.line + 1}: aliases (*name) multiply what is written, "
-                    "or contain themselves"
-                )
+    sizes: dict[int, float] = {}
+    for node in _upwards(root) if root is not None else ():
+        line = node.start_mark.line + 1
+        sizes[id(node)] = 1 + math.fsum(sizes.get(id(part), math.inf) for part in _parts(node))
+        if sizes[id(node)] > _TIMES * len(text) + _SPARE:
+            raise ValueError(
+                f"line {line}: aliases (*name) multiply what is written, or contain themselves"
+            )
+        if node.tag in _NUMBERS and len(node.value) > _DIGITS:
+            raise ValueError(f"line {line}: a number of {len(node.value)} signs, too long for any")
+        yield node
 
 
 def _check_depth(text: str) -> None:

@@ -80,6 +80,7 @@ class Plan:
     missing: dict[str, Request] = field(default_factory=dict)
     answered: int = 0  # requests that have their answer
     failed: set[str] = field(default_factory=set)  # keys, of this session
+    notes: list[str] = field(default_factory=list)  # of a run that cannot be checked
     held: ExitStack = field(default_factory=ExitStack)
 
     def close(self) -> None:
@@ -116,11 +117,14 @@ def plan(settings: JudgeSettings) -> Plan:
 
     Raises:
         JudgeError: the judge or the reference cannot be used.
-        RunError: there is nothing to judge, it cannot be read, another process judges there, or
-            nothing can be written there.
+        RunError: there is nothing to judge, it cannot be read, it is not what the sweep wrote,
+            another process judges there, or nothing can be written there.
     """
+    # a judge's own files are written anew
+    notes = RunFolder(settings.run).check(judges=False) if settings.run.is_dir() else []
     with ExitStack() as held:
         made = _plan(settings, held)
+        made.notes = notes
         made.held = held.pop_all()
     return made
 

@@ -32,6 +32,7 @@ def judged(run: Path, max_cost: float | None, settings: Mapping[str, Any]) -> Se
     more = dict(settings)
     key_name = more.pop("api_key_env", None)
     made = plan(JudgeSettings(run=run, max_cost=max_cost, **more))
+    sys.stderr.writelines(f"{note}\n" for note in made.notes)
     try:
         if made.missing and max_cost is None and made.price != type(made.price)(0, 0):
             raise JudgeError(

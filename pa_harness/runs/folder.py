@@ -33,8 +33,9 @@ from pa_harness.runs.documents import Documents
 from pa_harness.runs.identity import difference
 from pa_harness.runs.judgements import TABLE, JudgeFolder
 from pa_harness.runs.manifest import LOG, NAME, Manifest, own
+from pa_harness.runs.record import read_record
 from pa_harness.runs.scores import Score
-from pa_harness.runs.seal import read_sealed, write_sealed
+from pa_harness.runs.seal import write_sealed
 from pa_harness.runs.settings import as_yaml
 from pa_harness.runs.tables import read_table, write_table
 from pa_harness.storage import write_text
@@ -112,8 +113,12 @@ class RunFolder:
         """The newest of lm-eval's logs of a task in each folder below, and its results file.
 
         Raises:
-            RunError: a log in the folder of a finished sweep is not the one it has written.
+            RunError: a log in the folder of a finished sweep is not the one it has written, or
+                one is missing.
         """
+        pattern = f"*/{_log_pattern(task)}"
+        written = [self.path / name for name in self.manifest.logs() if fnmatchcase(name, pattern)]
+        self.manifest.check_logs(log for log in written if not log.exists())
         logs = own(sorted(self.path.rglob(_log_pattern(task))))
         newest = {log.parent: log for log in logs}
         start = len(f"samples_{file_name(task)}_")
@@ -170,7 +175,7 @@ class RunFolder:
                 f"{self.path} is no folder of a sweep: it has no {self.provenance_file.name}. Name "
                 "the folder that was the --output_path of a `pa-harness sweep`."
             )
-        return read_sealed(self.provenance_file)
+        return read_record(self.provenance_file)
 
     def add_provenance(self, **entries: object) -> None:
         """Keep more in the record; what is there already is replaced."""
@@ -242,10 +247,13 @@ class RunFolder:
                 file.unlink(missing_ok=True)
             shutil.rmtree(self.figures_folder, ignore_errors=True)
 
-    def check(self) -> list[str]:
+    def check(self, *, judges: bool = True) -> list[str]:
         """Make sure that the folder, or each run below it, holds what its sweep wrote.
 
         Everything but the sample logs is read for it; those are checked where they are read.
+
+        Args:
+            judges: whether what judges wrote is checked, too.
 
         Returns:
             What must be said of runs that cannot be checked.
@@ -255,9 +263,9 @@ class RunFolder:
         """
         records = {*self.path.rglob(NAME), *self.path.rglob(self.provenance_file.name)}
         runs = sorted({file.parent for file in records})
-        return [note for run in runs for note in RunFolder(run).check_own()]
+        return [note for run in runs for note in RunFolder(run).check_own(judges=judges)]
 
-    def check_own(self) -> list[str]:
+    def check_own(self, *, judges: bool = True) -> list[str]:
         """`check`, of this folder alone, with its judges."""
         notes = []
         if self.manifest:
@@ -269,7 +277,7 @@ class RunFolder:
                 f"{self.path} has no {self.manifest.file.name}, which a sweep writes at its end. "
                 "Repeat the sweep's command: it makes what is missing."
             )
-        for judge in self.judgements():
+        for judge in self.judgements() if judges else ():
             notes += judge.check()
         return notes
 

@@ -12,7 +12,7 @@ from pa_harness.errors import SweepError, did_you_mean
 from pa_harness.registration import MODELS
 from pa_harness.runs.folder import RunFolder
 from pa_harness.runs.settings import model_lam
-from pa_harness.tasks.index import index, lm_eval_index
+from pa_harness.tasks.index import index, lm_eval_index, passed_over
 from pa_harness.tasks.shipped import tasks_folder
 
 if TYPE_CHECKING:
@@ -66,9 +66,10 @@ def _check_tasks(settings: SweepSettings) -> None:
                 f"--include_path {folder} is no folder. Name the one with your tasks' YAML files."
             )
     known: set[str] = set()
+    unread: dict[str, str] = {}
     unknown = list(settings.tasks)
     for place in (*map(Path, settings.include_path), tasks_folder(), None):  # the slow one last
-        known |= (index(place) if place else lm_eval_index()).keys()
+        known |= (index(place, unread) if place else lm_eval_index()).keys()
         unknown = [name for name in unknown if not _known(name, known)]
         if not unknown:
             break
@@ -76,7 +77,7 @@ def _check_tasks(settings: SweepSettings) -> None:
         close = " ".join(did_you_mean(name, known) for name in unknown).strip()
         raise SweepError(
             f"Unknown task: {', '.join(unknown)}. {close or 'No name is like it.'} `lm-eval ls "
-            "tasks` lists all; tasks of your own need --include_path FOLDER."
+            f"tasks` lists all; tasks of your own need --include_path FOLDER.{passed_over(unread)}"
         )
     lacking = [name for name in IFEVAL_PACKAGES if find_spec(name) is None]
     if lacking and any("ifeval" in name for name in settings.tasks):

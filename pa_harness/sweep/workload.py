@@ -22,7 +22,8 @@ from pa_harness.sweep.repeated import set_repeats
 from pa_harness.sweep.shot_draws import with_draws
 from pa_harness.tasks.choices import options_of_f1
 from pa_harness.tasks.clusters import clusters, named
-from pa_harness.tasks.index import index, lm_eval_index
+from pa_harness.tasks.index import index, text_of
+from pa_harness.tasks.lookup import Lookup
 from pa_harness.tasks.shipped import INSTRUCTION, REASONING
 
 if TYPE_CHECKING:
@@ -203,27 +204,20 @@ def _check_sentences() -> None:
 
 def _load(settings: SweepSettings) -> Any:
     """Load from the shipped and the user's own tasks; where that fails, from lm-eval's as well."""
-    from lm_eval.tasks import TaskManager
-    from lm_eval.tasks._index import Entry, Kind
     from lm_eval.utils import pattern_match
 
-    options = {
-        "include_path": list(settings.include_path) or None,
-        "metadata": settings.model_args | settings.metadata,
-    }
-    few = TaskManager(include_defaults=False, **options)
+    found = Lookup(settings.include_path, settings.model_args | settings.metadata)
+    files = {name for name in settings.tasks if Path(name).is_file()}
+    for file in files:
+        text_of(file)
     # A tag of ours may have members among lm-eval's tasks, a pattern may match some.
-    if all(name in few.all_subtasks + few.all_groups for name in settings.tasks):
+    if found.has(settings.tasks):
         with contextlib.suppress(KeyError):
-            return few.load(list(settings.tasks))
-    for each in lm_eval_index().values():
-        entry = Entry(each.name, Kind[each.kind.upper()], each.file, tags=each.tags)
-        few.task_index.setdefault(each.name, entry)
-    found = [
-        [name] if Path(name).is_file() else pattern_match([name], sorted(few.task_index))
-        for name in settings.tasks
-    ]
-    return few.load(list(dict.fromkeys(name for each in found for name in each)))
+            return found.manager.load(list(settings.tasks))
+    found.add_lm_evals()
+    known = sorted(found.manager.task_index)
+    names = [[name] if name in files else pattern_match([name], known) for name in settings.tasks]
+    return found.manager.load(list(dict.fromkeys(name for each in names for name in each)))
 
 
 def _override(task: Any, settings: SweepSettings) -> None:

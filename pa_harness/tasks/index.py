@@ -1,8 +1,9 @@
-"""Names of tasks, groups and tags in folders of YAMLs, read in a second and without lm-eval.
+"""Names of tasks, groups and tags in folders of YAMLs, read in seconds and without lm-eval.
 
-lm-eval parses each of its 14,000 files whole, which takes a quarter of a minute of every start. A
-name needs four keys of a file's outermost level, so only their lines are parsed. What is found is
-the same (a test compares them all).
+lm-eval parses each of its 14,000 files whole, which takes a quarter of a minute of every start, and
+a file beside that multiplies its aliases or nests without an end takes hours, or the process. A
+name needs four keys of a file's outermost level, so only their lines are parsed, of files that can
+be read in bounded time. What is found is the same (a test compares them all).
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import re
+import stat
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -17,8 +19,10 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from pa_harness.foreign.reading import check_size
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 _BASE: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _SKIPPED = {"__pycache__", ".ipynb_checkpoints"}
@@ -26,6 +30,9 @@ _KEYS = ("task", "group", "tag", "include", "class")
 # A key at the start of a line, and what belongs to it: lines that are indented, empty or items.
 _PART = re.compile(rf"""^(["']?)(?:{"|".join(_KEYS)})\1[ \t]*:.*$(?:\n(?:[ \t#-].*)?$)*""", re.M)
 _FLAT = re.compile(r"\s*^[\w\"'#!-]", re.M)  # a mapping whose keys begin their lines
+_ALIAS = re.compile(r"(?:^|[\s\[,{:-])\*\w", re.M)
+_SHORT = 2000  # characters, in which nothing is nested so deep that a parser fails
+_MOST = 1 << 22  # bytes of a task's YAML
 
 
 @dataclass
@@ -55,20 +62,59 @@ def lm_eval_index() -> dict[str, Named]:
     return index(Path(next(iter(places))) / "tasks")
 
 
-def index(folder: Path) -> dict[str, Named]:
+def index(folder: Path, unread: dict[str, str] | None = None) -> dict[str, Named]:
     """Every name in a folder and those below, by lm-eval's rules: the first file of a name has it.
 
     Args:
         folder: one that does not exist holds no names.
+        unread: gets the files that `text_of` refuses, with the reason.
     """
     found: dict[str, Named] = {}
-    read: dict[str, dict[str, Any]] = {}
+    read: dict[str, dict[str, Any] | None] = {}
     for file in sorted(_yaml_files(folder)):
         try:
             _add(_keys(file, read), file, found)
+        except UnreadError as error:
+            (unread if unread is not None else {})[file] = str(error)
         except (OSError, ValueError, TypeError, KeyError, RecursionError, yaml.YAMLError):
             continue  # no task: lm-eval passes over it, too
     return found
+
+
+def passed_over(unread: Mapping[str, str]) -> str:
+    """What to say of files that were not read, where a name is not found; else empty."""
+    return "".join(f" {file} is passed over: {why}." for file, why in unread.items())
+
+
+class UnreadError(ValueError):
+    """A file that is not read, since that might take without an end."""
+
+
+def text_of(file: str | Path) -> str:
+    """The text of a task's YAML.
+
+    Raises:
+        UnreadError: it is no regular file, larger than `_MOST`, or as `reading.check_size`.
+        OSError: it is not there, or may not be read.
+        ValueError: its bytes are not UTF-8.
+    """
+    with open(file, "rb", opener=_without_waiting) as opened:
+        about = os.fstat(opened.fileno())
+        if not stat.S_ISREG(about.st_mode):
+            raise UnreadError("it is no regular file")
+        if about.st_size > _MOST:
+            raise UnreadError(f"it is larger than {_MOST >> 20} MiB")
+        text = opened.read(_MOST).decode("utf-8")
+    if len(text) > _SHORT or _ALIAS.search(text):
+        try:
+            check_size(text)
+        except ValueError as error:
+            raise UnreadError(str(error)) from None
+    return text
+
+
+def _without_waiting(file: str, flags: int) -> int:
+    return os.open(file, flags | getattr(os, "O_NONBLOCK", 0))  # a pipe has no end
 
 
 def _yaml_files(folder: Path) -> Iterator[str]:
@@ -77,17 +123,20 @@ def _yaml_files(folder: Path) -> Iterator[str]:
         yield from (f"{place}/{name}" for name in files if name.endswith(".yaml"))
 
 
-def _keys(file: str, read: dict[str, dict[str, Any]]) -> dict[str, Any]:
+def _keys(file: str, read: dict[str, dict[str, Any] | None]) -> dict[str, Any]:
     """The keys of a file and of those that it includes; its own come first."""
     if file not in read:
-        with open(file, encoding="utf-8") as opened:  # noqa: PTH123 -- 14,000 of them
-            own = _outermost(opened.read())
+        read[file] = None
+        own = _outermost(text_of(file))
         included = own.pop("include", None) or []
         merged: dict[str, Any] = {}
         for name in included if isinstance(included, list) else [included]:
-            merged |= _keys(os.path.normpath(f"{file}/../{name}"), read)
+            merged |= _keys(os.path.normpath(Path(file).parent / name), read)
         read[file] = merged | own
-    return read[file]
+    keys = read[file]
+    if keys is None:
+        raise ValueError("it includes itself, or what cannot be read")
+    return keys
 
 
 def _outermost(text: str) -> dict[str, Any]:
@@ -112,11 +161,13 @@ def _add(keys: dict[str, Any], file: str, found: dict[str, Named]) -> None:
     else:
         kind = "group" if "group" in keys else "task"
         name = keys[kind]
+    given = keys.get("tag") or []
+    tags = {given} if isinstance(given, str) else set(given)
+    if not all(isinstance(each, str) for each in (name, *tags)):
+        raise TypeError("a name is a text")
     if name in found:
         found[name].again.append(Path(file))
         return
-    given = keys.get("tag") or []
-    tags = {given} if isinstance(given, str) else set(given)
     found[name] = Named(name, kind, Path(file), tags)
     for tag in tags if kind != "group" else ():
         found.setdefault(tag, Named(tag, "tag", None)).tags.add(name)

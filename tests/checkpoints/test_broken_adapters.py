@@ -66,7 +66,15 @@ FILES: dict[str, tuple[list[Callable[[Path], None]], type[PAHarnessError], str]]
     "rank in words": (
         [settings(CONFIG, r="four")],
         AdapterError,
-        r"expected rank 'four' \(adapter_config",
+        r"adapter_config\.json: r is 'four', a str\. Correct it",
+    ),
+    "patterns in a list": (
+        [settings(CONFIG, rank_pattern=[1])],
+        *(AdapterError, r"adapter_config\.json: rank_pattern is \[1\], a list\. Correct it"),
+    ),
+    "parameters by number": (
+        [settings(CONFIG, target_parameters=5)],
+        *(AdapterError, r"adapter_config\.json: target_parameters is 5, a int\. Correct it"),
     ),
     "rank zero": (
         [settings(CONFIG, r=0)],

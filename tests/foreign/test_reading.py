@@ -83,6 +83,12 @@ def bomb(levels: int) -> str:
     return "\n".join(lines)
 
 
+def merges(levels: int) -> str:
+    lines = ["m0: &m0 {a: 1, b: 2}"]
+    lines += [f"m{n + 1}: &m{n + 1} {{<<: [{', '.join([f'*m{n}'] * 9)}]}}" for n in range(levels)]
+    return "\n".join(lines)
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [
@@ -98,7 +104,11 @@ def bomb(levels: int) -> str:
         ("x:\n  - a: 1\n    a: 2", "line 3: the key 'a'"),
         ("a: !!python/object/apply:os.system [ls]", "line 1: could not determine a constructor"),
         ("a: 2001-99-99", "month must be"),
-        (f"a: {'9' * 5000}", "Exceeds the limit|digits"),
+        (f"a: {'9' * 5000}", "line 1: a number of 5000 signs"),
+        (f"a:\n- 1{':59' * 100_000}", "line 2: a number of 300001 signs"),
+        (f"a: 0x{'f' * 400}", "a number of 402 signs"),
+        (f"a: 0.{'0' * 400}1", "a number of 403 signs"),
+        (merges(7), "line 5: aliases .* multiply"),
         ("a: b: c", "line 1: mapping values are not allowed"),
         ("a: \x07", "control characters"),
     ],

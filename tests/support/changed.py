@@ -189,3 +189,35 @@ def said(act: Callable[[], object]) -> str:
         return str(act())
     except PAHarnessError as error:
         return f"refused: {error}"
+
+
+def readers(folder: Path, out: Path, judge: str = "http://127.0.0.1:9/v1") -> dict[str, list[str]]:
+    """Commands of every verb that reads a run.
+
+    Args:
+        folder: the run.
+        out: where they write what does not belong in there.
+        judge: the server's address.
+    """
+    run_ = str(folder)
+    theirs = [
+        {"instruction": row["instruction"], "output": "z", "generator": "it", "dataset": "d"}
+        for row in ROWS
+    ]
+    (out / "reference.json").write_text(json.dumps(theirs))
+    asked = ["--reference", str(out / "reference.json"), "--base_url", judge, "--yes"]
+    asked += ["--judge_model", "f", "--price", "0", "-o", str(out / "judged")]
+    return {
+        "summary": ["summary", run_],
+        "choose": ["choose", run_],
+        "plot": ["plot", run_, "-o", str(out / "figures")],
+        "report": ["report", run_],
+        "compare with a table": ["compare", run_, "--to", "open_llm_v1"],
+        "compare two": ["compare", f"{run_}@0", f"{run_}@1"],
+        "export-results": [
+            *("export-results", run_, "--format", "every_eval_ever"),
+            *("-o", str(out / "records")),
+        ],
+        "judge": ["judge", run_, "--task", "texts", *asked],
+        "export": ["export", run_, "--lam", "1", "-o", str(out / "model")],
+    }

@@ -5,18 +5,19 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from changed import Place, restore, said, stop
+from changed import Place, readers, said, stop
+from fake_judge import FakeJudge
 from toy import run
 
 from pa_harness.cli.main import main
-from pa_harness.errors import CheckpointError, RunError
+from pa_harness.errors import RunError
 from pa_harness.judging.outputs import read_outputs
 from pa_harness.runs.folder import RunFolder
 from pa_harness.runs.judgements import Judged, JudgeFolder, Judgement
-from pa_harness.runs.seal import read_sealed, write_sealed
+from pa_harness.runs.seal import file_digest, read_sealed, write_sealed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -151,8 +152,8 @@ def test_a_changed_file_of_a_run_is_named(
     shutil.copytree(place.run, stopped)
     change(place.run)
     capsys.readouterr()
-    for verb in READERS if reading else ():
-        assert main([verb, str(place.run), *READERS[verb], *out(verb, tmp_path)]) == 2, verb
+    for verb, argv in readers(place.run, tmp_path).items() if reading else ():
+        assert main(argv) == 2, verb
         assert re.search(reading, capsys.readouterr().err), verb
     found = said(lambda: run(place.settings, place.run))
     assert re.search(repeated, found, re.DOTALL), found
@@ -162,23 +163,6 @@ def test_a_changed_file_of_a_run_is_named(
         change(stopped)
         stop(stopped)
         assert re.search(resumed, said(lambda: run(place.settings, stopped)), re.DOTALL)
-
-
-READERS = {
-    "summary": [],
-    "choose": [],
-    "plot": [],
-    "report": [],
-    "compare": ["--to", "open_llm_v1"],
-    "export-results": ["--format", "every_eval_ever"],
-    "export": ["--lam", "1"],
-}
-
-
-def out(verb: str, folder: Path) -> list[str]:
-    """Where a verb is to write, where it must not be the run itself."""
-    names = {"plot": "figures", "export-results": "records", "export": "model"}
-    return ["-o", str(folder / names[verb])] if verb in names else []
 
 
 @pytest.mark.parametrize("change", ["an answer in a sample log", "a lost sample log"])
@@ -191,25 +175,16 @@ def test_verbs_that_read_sample_logs_check_them(
         shutil.copy(file, str(file).replace("_options_", "_texts_"))
     assert main(["report", str(place.run)]) == 2
     assert "samples_options_" in capsys.readouterr().err
-    if change == "an answer in a sample log":
+    assert main(["judge", str(place.run), "--task", "options"]) == 2
+    assert "samples_options_" in capsys.readouterr().err
+    compared = main(readers(place.run, place.run)["compare two"])
+    told = "".join(capsys.readouterr())
+    if change == "a lost sample log":
+        assert (compared, "@1: options is left out: it has no sample log" in told) == (0, True)
+    else:
+        assert (compared, "samples_options_" in told) == (2, True)
         with pytest.raises(RunError, match=r"samples_texts_.*: \w+ when it was written, \w+ now"):
             read_outputs(place.run, "texts")
-
-
-def test_who_reads_a_run_needs_nothing_beside_it(
-    place: Place, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """So no change of model, task or versions can be in what these verbs say."""
-    shutil.rmtree(place.site)
-    try:
-        for verb in ("summary", "choose", "plot", "report", "export-results"):
-            assert main([verb, str(place.run), *READERS[verb], *out(verb, tmp_path)]) == 0, verb
-        told = run(place.settings, place.run)
-    except CheckpointError as error:
-        told = str(error)
-    finally:
-        restore(place.kept, place.site)
-    assert "is neither a folder nor a hub id" in told, "the pair is gone, and the sweep says so"
 
 
 def add_judge(run_: Path) -> Path:
@@ -229,7 +204,7 @@ def add_judge(run_: Path) -> Path:
 
 @pytest.mark.parametrize("name", ["annotations_lam=1.json", "judgements.parquet", "judge.json"])
 def test_a_judges_changed_files_are_named(
-    name: str, place: Place, capsys: pytest.CaptureFixture[str]
+    name: str, place: Place, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = add_judge(place.run)
     choice = ["--instruction", "somebody"]
@@ -237,8 +212,13 @@ def test_a_judges_changed_files_are_named(
     file = folder / name
     file.write_bytes(file.read_bytes().replace(b"1", b"2", 1))
     capsys.readouterr()
-    for verb in ("summary", "choose", "report"):
-        assert main([verb, str(place.run), *choice]) == 2, verb
+    commands = readers(place.run, tmp_path)
+    for verb in ("summary", "choose", "plot", "report"):
+        assert main([*commands.pop(verb), *choice]) == 2, verb
+        assert re.search(rf"{name}(: \w+ when| was changed)", capsys.readouterr().err), verb
+    del commands["judge"]  # which writes them, from the verdicts
+    for verb, argv in commands.items():
+        assert main(argv) == 2, verb
         assert re.search(rf"{name}(: \w+ when| was changed)", capsys.readouterr().err), verb
 
 
@@ -270,10 +250,19 @@ def test_runs_of_before_digests_are_read_with_a_word(
     place: Place, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     old(place.run)
+    said: dict[str, Any] = {}
     word = "was made by a version that kept no digests"
-    for verb in ("summary", "choose", "report", "export-results", "export"):
-        assert main([verb, str(place.run), *READERS[verb], *out(verb, tmp_path)]) == 0, verb
-        told = capsys.readouterr()
+    commands = readers(place.run, tmp_path)
+    del commands["compare with a table"]  # of what these tasks are not
+    with FakeJudge() as fake:
+        commands |= {"judge": readers(place.run, tmp_path, fake.url)["judge"]}
+        codes = {}
+        for verb, argv in commands.items():
+            codes[verb] = main(argv)
+            said[verb] = capsys.readouterr()
+    for verb, code in codes.items():
+        assert code == 0, said[verb].err
+        told = said[verb]
         written = (place.run / "report.html").read_text() if verb == "report" else ""
         assert word in told.out + told.err + written, verb
     assert word in run(place.settings, place.run)
@@ -286,3 +275,26 @@ def test_runs_of_before_digests_are_read_with_a_word(
     run(place.settings, stopped, redo=[])
     assert main(["summary", str(stopped)]) == 0
     assert word not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("settings", [1]), ("versions", "x"), ("stamps", [1]), ("started", {"a": 1})),
+        *(("model_args", [1]), ("tasks", "texts"), ("knob", ["a"]), ("mine", "texts")),
+    ],
+)
+def test_a_sealed_record_of_another_form_is_named(
+    name: str, value: object, place: Place, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whoever writes a run can compute digests: its form is somebody's, too."""
+    record = read_sealed(place.run / "provenance.json")
+    (record if name in record else record["settings"])[name] = value
+    write_sealed(place.run / "provenance.json", record)
+    files = read_sealed(place.run / "files.json")
+    files["files"]["provenance.json"] = file_digest(place.run / "provenance.json")
+    write_sealed(place.run / "files.json", files)
+    commands = readers(place.run, tmp_path)
+    for verb in ("summary", "choose", "report", "export"):
+        assert main(commands[verb]) == 2, verb
+        assert f"its {name} is a {type(value).__name__}" in capsys.readouterr().err, verb

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import time
 from typing import TYPE_CHECKING
 
 import pytest
 from lm_eval.tasks._index import TaskIndex
+from own_tasks import write
 
+from pa_harness.cli.main import main
 from pa_harness.tasks.index import index, lm_eval_index
 from pa_harness.tasks.shipped import tasks_folder
 
@@ -60,6 +64,46 @@ def test_the_shipped_tasks() -> None:
 
 def test_no_folder_holds_no_names(tmp_path: Path) -> None:
     assert index(tmp_path / "none") == {}
+
+
+_NINE = ["x0: &x0 [y, y, y, y, y, y, y, y, y]"]
+_NINE += [f"x{n + 1}: &x{n + 1} [{', '.join([f'*x{n}'] * 9)}]" for n in range(8)]
+_MERGED = ["x0: &x0 {a: 1, b: 2}"]
+_MERGED += [f"x{n + 1}: &x{n + 1} {{<<: [{', '.join([f'*x{n}'] * 9)}]}}" for n in range(8)]
+BESIDE = {
+    "aliases": ("task: z\n" + "\n".join(_NINE), "line 5: aliases"),
+    "aliases in a tag": ("\n".join(_NINE) + "\ntask: z\ntag: *x8\n", "line 4: aliases"),
+    "merges": ("task: z\n" + "\n".join(_MERGED), "line 6: aliases"),
+    "nesting": ("task: z\nx: " + "[" * 100_000, "line 2: nested deeper"),
+    "indents": ("\n".join(" " * n + "a:" for n in range(999)), "nested deeper"),
+    "sixtieths": ("x: 1" + ":59" * 100_000 + "\ntask: z\n", "line 1: a number of"),
+    "a large one": ("task: z\n" + "# x\n" * (1 << 20), "it is larger than 4 MiB"),
+    "a pipe": ("task: z\ninclude: pipe\n", "it is no regular file"),
+    "a device": ("task: z\ninclude: /dev/zero\n", "it is no regular file"),
+    "itself": ("task: z\ninclude: [other.yaml, ./other.yaml]\n", None),
+    "no name": ("task:\n", None),
+}
+
+
+@pytest.mark.parametrize("what", BESIDE)
+def test_what_lies_beside_stops_nothing(
+    what: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write({})
+    (folder / "group.yaml").write_text("group: both\ntask: [odd]\n")
+    os.mkfifo(folder / "pipe")
+    text, why = BESIDE[what]
+    (folder / "other.yaml").write_text(text)
+    unread: dict[str, str] = {}
+    began = time.process_time()
+    assert index(folder, unread).keys() == {"odd", "both"}
+    assert time.process_time() - began < 2
+    assert [*unread] == ([f"{folder}/other.yaml"] if why else [])
+    assert main(["check-task", "group.yaml"]) == 0
+    (folder / "group.yaml").write_text("group: both\ntask: [odd, z]\n")
+    capsys.readouterr()
+    assert main(["check-task", "group.yaml"]) == 2
+    assert (why or "") in capsys.readouterr().err
 
 
 @pytest.mark.slow

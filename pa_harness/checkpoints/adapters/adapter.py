@@ -112,6 +112,7 @@ def read_adapter(checkpoint: Checkpoint) -> Adapter:
             f"{checkpoint} is a {config.peft_type} adapter. λ scales LoRA adapters only; merge "
             "this one into a full model with peft and pass that as instruct=."
         )
+    _check_forms(checkpoint, config)
     _check_linear(checkpoint, config)
     factors, copies = _read_weights(checkpoint)
     deltas = _low_ranks(factors, config, checkpoint)
@@ -129,6 +130,19 @@ def adapter_fingerprint(checkpoint: Checkpoint) -> str:
     for name in sorted(path.name for path in checkpoint.folder.glob("adapter_*")):
         digest.update(name.encode() + (checkpoint.folder / name).read_bytes())
     return f"content-{digest.hexdigest()[:32]}"
+
+
+def _check_forms(checkpoint: Checkpoint, config: LoraConfig) -> None:
+    """Peft takes what stands there, whatever it is."""
+    forms: dict[str, Any] = {"r": int, "rank_pattern": dict, "alpha_pattern": dict}
+    forms["target_parameters"] = (list, tuple, set)
+    for name, form in forms.items():
+        value = getattr(config, name)
+        if value is not None and not isinstance(value, form):
+            raise AdapterError(
+                f"{checkpoint}: adapter_config.json: {name} is {value!r:.60}, a "
+                f"{type(value).__name__}. Correct it, or take the file from where it came from."
+            )
 
 
 def _check_linear(checkpoint: Checkpoint, config: LoraConfig) -> None:

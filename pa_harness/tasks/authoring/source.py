@@ -6,6 +6,7 @@ order in which lm-eval uses them, to say what is wrong in the user's terms.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
 from pathlib import Path
@@ -16,6 +17,8 @@ from pa_harness.errors import DataFileError, TaskError, did_you_mean
 from pa_harness.foreign.reading import MALFORMED
 from pa_harness.tasks.authoring.columns import columns_used
 from pa_harness.tasks.authoring.yaml_file import cause, check_only, read_yaml
+from pa_harness.tasks.index import passed_over
+from pa_harness.tasks.lookup import Lookup
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -86,7 +89,6 @@ def _from_file(path: Path) -> tuple[Any, Any]:
 
     A group names other tasks: those of its folder and ours, or, if need be, lm-eval's own.
     """
-    from lm_eval.tasks import TaskManager
     from lm_eval.tasks._index import TaskIndex
 
     if not path.is_file():
@@ -97,26 +99,26 @@ def _from_file(path: Path) -> tuple[Any, Any]:
         raise TaskError(f"{path} names neither task: nor group:. Name the task: 'task: my_task'.")
     if "group" not in config:
         check_only(path, config["task"])
-        return TaskManager(include_defaults=False), TaskIndex.entry_from_path(path)
+        return Lookup().manager, TaskIndex.entry_from_path(path)
     members = config.get("task") or []
-    named = {item for item in members if isinstance(item, str)} | {config["group"]}
-    for defaults in (False, True):
-        manager = TaskManager(include_defaults=defaults, include_path=[path.resolve().parent])
-        if named <= manager.task_index.keys():
-            break
-    return manager, manager.task_index[config["group"]]
+    wanted = {item for item in members if isinstance(item, str)} | {named}
+    found = Lookup([path.resolve().parent])
+    if not found.has(wanted):
+        found.add_lm_evals()
+    lacking = sorted(wanted - found.manager.task_index.keys())
+    if lacking and found.unread:
+        raise TaskError(f"There is no {', '.join(lacking)}.{passed_over(found.unread)}")
+    return found.manager, found.manager.task_index[named]
 
 
 def _from_name(name: str) -> tuple[Any, Any]:
-    from lm_eval.tasks import TaskManager
-
-    names: list[str] = []
-    for defaults in (False, True):
-        manager = TaskManager(include_defaults=defaults)
-        if name in manager.task_index:
-            return manager, manager.task_index[name]
-        names = manager.all_tasks
-    close = get_close_matches(name, names, 3)
+    found = Lookup()
+    if not found.has([name]):
+        found.add_lm_evals()
+    known = found.manager.task_index
+    if name in known:
+        return found.manager, known[name]
+    close = get_close_matches(name, known, 3)
     hint = f"Did you mean {', '.join(close)}? " if close else ""
     raise TaskError(
         f"There is no task {name!r} among ours and lm-eval's. {hint}For your own, pass its YAML."
@@ -125,6 +127,8 @@ def _from_name(name: str) -> tuple[Any, Any]:
 
 def _load(manager: Any, entry: Any, *, own: bool) -> LoadedTask:
     config = read_yaml(entry.yaml_path, functions=True)
+    if own:
+        _check_patterns(config, entry.yaml_path)
     try:
         known = entry.name in manager.task_index
         built = manager.load([entry.name if known else str(entry.yaml_path)])
@@ -175,14 +179,38 @@ def _problems(config: dict[str, Any]) -> Iterator[TaskError | DataFileError]:
 
 def _check_data_files(config: dict[str, Any]) -> None:
     """Read the local files that lm-eval would, for an error with a line in it."""
-    found = (config.get("dataset_kwargs") or {}).get("data_files") or []
+    for name in _data_files(config):
+        if "://" in name or config.get("dataset_path") not in LOADERS.values():
+            continue
+        if Path(name).suffix.lower() in LOADERS and not set("*?[") & set(name):
+            read_data_file(name)
+
+
+def _data_files(config: dict[str, Any]) -> list[str]:
+    kwargs = config.get("dataset_kwargs")
+    found = kwargs.get("data_files") if isinstance(kwargs, dict) else None
     values = list(found.values()) if isinstance(found, dict) else [found]
-    for value in values:
-        for name in value if isinstance(value, list) else [value]:
-            if "://" in name or config.get("dataset_path") not in LOADERS.values():
-                continue
-            if Path(name).suffix.lower() in LOADERS and not set("*?[") & set(name):
-                read_data_file(name)
+    names = [name for each in values for name in (each if isinstance(each, list) else [each])]
+    return [name for name in names if isinstance(name, str)]
+
+
+def _check_patterns(config: dict[str, Any], file: Path) -> None:
+    """See that no pattern has a whole disk looked through, and strangers' files read.
+
+    Raises:
+        TaskError: one begins in neither the YAML's folder nor the working directory.
+    """
+    homes = [file.resolve().parent, Path.cwd().resolve()]
+    for name in _data_files(config):
+        begin = re.split(r"[*?\[]", name, maxsplit=1)[0]
+        if begin == name or "://" in name:
+            continue
+        place = Path(f"{begin}_").resolve().parent
+        if not any(place.is_relative_to(home) for home in homes):
+            raise TaskError(
+                f"{file}: the data files {name} are looked for in {place}, which is neither below "
+                "the task's folder nor below the working directory. Name the files."
+            )
 
 
 def _check_splits(config: dict[str, Any]) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 from pa_harness.errors import TaskError, first_line
 from pa_harness.foreign.naming import belongs
 from pa_harness.foreign.reading import check_yaml
+from pa_harness.tasks.index import UnreadError, text_of
 
 _MOST = 1 << 20  # bytes of a YAML beside it that is looked into
 
@@ -50,7 +51,9 @@ def _check_texts(path: Path, seen: set[Path]) -> None:
         return
     seen.add(path)
     try:
-        check_yaml(path.read_text(encoding="utf-8"))
+        check_yaml(text_of(path))
+    except UnreadError as error:
+        raise TaskError(f"{path}: {error}. Expected the few lines of a task.") from None
     except OSError:
         return  # lm-eval says so, with the file that names it
     except ValueError as error:

@@ -95,6 +95,16 @@ BROKEN: dict[str, tuple[Task, Callable[[], None] | None, str]] = {
         put(own_py=EMPTIED, odd_yaml=BY_FUNCTION.format("bad")),
         r"process_docs fails on test_split 'test': ValueError: Column 'no'",
     ),
+    "the whole disk": (
+        {"dataset_kwargs": {"data_files": {"test": "/**/*.json"}}},
+        None,
+        r"the data files /\*\*/\*\.json are looked for in /, which is neither below",
+    ),
+    "what lies above": (
+        {"dataset_kwargs": {"data_files": ["../../*/x.json"]}},
+        None,
+        r"the data files \.\./\.\./\*/x\.json are looked for in /",
+    ),
     "unreachable": (
         {"dataset_path": "no/such", "dataset_kwargs": None},
         None,
