@@ -15,7 +15,7 @@ from benchmarks.support.places import REPOSITORY
 
 NAMES = (
     *("weights", "rounding", "mergekit_parity", "startup", "sweep", "coverage", "alarms"),
-    *("promises", "scale", "auto", "export", "recipes", "judging"),
+    *("promises", "risk", "scale", "auto", "export", "recipes", "judging"),
 )
 
 

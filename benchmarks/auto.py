@@ -43,7 +43,8 @@ def truth(shape: str, random: np.random.Generator) -> Array:
     if shape.startswith("λ = 1"):  # a cliff at the end of another curve
         before = ("peak", "rise", "flat", "one-sided")[int(random.integers(4))]
         end = random.uniform(0.005, 0.04) * (1 if shape.endswith("higher") else -1)
-        return truth(before, random) + end * (GRID == 1)
+        cliff: Array = truth(before, random) + end * (GRID == 1)
+        return cliff
     size = random.uniform(0.005, 0.05)
     top = random.uniform(0.2, 0.9)
     beyond = np.clip(top - 0.2 - GRID, 0, None) + np.clip(GRID - top - 0.1, 0, None)
