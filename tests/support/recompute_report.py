@@ -1,9 +1,10 @@
 """Every number of a report.html once more: ``python tests/support/recompute_report.py RUN``.
 
 They are calculated from lm-eval's sample logs and results files alone (`recomputed_run`), and
-compared to the last digit shown. Of intervals only that they hold their estimate; not checked are
-the numbers in the heat map, which are drawn as shapes (the tooltips of the tasks have them too),
-what cross-fitting gives, and standard errors that lm-eval bootstraps.
+compared to the last digit shown; intervals of averages are, too (`recomputed_intervals`), of bands,
+differences in percent and what stands beside the scores only that they hold their estimate. Not
+checked are the numbers in the heat map, which are drawn as shapes (the tooltips of the tasks have
+them too), what cross-fitting gives, and standard errors that lm-eval bootstraps.
 It imports nothing of pa_harness.
 """
 
@@ -19,7 +20,7 @@ from typing import Any
 
 import numpy as np
 from recomputed_ledger import of_table
-from recomputed_run import Run, Task
+from recomputed_run import Run, answer
 
 PER_TASK = 12  # documents that the page shows
 _COLUMNS = {  # of the tables of averages: what, and which of its numbers
@@ -132,6 +133,13 @@ class Check:
         if low - 1e-4 > value or high + 1e-4 < value:
             self.wrong.append(f"{where}: {low} to {high} does not hold {value!r}")
 
+    def ends(self, shown: Any, right: Any, where: str) -> None:
+        """Both ends of an interval, to the grid that they were looked for on."""
+        self.compared += 1
+        off = [abs(float(each) - end) for each, end in zip(shown, right, strict=True)]
+        if max(off) > 2e-4 * max(1.0, *map(abs, right)):
+            self.wrong.append(f"{where}: {shown} are shown, {right} are right")
+
     def everything(self) -> None:
         """All of the page; a table that is not known is wrong, too."""
         for caption, rows in self.page.tables:
@@ -188,7 +196,10 @@ class Check:
             for title, shown in zip(rows[0][1:], line[1:], strict=True):
                 what, _ = _COLUMNS[title]
                 last = what or last
-                self.cell(shown, found[last], row, f"{caption}, λ = {line[0]}, {title}")
+                where = f"{caption}, λ = {line[0]}, {title}"
+                self.cell(shown, found[last], row, where)
+                if " to " in shown and f"{last} ends" in found:
+                    self.ends(shown.split(" to "), found[f"{last} ends"][row], where)
 
     def scores(self, caption: str, rows: list[list[str]]) -> None:
         """Every score: mean, standard error and number of the documents' values."""
@@ -238,7 +249,7 @@ class Check:
         for row, line in enumerate(rows[1:]):
             self.number(line[0], self.run.lams[row], caption)
             self.number(line[1], values[row], caption)
-            self.texts(line[2].strip(), _answer(task, row, column).strip(), caption)
+            self.texts(line[2].strip(), answer(task, row, column).strip(), caption)
 
     def shown_documents(self) -> None:
         """Those whose value changes most often along λ."""
@@ -270,21 +281,6 @@ class Check:
         value = float(found[self.run.lams.index(float(lam))])
         self.number(shown[0], value, tip)
         self.inside(shown[1:], value, tip)
-
-
-def _answer(task: Task, row: int, column: int) -> str:
-    """The likeliest option, or the text; its end where it is long."""
-    sample = task.samples[row][column]
-    text = _whole_answer(sample)
-    return text if len(text) <= 1200 else f"… {text[-1200:]}"
-
-
-def _whole_answer(sample: dict[str, Any]) -> str:
-    first = sample["resps"][0][0]
-    if len(sample["resps"]) == 1:
-        return first if isinstance(first, str) else f"log-likelihood {first[0]}"
-    best = max(range(len(sample["resps"])), key=lambda n: float(sample["resps"][n][0][0]))
-    return str(sample["arguments"][f"gen_args_{best}"]["arg_1"])
 
 
 def check(folder: Path) -> tuple[int, list[str]]:
