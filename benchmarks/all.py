@@ -15,7 +15,8 @@ from benchmarks.support.places import REPOSITORY
 
 NAMES = (
     *("weights", "rounding", "mergekit_parity", "startup", "sweep", "coverage", "alarms"),
-    *("promises", "repeats", "compare", "scale", "auto", "export", "recipes", "judging"),
+    *("promises", "risk", "repeats", "compare", "scale", "auto", "export", "recipes"),
+    "judging",
 )
 
 

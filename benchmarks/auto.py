@@ -31,13 +31,23 @@ GRID = np.linspace(0, 1, 11).round(1)
 SIZES = ((20, 250), (20, 500), (20, 1000), (3, 128), (3, 1000))  # tasks, documents of each
 BUDGET = 0.4
 _SHOWN = (20, 500)  # whose shapes are shown one by one
-SHAPES = ("peak", "one-sided", "rise", "fall", "flat", "valley", "wave")
+SHAPES = (
+    *("peak", "one-sided", "rise", "fall", "flat", "valley", "wave", "plateau", "step"),
+    *("λ = 1 lower", "λ = 1 higher"),
+)
+_SURE = 0.85  # confidence from which a search is said to be sure
 
 
 def truth(shape: str, random: np.random.Generator) -> Array:
     """The average along the grid, above its level: up to a few points."""
+    if shape.startswith("λ = 1"):  # a cliff at the end of another curve
+        before = ("peak", "rise", "flat", "one-sided")[int(random.integers(4))]
+        end = random.uniform(0.005, 0.04) * (1 if shape.endswith("higher") else -1)
+        cliff: Array = truth(before, random) + end * (GRID == 1)
+        return cliff
     size = random.uniform(0.005, 0.05)
     top = random.uniform(0.2, 0.9)
+    beyond = np.clip(top - 0.2 - GRID, 0, None) + np.clip(GRID - top - 0.1, 0, None)
     curve = {
         "peak": -size * ((GRID - top) / 0.5) ** 2,
         "one-sided": -size * np.where(top > GRID, (top - GRID) / 0.5, 0.3 * (GRID - top)),
@@ -46,6 +56,8 @@ def truth(shape: str, random: np.random.Generator) -> Array:
         "flat": 0.02 * size * GRID,
         "valley": size * ((GRID - top) / 0.5) ** 2,
         "wave": 0.5 * size * np.sin(2 * np.pi * (GRID + top)),
+        "plateau": -size * beyond / 0.5,
+        "step": size * (top < GRID) * random.choice([-1, 1]),
     }
     return np.asarray(curve[shape])
 
@@ -121,27 +133,37 @@ def main(curves: int) -> None:
     """Simulate, and publish the table."""
     lines = []
     for tasks, documents in SIZES:
-        rows = simulate(curves, tasks, documents)
+        shown = (tasks, documents) == _SHOWN
+        rows = simulate(3 * curves if shown else curves, tasks, documents)
         every = {"all": [each for part in rows.values() for each in part]}
-        for shape, each in {**(rows if (tasks, documents) == _SHOWN else {}), **every}.items():
+        for shape, each in {**(rows if shown else {}), **every}.items():
             good, argmax, smooth, cost, sure, lost = np.array(each, dtype=float).T
-            shares = (good, argmax, smooth, cost, sure)
+            shares = (good, sure, argmax, smooth, cost)
             cells = [f"{100 * part.mean():.1f}%" for part in shares]
+            stated = sure >= _SURE
+            cells[2:2] = [str(stated.sum()), *(_percent(part[stated]) for part in (sure, good))]
             last = [f"{100 * cost.max():.1f}%", f"{100 * lost.mean():.3f}"]
             lines.append([shape, tasks, documents, len(each), *cells, *last])
-    head = ("true curve", "tasks", "documents of each", "curves", "auto good", "full grid, argmax")
-    head += ("full grid, smoothed", "mean cost", "mean confidence", "largest cost", "mean loss")
+        print(*lines, sep="\n", flush=True)
+    head = ["true curve", "tasks", "documents of each", "curves", "auto good", "its confidence"]
+    head += ["sure", "their confidence", "of them good", "full grid, argmax"]
+    head += ["full grid, smoothed", "mean cost", "largest cost", "mean loss"]
     text = (
         f"“Good”: the true average at the chosen λ is within {100 * TOLERANCE:g} points of the "
         f"best on the grid 0:1:0.1. Tasks with right or wrong answers; costs are shares of "
         "the full grid's evaluations, losses in points. “Full grid”: all documents at all λ, and "
-        "the largest mean, or the same smoothing as auto's. “Confidence” is what auto says of "
-        "itself, to be compared with “auto good”."
+        "the largest mean, or the same smoothing as auto's. The confidence is what auto says of "
+        "itself when it ends, to be compared with “good”: of all searches, and of those that are "
+        f"sure, which state {_SURE:g} or more."
     )
     publish(
         "auto", f"{text}\n\n{table(head, lines)}", command=f"python -m benchmarks.auto {curves}"
     )
 
 
+def _percent(part: Array) -> str:
+    return f"{100 * part.mean():.1f}%" if len(part) else "–"
+
+
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 700)
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 660)

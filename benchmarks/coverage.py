@@ -1,4 +1,4 @@
-"""Do intervals, verdicts and promises hold as often as they say?
+"""Do intervals and verdicts hold as often as they say?
 
 ``python -m benchmarks.coverage [REPETITIONS]``: simulated sweeps with known truth, made like the
 suite's own: documents in passages, copies, few flips, skewed metrics, shots that are one draw of
@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from benchmarks.support.report import publish, table
 from pa_harness.analysis.choice import choose
 from pa_harness.analysis.summary import summarise
-from pa_harness.analysis.trajectory import Trajectory
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests/support"))
 from simulated import LAMS, Design, simulate, truth
@@ -70,8 +69,6 @@ REGIMES = (
     Regime("passages of 16, unknown", Design(passage=16, named=False), 1),
     Regime("one draw of shots", Design(1000, spread=0.02), 21),
 )
-CONFIDENCES = (0.5, 0.7, 0.8, 0.9, 0.95, 0.99)
-BOUNDARIES = (0.15, 0.35, 0.55, 0.75, 0.95)  # λ from which on IF is 98% of IF(1)
 
 
 def measure(regime: Regime, repetitions: int) -> dict[str, Array]:
@@ -109,36 +106,6 @@ def _inside(low: Array, right: Array, high: Array) -> NDArray[np.bool_]:
     return (low - 1e-12 <= right) & (right <= high + 1e-12)
 
 
-def promises(repetitions: int) -> list[list[str]]:
-    """Risk against gain of the rule "best ICL with IF ≥ 98% of IF(1)", by its confidence."""
-    lines = []
-    for confidence in CONFIDENCES:
-        broken, gained, moved, changed = [], [], [], []
-        for number in range(repetitions):
-            boundary = BOUNDARIES[number % len(BOUNDARIES)]
-            icl = truth("peak", 12)
-            followed = 0.6 * (1 - 0.02 * (1 - LAMS) / (1 - boundary))
-            random = np.random.default_rng([number, 2])
-            parts = simulate(Design(500), icl, random).tasks
-            parts += simulate(Design(541), followed[None], random, "instruction").tasks
-            found = Trajectory("simulated", LAMS, parts, ())
-            place = int(
-                np.argmax(choose(found, confidence=confidence).choices[1].candidate == LAMS)
-            )
-            broken.append(followed[place] < 0.98 * followed[-1] - 1e-12)
-            changed.append(100 * (followed[place] - followed[-1]))
-            gained.append(100 * (icl[:, place] - icl[:, -1]).mean())
-            moved.append(place != len(LAMS) - 1)
-        lines.append(
-            [
-                f"{confidence:g}",
-                *(_share(np.array(each, dtype=float)) for each in (broken, moved)),
-                *(f"{np.mean(each):+.2f}" for each in (gained, changed)),
-            ]
-        )
-    return lines
-
-
 def _share(each: Array) -> str:
     """A percentage with its Monte-Carlo standard error."""
     known = each[~np.isnan(each)]
@@ -163,16 +130,9 @@ def main() -> None:
         "differences at once, of the difference in percent, of the cross-fitted gain; and in which "
         "a λ is called better than λ = 1 (false where the truth is flat or rises: at most 5).\n\n"
     )
-    kept = ["confidence", "IF below 98%", "λ ≠ 1 chosen", "ICL gain, points", "IF change, points"]
-    more = (
-        "\n\nThe rule 'best ICL with IF ≥ 98% of IF(1)' by the confidence it asks for: 12 tasks of "
-        "500 documents (best at λ = ½), 541 prompts, IF at 98% from λ = "
-        f"{', '.join(map(str, BOUNDARIES))} on.\n\n"
-    )
-    lines = promises(repetitions)
     publish(
         "coverage",
-        text + table([*head, "“better”"], rows) + more + table(kept, lines),
+        text + table([*head, "“better”"], rows),
         command="python -m benchmarks.coverage",
     )
 

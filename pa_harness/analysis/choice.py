@@ -25,8 +25,7 @@ from pa_harness.analysis.constraints import (
 )
 from pa_harness.analysis.crossfit import FOLDS, CrossFit, Gain
 from pa_harness.analysis.frame import Frame
-from pa_harness.analysis.intervals import POWER
-from pa_harness.analysis.measure import differences
+from pa_harness.analysis.measure import detectable, differences
 from pa_harness.analysis.smoothing import posterior, unit_of
 from pa_harness.analysis.trajectory import ICL, IF, MINE, weighted_suite
 from pa_harness.analysis.verdict import (
@@ -197,7 +196,8 @@ class _Chooser:
         followed = self._followed
         clusters = self._frame.clusters(objective)
         verdict = verdict_of(band, free[0], place, self._one, clusters)
-        noise = float(np.median(np.delete(apart.variance, self._one))) if place == self._one else 0
+        shown = detectable(apart, band.factor)
+        others = np.delete(shown, self._one) if place == self._one else shown[[place]]
         choice = Choice(
             *(rule, meaning, objective.name),
             lam=self._named(verdict, place),
@@ -207,7 +207,7 @@ class _Chooser:
             difference=float(band.estimate[place]),
             low=float(band.band_low[place]),
             high=float(band.band_high[place]),
-            detectable=(band.factor + POWER) * max(float(band.error[place]), noise**0.5),
+            detectable=float(np.median(others)) if len(others) else 0.0,
             gain=self._folds.gain(objective, self._one, picked),
             often=tuple((np.bincount(picked, minlength=len(self._lams)) / len(picked)).tolist()),
             instruction_change=self._folds.gain(followed, self._one, picked)

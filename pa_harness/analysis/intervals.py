@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 LEVEL = 0.95
 POWER = 0.8416212335729143  # of the normal distribution: what 80% of repetitions exceed
+TIE = 1e-6  # of the largest change there can be: a smaller one is numerical noise, and none
 _DRAWS = 20_000  # of the largest of several correlated t; the same ones every time
 
 

@@ -9,6 +9,8 @@ import numpy as np
 
 from pa_harness.analysis.intervals import (
     LEVEL,
+    POWER,
+    TIE,
     Intervals,
     Pointwise,
     band_factor,
@@ -131,7 +133,25 @@ def percent(found: Measure, row: int, absolute: Intervals) -> Intervals | None:
 def clear_of(found: Measure, tests: int) -> tuple[bool, ...]:
     """Whether 0 is outside at each λ, at a level for so many differences (Bonferroni)."""
     low, high = difference_bounds(found, critical(found.degrees, 1 - (1 - LEVEL) / max(tests, 1)))
-    return tuple(bool(each) for each in (low > 0) | (high < 0))
+    none = TIE * found.reach
+    return tuple(bool(each) for each in (low > none) | (high < -none))
+
+
+def detectable(found: Measure, factor: Array | float) -> Array:
+    """The difference that 80% of such samples would have shown, shape (λ,).
+
+    That is (c + POWER) √V; but a difference h needs documents that changed, whose variance is at
+    least s h (1 − h) (`analysis.intervals`): a sample's x leaves out 0 from x = c √(s x) on, which
+    80% of samples are above if √h = √s (POWER + √(POWER² + 4 c²)) / 2.
+
+    Args:
+        found: differences.
+        factor: the critical value by which they are judged.
+    """
+    kappa = (POWER + np.sqrt(POWER**2 + 4 * factor**2)) ** 2 / 4 * found.scale / found.reach
+    least = found.reach * kappa / (1 + kappa)
+    shown: Array = np.maximum((factor + POWER) * np.sqrt(found.variance), least)
+    return np.where(shown <= TIE * found.reach, 0.0, shown)
 
 
 def difference_bounds(found: Measure, factor: Array | float) -> tuple[Array, Array]:

@@ -1,10 +1,10 @@
 """The best λ from a part of the grid and of the documents: what is known, and what to ask next.
 
-The average of the tasks along the grid has the prior of `analysis.smoothing`. A block of documents
-that was evaluated at some λ gives their means, whose errors are known from the documents and are
-paired: the same documents at every λ of the block. The posterior is drawn from; a λ is *good* in a
-draw where the average there is within `TOLERANCE` of the draw's maximum. The λ that is good most
-often is chosen, with that share as confidence.
+The average of the tasks along the grid has the prior of `analysis.smoothing`, with kinks. A block
+of documents that was evaluated at some λ gives their means, whose errors are known from the
+documents and are paired: the same documents at every λ of the block. The posterior is drawn from; a
+λ is *good* in a draw where the average there is within `TOLERANCE` of the draw's maximum. The λ
+that is good most often is chosen, with that share as confidence.
 (Gaussian process optimisation with correlated errors, cf. Srinivas et al. 2010, arXiv 0912.3995.)
 """
 
@@ -92,7 +92,8 @@ def belief(grid: Sequence[float], blocks: Sequence[Block], seed: int = 0) -> Bel
     lams = np.asarray(grid, dtype=float)
     places = np.concatenate([block.places for block in blocks]).astype(int)
     seen = np.concatenate([block.mean for block in blocks])
-    found = posterior(lams, places, seen[None], _stacked([block.covariance for block in blocks]))
+    errors = _stacked([block.covariance for block in blocks])
+    found = posterior(lams, places, seen[None], errors, kinks=True)
     draws = _draws(found, np.random.default_rng(seed))
     top = draws.max(axis=1, keepdims=True)
     good = (draws >= top - TOLERANCE).mean(axis=0)

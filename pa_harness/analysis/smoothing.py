@@ -1,10 +1,12 @@
 """Averages along λ taken as points of a curve: what noise each has, and what neighbours say of it.
 
-The curve has a Gaussian prior: any level; around it a smooth curve of unknown size and length
-(squared exponential); and at λ = 1, where the weights are the instruct model's own, a level of its
-own of unknown size. Sizes and lengths are summed out over a table, their marginal likelihoods as
-weights. Short lengths are in the table, so that a cliff is not smoothed away.
-(Rasmussen and Williams 2006, chapter 2 and section 5.4.)
+The curve has a Gaussian prior: any level; around it a curve of unknown size and length; and at
+λ = 1, where the weights are the instruct model's own, a level of its own of unknown size. Sizes and
+lengths are summed out over a table, their marginal likelihoods as weights. Short lengths are in the
+table, so that a cliff is not smoothed away. The curve is smooth (squared exponential), or may have
+kinks (Matérn 3/2): the first names the better λ, the second is as sure as it is right where a curve
+rises fast and falls slowly, whose top the first would round.
+(Rasmussen and Williams 2006, chapter 2 and sections 4.2 and 5.4.)
 """
 
 from __future__ import annotations
@@ -48,7 +50,13 @@ class Posterior:
 
 
 def posterior(
-    lams: Array, places: NDArray[np.int64], seen: Array, errors: Array, unit: float = 1.0
+    lams: Array,
+    places: NDArray[np.int64],
+    seen: Array,
+    errors: Array,
+    unit: float = 1.0,
+    *,
+    kinks: bool = False,
 ) -> Posterior:
     """The posterior on a grid.
 
@@ -58,8 +66,9 @@ def posterior(
         seen: what was observed; several curves at once, shape (curves, n).
         errors: covariance of the observations' errors, shape (n, n).
         unit: what 1 is of a fraction, in the average's own unit.
+        kinks: whether the curve may have some.
     """
-    priors = _priors(lams)
+    priors = _priors(lams, kinks=kinks)
     centre = seen.mean(axis=1, keepdims=True)
     off = (seen - centre) / unit
     total = priors[:, places][:, :, places] + errors / unit**2 + 1e-10 * np.eye(len(places))
@@ -74,13 +83,19 @@ def posterior(
     return Posterior(weights, unit * means + centre[:, :, None], unit**2 * covariances)
 
 
-def _priors(lams: Array) -> Array:
+def _priors(lams: Array, *, kinks: bool) -> Array:
     """The covariance of every entry of the table, shape (entries, λ, λ)."""
-    apart = lams[:, None] - lams[None, :]
+    apart = np.abs(lams[:, None] - lams[None, :])
     own = np.diag((lams == 1).astype(np.float64))
+
+    def alike(far: Array) -> Array:
+        if kinks:
+            return np.asarray((1 + np.sqrt(3) * far) * np.exp(-np.sqrt(3) * far))
+        return np.asarray(np.exp(-0.5 * far**2))
+
     return np.array(
         [
-            _LEVEL**2 + size**2 * np.exp(-0.5 * (apart / length) ** 2) + alone**2 * own
+            _LEVEL**2 + size**2 * alike(apart / length) + alone**2 * own
             for size, length, alone in product(_SIZES, _LENGTHS, _OWN)
         ]
     )

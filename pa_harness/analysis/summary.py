@@ -19,6 +19,7 @@ from pa_harness.analysis.frame import Frame, jackknife
 from pa_harness.analysis.intervals import Intervals, Pointwise, critical
 from pa_harness.analysis.measure import clear_of, differences, percent, quotient, values
 from pa_harness.analysis.trajectory import ICL, even_suite
+from pa_harness.analysis.verdict import beyond_noise
 from pa_harness.errors import RunError, did_you_mean
 from pa_harness.markdown import Scale
 from pa_harness.runs.judgements import LENGTH_CONTROLLED
@@ -195,7 +196,8 @@ def _curve(
     one, zero = trajectory.at(against), trajectory.at(0.0)
     found = frame.measure(suite)
     apart = None if one is None else frame.against(suite, one)
-    to_instruct = differences(apart) if apart else None
+    to_instruct = beyond_noise(differences(apart), apart.reach) if apart else None
+    from_base = None if zero is None else frame.against(suite, zero)
     draws = [1 if task.by_draw is None else len(task.by_draw) for task in suite.tasks]
     return Curve(
         name=suite.name,
@@ -207,7 +209,7 @@ def _curve(
         counted=len(suite.counted),
         value=values(found, fraction=all(map(_is_fraction, suite.tasks))),
         to_instruct=to_instruct,
-        to_base=None if zero is None else differences(frame.against(suite, zero)),
+        to_base=beyond_noise(differences(from_base), from_base.reach) if from_base else None,
         fractional=None if one is None or not to_instruct else percent(found, one, to_instruct),
         over_tasks=None if one is None or kind != "suite" else _over_tasks(suite, one),
         outside=() if kind == "suite" or not apart else clear_of(apart, cells),

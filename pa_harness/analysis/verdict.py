@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pa_harness.analysis.intervals import TIE
 from pa_harness.markdown import Scale
 
 if TYPE_CHECKING:
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from pa_harness.analysis.intervals import Array, Intervals
 
 FEWEST = 20
-TIE = 1e-6  # of the largest change there can be: a smaller one is numerical noise, and none
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ def verdict_of(
         return "none"
     if clusters < FEWEST and free[one]:
         return "few"
-    if band.band_low[place] > 0:
+    if clusters >= FEWEST and band.band_low[place] > 0:
         return "better"
     if place == one:
         return "kept"

@@ -30,7 +30,8 @@ def sentence(choice: Choice, lams: Array) -> str:
         return " ".join([text, *_certifiable(choice, lams, range(len(lams)))])
     if choice.verdict == "few":
         count = counted(choice.documents, choice.clusters)
-        return f"No verdict {rule}: {count} are too few to tell λ apart."
+        are = "is" if choice.documents == 1 else "are"
+        return f"No verdict {rule}: {count} {are} too few to tell λ apart."
     if choice.verdict == "better":
         gain = choice.gain
         text = (
@@ -54,19 +55,21 @@ def sentence(choice: Choice, lams: Array) -> str:
 
 
 def _found(choice: Choice, points: _Points) -> str:
-    """What such sweeps would have shown; nothing where no document says how much they vary."""
-    if choice.same:
-        return (
-            f" No λ differs from it: the same on all {counted(choice.documents, choice.clusters)}."
-        )
+    """What such sweeps would have shown; nothing where the documents cannot say it."""
+    text = ""
+    if choice.same and len(choice.admitted) > 1:
+        count = counted(choice.documents, choice.clusters)
+        text = f" No λ differs from it: the same on all {count}."
     if not choice.detectable > 0:
-        return ""
+        return text
     shown = points.of(choice.detectable, sign=False)
-    return f" 80% of such sweeps would have found a difference of {shown}."
+    return f"{text} 80% of such sweeps would have found a difference of {shown}."
 
 
 def _alone(choice: Choice, lams: Array) -> str:
-    """That nothing else may be chosen, where it is so."""
+    """That there is nothing else, or that nothing else may be chosen, where it is so."""
+    if len(lams) == 1:
+        return ": no other was swept"
     return ": nothing else may be chosen" if sum(choice.admitted) == 1 < len(lams) else ""
 
 

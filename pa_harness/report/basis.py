@@ -48,7 +48,7 @@ def basis(
     """
     main = [score for score in scores if score.main]
     few_shot = [score for score in main if score.category != INSTRUCTION]
-    found = [*_counts(summary), *_shots(few_shot), *_metrics(main)]
+    found = [*_counts(summary), *_shots(few_shot, summary.draws), *_metrics(main)]
     settings = provenance.get("settings") or {}
     if settings.get("limit"):
         limit = settings["limit"]
@@ -86,7 +86,7 @@ def _counts(summary: Summary) -> list[Badge]:
     return found
 
 
-def _shots(few_shot: Sequence[Score]) -> list[Badge]:
+def _shots(few_shot: Sequence[Score], draws: int) -> list[Badge]:
     """How many demonstrations; a score without any is no few-shot score."""
     counts = sorted({score.num_fewshot for score in few_shot})
     if not counts:
@@ -96,7 +96,7 @@ def _shots(few_shot: Sequence[Score]) -> list[Badge]:
         named = ", ".join(without[:_NAMED]) + (", …" if len(without) > _NAMED else "")
         return [Badge(f"0 shots, so not few-shot: {named}", doubt=True)]
     text = ", ".join(map(str, counts)) if len(counts) <= _NAMED else f"{counts[0]} to {counts[-1]}"
-    return [Badge(f"{text} shots, drawn once")]
+    return [Badge(f"{text} shots, drawn {'once' if draws == 1 else f'{draws} times'}")]
 
 
 def _metrics(main: Sequence[Score]) -> list[Badge]:

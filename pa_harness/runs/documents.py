@@ -104,6 +104,14 @@ def _clusters(found: DocumentValues, times: int) -> Any:
     return pa.DictionaryArray.from_arrays(every, pa.array(names.tolist(), pa.string()))
 
 
+def _distinct(values: NDArray[Any]) -> NDArray[Any]:
+    """Each value once, ascending; quick for runs of ascending values, as a table has them."""
+    ordered = np.sort(values, kind="stable")
+    first = np.concatenate([[True], ordered[1:] != ordered[:-1]])[: len(ordered)]
+    found: NDArray[Any] = ordered[first]
+    return found
+
+
 class Documents:
     """A table that `write_documents` wrote, read one task at a time."""
 
@@ -190,15 +198,15 @@ class Documents:
             task: one of `tasks`.
         """
         lam, document, value, (names, codes) = self._rows(task, single=True)
-        lams = np.unique(lam)
+        lams = _distinct(lam)
         found = {}
         for code, name in enumerate(names):
             chosen = codes == code
-            ids = np.unique(document[chosen])
+            ids = _distinct(document[chosen])
             values = np.full((len(lams), len(ids)), np.nan)
             rows = np.searchsorted(lams, lam[chosen])
             columns = np.searchsorted(ids, document[chosen])
-            if len(np.unique(rows * len(ids) + columns)) < len(rows):
+            if np.bincount(rows * len(ids) + columns, minlength=1).max() > 1:
                 raise RunError(
                     f"{self._path} has more than one {name} of {task} for the same λ and document: "
                     "it is not as a sweep wrote it. Restore it, or delete it together with "
@@ -220,7 +228,7 @@ class Documents:
             task: one of `tasks`.
         """
         lam, document, value, (names, codes) = self._rows(task, single=False)
-        lams, ids = np.unique(lam), np.unique(document)
+        lams, ids = _distinct(lam), _distinct(document)
         found = {}
         for code, name in enumerate(names):
             chosen = codes == code
@@ -240,13 +248,16 @@ class Documents:
         """
         import pyarrow.compute as pc
 
-        table = self._file.read_row_groups(self._groups.get(task, []))
-        table = table.filter(pc.equal(table.column("task").cast("string"), task))
-        if "repeat" in table.column_names:
+        several = "repeat" in self._file.schema_arrow.names
+        columns = [*_COLUMNS, *(["repeat"] if several else [])]
+        table = self._file.read_row_groups(self._groups.get(task, []), columns=columns)
+        wanted = pc.equal(table.column("task").cast("string"), task)
+        if several:
             empty = pc.is_null(table.column("repeat"))
-            table = table.filter(empty if single else pc.invert(empty))
+            wanted = pc.and_(wanted, empty if single else pc.invert(empty))
         elif not single:
-            table = table.slice(0, 0)
+            table, wanted = table.slice(0, 0), wanted.slice(0, 0)
+        table = table.drop_columns(["task"]).filter(wanted)
         metrics = table.column("metric").cast("string").combine_chunks().dictionary_encode()
         numbers = (table.column(name).to_numpy() for name in ("lam", "document", "value"))
         return *numbers, (metrics.dictionary.to_pylist(), metrics.indices.to_numpy())

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from simulated import LAMS, trajectory, truth
 
+from pa_harness.analysis.asked.language import Asked
 from pa_harness.analysis.choice import choose
 from pa_harness.analysis.summary import summarise
 from pa_harness.analysis.trajectory import TaskCurve, Trajectory
@@ -71,8 +72,10 @@ def test_nothing_to_choose_is_said_so() -> None:
     assert equal.choices[0].verdict == "kept"
     (worse,) = choose(known([0.1, 0.2, 0.5], None)).choices
     assert (worse.lam, worse.verdict) == (1.0, "kept")
-    assert worse.sentence == "Keep λ = 1 by the rule 'best ICL'."
-    assert equal.choices[0].sentence.endswith("No λ differs from it: the same on all 40 documents.")
+    assert worse.sentence.startswith("Keep λ = 1 by the rule 'best ICL'. 80% of such sweeps would")
+    assert "No λ differs from it: the same on all 40 documents. 80% of" in equal.choices[0].sentence
+    (alone,) = choose(Trajectory("k", np.ones(1), (curve("a", [[0, 1] * 20], "c"),), ())).choices
+    assert alone.sentence == "Keep λ = 1 by the rule 'best ICL': no other was swept."
 
 
 def test_exact_ties_go_to_the_lam_nearest_1() -> None:
@@ -135,6 +138,33 @@ def test_the_smallest_effect_that_is_found() -> None:
     means[:, 1] += np.mean(sizes)
     found = [choose(_three(means, 100 + number)).choices[0].verdict for number in range(100)]
     assert 0.65 < np.mean([each == "better" for each in found]) < 0.9
+
+
+def test_the_smallest_effect_where_few_documents_change() -> None:
+    """What changes no document says little of what would have been seen: a few must change."""
+    never = np.zeros((3, 200))
+    effect = choose(_alone(never)).choices[0].detectable
+    assert 0.02 < effect < 0.04
+    seen = []
+    for number in range(100):
+        never[1] = np.random.default_rng(number).random(200) < effect
+        (choice,) = choose(_alone(never)).choices
+        seen.append(choice.verdict == "better")
+        assert choice.gain.low < choice.gain.estimate < choice.gain.high or not never.any()
+    assert 0.65 < np.mean(seen) < 0.95
+
+
+def test_few_documents_are_never_better() -> None:
+    """Nor where λ = 1 may not be chosen."""
+    found = known([0.1, 0.9, 0.5], [0.5, 0.5, 0.1])
+    few = [replace(task, values=task.values[:, :8], ids=task.ids[:8]) for task in found.tasks]
+    asked = Asked("ICL", ("IF>=0.2",))
+    (choice,) = choose(replace(found, tasks=tuple(few)), confidence=0.5, asked=asked).choices
+    assert (choice.verdict, choice.candidate) == ("needed", 0.5)
+
+
+def _alone(values: np.ndarray) -> Trajectory:
+    return Trajectory("known", np.array([0.0, 0.5, 1.0]), (curve("icl", values, "c"),), ())
 
 
 def _three(means: np.ndarray, number: int) -> Trajectory:

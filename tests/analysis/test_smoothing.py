@@ -10,19 +10,22 @@ from pa_harness.analysis.choice import choose
 from pa_harness.analysis.smoothing import _LENGTHS, _LEVEL, _OWN, _SIZES, posterior
 
 
-def test_the_posterior_is_bayes_rule() -> None:
+@pytest.mark.parametrize("kinks", [False, True])
+def test_the_posterior_is_bayes_rule(*, kinks: bool) -> None:
     """Weights from the joint density of what was seen; means by conditioning, entry by entry."""
     random = np.random.default_rng(0)
     lams, places = np.linspace(0, 1, 5), np.array([0, 2, 4])
     seen = random.normal(0.5, 0.02, (1, 3))
     errors = np.diag([1e-4, 2e-4, 1e-4])
-    found = posterior(lams, places, seen, errors)
+    found = posterior(lams, places, seen, errors, kinks=kinks)
     logs, means = [], []
     for size in _SIZES:
         for length in _LENGTHS:
             for own in _OWN:
                 prior = np.full((5, 5), _LEVEL**2)
-                prior += size**2 * np.exp(-((lams[:, None] - lams) ** 2) / (2 * length**2))
+                far = abs(lams[:, None] - lams) / length
+                rough = (1 + 3**0.5 * far) * np.exp(-(3**0.5) * far)
+                prior += size**2 * (rough if kinks else np.exp(-(far**2) / 2))
                 prior[4, 4] += own**2
                 total = prior[np.ix_(places, places)] + errors
                 off = seen[0] - seen.mean()

@@ -172,3 +172,14 @@ def test_a_suite_is_found_by_name() -> None:
     assert isinstance(suite, Suite)
     assert found.suite("ICL") is None
     assert suite.name == "IF"
+
+
+def test_numerical_noise_is_no_difference() -> None:
+    """Sums in another order are no change, however alike they are."""
+    values = np.full((3, 60), 0.1) + np.array([[0.0], [1e-12], [0.0]])
+    task = TaskCurve("a", "a", "c", "m,none", values, np.arange(60))
+    found = summarise(Trajectory("k", np.array([0.0, 0.5, 1.0]), (task,), ()))
+    assert not any(found.curves[-1].outside)
+    apart = found.curves[0].to_instruct
+    assert apart is not None
+    assert (apart.estimate == 0).all()

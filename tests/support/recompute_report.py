@@ -1,9 +1,10 @@
 """Every number of a report.html once more: ``python tests/support/recompute_report.py RUN``.
 
 They are calculated from lm-eval's sample logs and results files alone (`recomputed_run`), and
-compared to the last digit shown. Of intervals only that they hold their estimate; not checked are
-the numbers in the heat map, which are drawn as shapes (the tooltips of the tasks have them too),
-what cross-fitting gives, and standard errors that lm-eval bootstraps.
+compared to the last digit shown; intervals of averages are, too (`recomputed_intervals`), of bands,
+differences in percent and what stands beside the scores only that they hold their estimate. Not
+checked are the numbers in the heat map, which are drawn as shapes (the tooltips of the tasks have
+them too), what cross-fitting gives, and standard errors that lm-eval bootstraps.
 It imports nothing of pa_harness.
 """
 
@@ -12,13 +13,13 @@ from __future__ import annotations
 import math
 import re
 import sys
-from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from recomputed_ledger import of_table
+from recomputed_page import Page
 from recomputed_run import Run, answer_shown, factor_of
 
 PER_TASK = 12  # documents that the page shows
@@ -27,67 +28,6 @@ _COLUMNS = {  # of the tables of averages: what, and which of its numbers
     **{"95%, all λ at once": ("band", 1), "λ − 0": ("to_base", 0)},
     **{"λ − 1, %": ("fractional", 0), "95%, over tasks": ("over", 1)},
 }
-
-
-class Page(HTMLParser):
-    """Tables with their captions, tooltips with the id of their group, quotations, all tags."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.tables: list[tuple[str, list[list[str]]]] = []
-        self.tips: list[tuple[str, str]] = []
-        self.labels: list[str | None] = []  # of the tips' markers
-        self.quotes: list[str] = []
-        self.documents: list[str] = []
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self._groups: list[str] = []
-        self._open: list[str] = []
-        self._caption = ""
-        self.feed(text)
-
-    @property
-    def rows(self) -> list[list[str]]:
-        """Of all tables."""
-        return [row for _, rows in self.tables for row in rows]
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        given = dict(attrs)
-        self.tags.append((tag, given))
-        self._open.append(tag)
-        if tag == "g":
-            self._groups.append(given.get("id") or "")
-        elif tag == "use" and "aria-label" in given:
-            self.labels.append(given["aria-label"])
-        elif tag in ("h2", "summary"):
-            self._caption = ""
-        elif tag == "table":
-            self.tables.append((self._caption, []))
-        elif tag == "tr":
-            self.tables[-1][1].append([])
-        elif tag in ("td", "th"):
-            self.tables[-1][1][-1].append("")
-        elif tag == "title" and self._groups:
-            tips = [group for group in self._groups if group.startswith("tip-")]
-            self.tips.append((tips[-1], ""))
-        elif tag == "blockquote":
-            self.quotes.append("")
-
-    def handle_endtag(self, tag: str) -> None:
-        while self._open and self._open.pop() != tag:  # <meta> and the like have no end
-            pass
-        if tag == "g":
-            self._groups.pop()
-
-    def handle_data(self, data: str) -> None:
-        inside = set(self._open)
-        if inside & {"td", "th"}:
-            self.tables[-1][1][-1][-1] += data
-        elif "title" in inside and self._groups:
-            self.tips[-1] = (self.tips[-1][0], self.tips[-1][1] + data)
-        elif "blockquote" in inside:
-            self.quotes[-1] += data
-        elif inside & {"h2", "summary"}:
-            self._caption += data
 
 
 class Check:
@@ -131,6 +71,13 @@ class Check:
         low, high = (math.nan if end == "–" else float(end) for end in ends)
         if low - 1e-4 > value or high + 1e-4 < value:
             self.wrong.append(f"{where}: {low} to {high} does not hold {value!r}")
+
+    def ends(self, shown: Any, right: Any, where: str) -> None:
+        """Both ends of an interval, to the grid that they were looked for on."""
+        self.compared += 1
+        off = [abs(float(each) - end) for each, end in zip(shown, right, strict=True)]
+        if max(off) > 2e-4 * max(1.0, *map(abs, right)):
+            self.wrong.append(f"{where}: {shown} are shown, {right} are right")
 
     def everything(self) -> None:
         """All of the page; a table that is not known is wrong, too."""
@@ -190,8 +137,13 @@ class Check:
             for title, shown in zip(rows[0][1:], line[1:], strict=True):
                 what, _ = _COLUMNS[title.removesuffix(", points")]
                 last = what or last
-                right = found[last] if last == "fractional" else factor * np.asarray(found[last])
-                self.cell(shown, right, row, f"{caption}, λ = {line[0]}, {title}")
+                where = f"{caption}, λ = {line[0]}, {title}"
+                scale = 1 if last == "fractional" else factor
+                self.cell(shown, scale * np.asarray(found[last]), row, where)
+                if " to " in shown and f"{last} ends" in found:
+                    self.ends(
+                        shown.split(" to "), scale * np.asarray(found[f"{last} ends"][row]), where
+                    )
 
     def factor(self, title: str, values: Any, where: str) -> int:
         """Of what is shown: 100 of points, which all fractions are in, and nothing else."""

@@ -1,7 +1,7 @@
 """The numbers of a sweep from lm-eval's sample logs and results files alone, by NumPy.
 
-It imports nothing of pa_harness and does everything in its own way. Intervals are not calculated
-again here: `tests/analysis` does that.
+It imports nothing of pa_harness and does everything in its own way; of clusters it takes what the
+units noted.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from recomputed_intervals import Sample, over_tasks
 from recomputed_values import of_documents
 
 BINS = 15
@@ -41,6 +42,9 @@ class Task:
         self.samples = [[by[number] for number in self.ids] for by in chosen]
         self.values = np.array([of_documents(metric, log) for log in self.samples])
         self._units = units
+        noted = units[0]["documents"]
+        names = dict(zip(noted["ids"], noted["clusters"] or [], strict=False))
+        self.clusters = [names.get(number) or f"{name} {number}" for number in self.ids]
 
     def metric(self, row: int, name: str, filtered: str) -> list[float]:
         """Any metric's values at one λ."""
@@ -146,6 +150,16 @@ class Run:
             if len(counted) > 2:
                 apart = means - means[one]
                 found["over"] = apart.mean(axis=1)
+                found["over ends"] = np.transpose(over_tasks(apart))
+        arrays = [np.array(scale(task, task.values), dtype=float) for task in tasks]
+        sample = Sample(arrays, [task.clusters for task in tasks], self.weights(tasks))
+        rows = range(len(self.lams))
+        found["value ends"] = np.array([sample.level(row) for row in rows])
+        for column, lam in (("to_instruct", 1.0), ("to_base", 0.0)):
+            if lam in self.lams:
+                to = self.lams.index(lam)
+                ends = [sample.difference(row, to) for row in rows]
+                found[f"{column} ends"] = np.array(ends)
         return found
 
     def pareto(self) -> str | None:
@@ -204,14 +218,18 @@ def _log(folder: Path, lam: float, task: str) -> list[Named]:
 
 
 def _calibration(task: Task) -> Any:
-    """By λ: Σ_bins n_bin/n · mean over pairs of documents of the product of their gaps."""
+    """By λ: Σ_bins n_bin/n · mean over pairs, of different clusters, of the product of gaps."""
     confidence, hit = task.options[:, :, 0], task.options[:, :, 1]
     bins = np.minimum((confidence * BINS).astype(int), BINS - 1)
     found = []
     for row in range(len(bins)):
         gaps, total = hit[row] - confidence[row], 0.0
         for inside in (np.flatnonzero(bins[row] == n) for n in range(BINS)):
-            pairs = [gaps[a] * gaps[b] for a, b in combinations(inside, 2)]
+            pairs = [
+                gaps[a] * gaps[b]
+                for a, b in combinations(inside, 2)
+                if task.clusters[a] != task.clusters[b]
+            ]
             total += len(inside) / len(gaps) * float(np.mean(pairs)) if pairs else 0.0
         found.append(total)
     return np.array(found)

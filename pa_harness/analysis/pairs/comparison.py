@@ -13,14 +13,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pa_harness.analysis.frame import Frame, reach_of
-from pa_harness.analysis.intervals import POWER, critical
-from pa_harness.analysis.measure import Measure, difference_bounds
+from pa_harness.analysis.intervals import TIE, critical
+from pa_harness.analysis.measure import Measure, detectable, difference_bounds
 from pa_harness.analysis.pairs.chance import few_p, holm, sign_p, t_p
 from pa_harness.analysis.pairs.ledger import guessing, moves_of
 from pa_harness.analysis.pairs.pairing import check_alike, pairs_of
 from pa_harness.analysis.pairs.rows import Compared, Comparison, verdict_on
 from pa_harness.analysis.trajectory import Suite, TaskCurve, Trajectory, even_suite
-from pa_harness.analysis.verdict import TIE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -133,7 +132,7 @@ class _Table:
             first=self._labels[0],
             other=self._labels[1],
             corrected_p=p,
-            detectable=(t + POWER) * error,
+            detectable=float(detectable(found, t)[1]),
             error=error,
             higher_is_better=up,
             exact=exact,
@@ -215,7 +214,7 @@ def _curve(pairs: Pairs, *, paired: bool) -> TaskCurve:
 
 
 def paired_values(pairs: Pairs) -> Array:
-    """Of both, shape (2, documents); what differs by numerical noise does not (`verdict.TIE`)."""
+    """Of both, shape (2, documents); what differs by numerical noise does not (`intervals.TIE`)."""
     a, b = pairs.first.values[pairs.in_first], pairs.other.values[pairs.in_other]
     if not len(a):
         return np.stack([a, b])
