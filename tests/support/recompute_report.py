@@ -76,7 +76,8 @@ class Check:
         """Both ends of an interval, to the grid that they were looked for on."""
         self.compared += 1
         off = [abs(float(each) - end) for each, end in zip(shown, right, strict=True)]
-        if max(off) > 2e-4 * max(1.0, *map(abs, right)):
+        last = 10.0 ** -len(shown[0].partition(".")[2])
+        if max(off) > last / 2 + 1.5e-4 * max(1.0, *map(abs, right)):
             self.wrong.append(f"{where}: {shown} are shown, {right} are right")
 
     def everything(self) -> None:
