@@ -90,6 +90,14 @@ def _row_bytes(model: Any) -> int:
     return vocabulary * (int(model.dtype.itemsize) + 8)
 
 
+def largest(config: Any, name: str) -> Any:
+    """A setting of a text configuration; the largest where its layers differ; None without it."""
+    if not getattr(config, "is_heterogeneous", False):
+        return getattr(config, name, None)
+    layers = (config.per_layer_config[layer] for layer in range(config.num_hidden_layers))
+    return max(filter(None, (getattr(each, name, None) for each in layers)), default=None)
+
+
 def bytes_per_token(model: Any, depth: int = DEEPEST) -> int:
     """An upper estimate of what the activations of a token take while a pass goes through.
 
@@ -103,15 +111,15 @@ def bytes_per_token(model: Any, depth: int = DEEPEST) -> int:
     """
     config = model.config.get_text_config(decoder=True)
     hidden: int = config.hidden_size
-    heads: int = getattr(config, "num_attention_heads", None) or 1
-    size = getattr(config, "head_dim", None) or hidden // heads
-    inner = getattr(config, "intermediate_size", None) or 4 * hidden
+    heads: int = largest(config, "num_attention_heads") or 1
+    size = largest(config, "head_dim") or hidden // heads
+    inner = largest(config, "intermediate_size") or 4 * hidden
     inner = max(inner) if isinstance(inner, list | tuple) else inner  # per layer
-    expert = getattr(config, "moe_intermediate_size", None) or inner
-    visits = getattr(config, "num_experts_per_tok", None) or 1
+    expert = largest(config, "moe_intermediate_size") or inner
+    visits = largest(config, "num_experts_per_tok") or 1
     block = 4 * inner if visits == 1 else 10 * max(inner, expert * visits)  # sorted and put back
     itemsize: int = model.dtype.itemsize
-    groups = heads // (getattr(config, "num_key_value_heads", None) or heads)
+    groups = heads // (largest(config, "num_key_value_heads") or heads)
     mask = depth * 5 // 4 * (4 + groups * (1 + itemsize))
     return mask + itemsize * (8 * hidden + int(block) + 24 * heads * int(size)) + 12 * hidden
 

@@ -18,7 +18,7 @@ from pa_harness.prefixes.attention.tree import NotATreeError
 from pa_harness.prefixes.compatibility import longest_possible
 from pa_harness.prefixes.decoding.generation import Asked
 from pa_harness.prefixes.forms import FORMS, Form
-from pa_harness.prefixes.limits import Limits
+from pa_harness.prefixes.limits import Limits, largest
 from pa_harness.prefixes.reading import Reader
 from pa_harness.prefixes.scoring import Request
 
@@ -33,6 +33,7 @@ _CAP = 1.5  # of scores and logits that are capped: as small as the scores are
 _VOCABULARY, _HEADS, _WIDTH = 512, 2, 64
 _LENGTH = 128  # tokens, more than any request has
 _LAYERS = 2  # at least; more where the kinds of layers need them
+_ALL = 0  # layers, where their number is made of other settings
 _PASSES = (24, 256)  # tokens: the path in pieces and small subtrees; one that is tiled
 _CONTINUATION = 6  # tokens
 _DECAY = -2.0  # logarithm of a state's decay per unit of time
@@ -48,7 +49,7 @@ def shrunken(model: Any) -> Any:
         NotATreeError: neither that nor a copy that is only shorter can be made.
     """
     errors = []
-    for narrow, times in ((True, 1), (True, 2), (False, 1), (False, 2)):
+    for narrow, times in ((True, 1), (True, 2), (True, _ALL), (False, 1), (False, 2)):
         config = _smaller(model.config, times, narrow=narrow)
         try:
             with torch.random.fork_rng(devices=[]), torch.device("cpu"):
@@ -117,7 +118,9 @@ def _smaller(config: Any, times: int, *, narrow: bool) -> Any:
 
 def _shorten(text: Any, times: int) -> int:
     """Leave the first layers, so many that each kind is among them; how many."""
-    total = text.num_hidden_layers
+    total: int = text.num_hidden_layers
+    if times == _ALL:
+        return total
     lists = {
         name: list(value)
         for name, value in vars(text).items()
@@ -125,7 +128,7 @@ def _shorten(text: Any, times: int) -> int:
     }
     last = [_until(each, times) for each in lists.values() if _are_kinds(each)]
     dense = getattr(text, "first_k_dense_replace", None) or 0
-    layers: int = min(total, max([_LAYERS, dense + 1, *(at + 1 for at in last)]))
+    layers = min(total, max([_LAYERS, dense + 1, *(at + 1 for at in last)]))
     for name, value in lists.items():
         setattr(text, name, value[:layers])
     shared = getattr(text, "num_kv_shared_layers", None)
@@ -165,17 +168,17 @@ def _shrunk(name: str, value: Any, layers: int) -> Any:
 
 def _narrow(text: Any) -> None:
     """Few heads of the size and the grouping that the model has."""
-    heads = getattr(text, "num_attention_heads", None)
+    heads = largest(text, "num_attention_heads")
     if not heads:  # then nothing is counted per head but by the layers' own rules
         return
-    keys = getattr(text, "num_key_value_heads", None) or heads
-    size = getattr(text, "head_dim", None)
+    keys = largest(text, "num_key_value_heads") or heads
+    size = largest(text, "head_dim")
     few = 1 if keys == 1 else _HEADS
     text.num_attention_heads = few * min(heads // keys, 4)
-    if getattr(text, "num_key_value_heads", None):
+    if largest(text, "num_key_value_heads"):
         text.num_key_value_heads = few
     each = size or text.hidden_size // heads
-    text.hidden_size = _WIDTH if size else text.num_attention_heads * each
+    text.hidden_size = _WIDTH if size else few * min(heads // keys, 4) * each
     if hasattr(text, "word_embed_proj_dim"):
         text.word_embed_proj_dim = text.hidden_size
 

@@ -11,14 +11,15 @@ import transformers
 from families import FAMILIES, make_model
 from small_models import CPU, MORE, model_of, small
 
+from benchmarks.support.tiny_models import saved_class, tiny_config, tiny_model
 from pa_harness.prefixes.attention import tree as attention
 from pa_harness.prefixes.attention.kernels import Score
 from pa_harness.prefixes.attention.tree import NotATreeError
 from pa_harness.prefixes.forms import TREE
-from pa_harness.prefixes.limits import Limits
+from pa_harness.prefixes.limits import Limits, largest
 from pa_harness.prefixes.reading import Reader
 from pa_harness.prefixes.scoring import Plan, Request, score
-from pa_harness.prefixes.trial import TOLERANCE, _apart, disagreement, shrunken
+from pa_harness.prefixes.trial import TOLERANCE, _apart, chosen, disagreement, shrunken
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -150,3 +151,16 @@ def test_what_cannot_be_made_small_is_refused(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(type(model), "__init__", broken)
     text = r"no small copy can be made to try (ValueError: no such shape)"
     assert text in (disagreement(model, TREE) or "")
+
+
+@pytest.mark.parametrize("name", ["gemma4_text", "gemma4_unified_text", "hrm_text"])
+def test_layers_that_differ_or_are_run_in_cycles_have_a_small_copy(name: str) -> None:
+    config = tiny_config(name)
+    model = tiny_model(saved_class(config.model_type, config), config, seed=1).float().eval()
+    assert chosen(model) == (TREE, "")
+
+
+def test_what_differs_by_layer_counts_as_its_largest() -> None:
+    config = transformers.Gemma4TextConfig()
+    assert (largest(config, "head_dim"), largest(config, "hidden_size")) == (512, 2304)
+    assert largest(transformers.LlamaConfig(), "moe_intermediate_size") is None
