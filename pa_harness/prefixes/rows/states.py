@@ -90,7 +90,10 @@ def _filled(parts: list[tuple[Any, int]], deepest: int) -> None:
             sizes = [each.shape[-2] for each in found]
             size = max(min(each, most) for each, (_, most) in zip(sizes, parts, strict=True))
             for layer, each in zip(layers, found, strict=True):
-                setattr(layer, name, pad(each, (0, 0, size - each.shape[-2], 0)))
+                more = size - each.shape[-2]
+                setattr(
+                    layer, name, pad(each, (0, 0, more, 0)) if more > 0 else each[..., -more:, :]
+                )
         for layer in layers:
             if hasattr(layer, "cumulative_length"):
                 layer.cumulative_length = deepest
