@@ -139,7 +139,7 @@ def task_yaml(wanted: NewTask, data: DataFile, folder: Path) -> str:
         folder: where the YAML will be, for the command in its header.
 
     Raises:
-        DataFileError: columns are missing, hold nothing, or say nothing definite.
+        DataFileError: columns are missing, hold nothing or no texts, or say nothing definite.
         TaskError: more shots than there are rows.
     """
     shots = read_data_file(wanted.fewshot) if wanted.fewshot else None
@@ -148,6 +148,8 @@ def task_yaml(wanted: NewTask, data: DataFile, folder: Path) -> str:
     for flag, column in used:
         for file in (data, shots) if shots else (data,):
             _check_column(file, column, flag)
+            listed = wanted.choices == column or (flag == "--answer" and wanted.scoring == "gen")
+            _check_texts(file, column, flag, listed=listed)
     if wanted.cluster:
         data.check_column(wanted.cluster, "--cluster")
         data.check_filled(wanted.cluster)
@@ -186,6 +188,23 @@ def _check_column(data: DataFile, column: str, flag: str) -> None:
     data.check_filled(column)
     if data.loader == "csv":
         _check_spelling(data, column)
+
+
+def _check_texts(data: DataFile, column: str, flag: str, *, listed: bool) -> None:
+    """Refuse bytes, dates, objects and the like: a prompt would hold them as Python writes them."""
+    for row, place in zip(data.rows, data.places, strict=True):
+        value = row[column]
+        odd = [
+            item
+            for item in (value if listed and isinstance(value, list) else [value])
+            if not isinstance(item, str | int | float)
+        ]
+        if odd:
+            raise DataFileError(
+                f"{data.path}, {place}: {column!r} ({flag}) holds {str(odd[0])[:60]!r}, of the "
+                f"kind {type(odd[0]).__name__}. Expected text, a number or true or false"
+                f"{', or a list of such' * listed}: save the column as text."
+            )
 
 
 def _check_spelling(data: DataFile, column: str) -> None:

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import re
+from datetime import date, timedelta
+from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from own_tasks import ANSWERS, Row, at_a_terminal, rows_of, task_of, write_data
 
@@ -99,6 +104,41 @@ def test_mistakes(what: str, folder: Path, capsys: pytest.CaptureFixture[str]) -
     write_data(folder / "q.jsonl", rows)
     refused(["q.jsonl", *options], message, capsys)
     assert not list(folder.glob("*.yaml"))
+
+
+NO_TEXTS: dict[str, tuple[dict[str, Any], str]] = {
+    "bytes": (
+        {"question": [b"q1", b"q2"]},
+        r"row 1: 'question' \(--question\) holds \"b'q1'\", of",
+    ),
+    "bytes later": ({"answer": [b"x", b"y"]}, r"'answer' \(--answer\) .*of the kind bytes\. Expec"),
+    "dates": ({"question": [date(2024, 1, 1), date(2024, 1, 2)]}, "'2024-01-01', of the kind date"),
+    "times": ({"answer": [timedelta(1), timedelta(2)]}, "of the kind timedelta"),
+    "decimals": ({"answer": [Decimal("1.50"), Decimal("2.50")]}, "of the kind Decimal"),
+    "structs": ({"question": [{"en": "q1"}, {"en": "q2"}]}, "of the kind dict. .*save the column"),
+    "a list as question": ({"question": [["q1"], ["q2"]]}, "of the kind list"),
+    "a list in a list": ({"answer": [[["x"]], [["y"]]]}, r"holds \"\['x'\]\", of the kind list"),
+    "structs in a list": ({"answer": [[{"en": "x"}], [{"en": "y"}]]}, "or a list of such"),
+}
+
+
+@pytest.mark.parametrize("what", NO_TEXTS)
+def test_columns_of_no_texts(what: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    columns, message = NO_TEXTS[what]
+    table = pa.table({"question": ["q1", "q2"], "answer": ["x", "y"], **columns})
+    pq.write_table(table, folder / "q.parquet")
+    refused(["q.parquet", *GEN], message, capsys)
+    assert not list(folder.glob("*.yaml"))
+
+
+def test_options_of_no_texts(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A list of texts is one column's options; as one of several options it is none."""
+    rows = [{**row, "choices": [["x"], ["y"]]} for row in TWO]
+    write_data(folder / "q.jsonl", rows)
+    refused(["q.jsonl", *CF, "--num_fewshot", "1"], r"'choices' .* of the kind list", capsys)
+    write_data(folder / "q.jsonl", [{**row, "a": ["x"], "b": "y"} for row in TWO])
+    command = ["q.jsonl", *CF, "--choices", "a,b", "--num_fewshot", "1"]
+    refused(command, r"'a' \(--choices\) .* of the kind list", capsys)
 
 
 def test_what_does_not_exist_is_asked_again(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
