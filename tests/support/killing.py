@@ -11,12 +11,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-def forked(work: Callable[[], int], seconds: float | None) -> int:
-    """Do the work in a process of its own, killed after some seconds, or left alone.
+def forked(work: Callable[[], int], moment: float | Callable[[], None] | None) -> int:
+    """Do the work in a process of its own, killed at some moment, or left alone.
 
     Args:
         work: gives the exit code.
-        seconds: None leaves it alone.
+        moment: of the kill: after so many seconds, or when this returns; None leaves it alone.
 
     Returns:
         The process's wait status.
@@ -28,7 +28,7 @@ def forked(work: Callable[[], int], seconds: float | None) -> int:
             status = work()
         finally:
             os._exit(status)
-    if seconds is not None:
-        time.sleep(seconds)
+    if moment is not None:
+        moment() if callable(moment) else time.sleep(moment)
         os.kill(child, signal.SIGKILL)
     return os.waitpid(child, 0)[1]
