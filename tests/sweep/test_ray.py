@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
+from stages import make_stages
+from toy import run, toy_settings
 from watched import Watched, scores
 
 from pa_harness.cli.sweep import wanted_cluster
@@ -63,6 +65,19 @@ def test_two_workers_write_the_folder_of_one_process(
     assert scores(tmp_path / "run") == scores(whole)
     assert stream.getvalue().count("its worker was lost") == killed
     assert "2 workers with 1 CPUs and 0 GPUs each" in stream.getvalue()
+
+
+def test_workers_walk_a_path(
+    ray: Any, toy_tasks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", str(torch.get_num_threads()))
+    stages = make_stages(tmp_path / "stages")
+    path = {"path": [str(each) for each in stages], "dtype": "float32"}
+    given = toy_settings((stages[0], stages[1]), toy_tasks, lam="0:2:0.5", model_args=path)
+    run(given, tmp_path / "whole")
+    terms = Terms("", Cluster(given, workers=2))
+    sweep(given, tmp_path / "run", Progress(io.StringIO()), terms)
+    assert scores(tmp_path / "run") == scores(tmp_path / "whole")
 
 
 @pytest.mark.slow
