@@ -39,7 +39,8 @@ _PROMPT, _GOAL = b'", "prompt_hash": "', b'", "target_hash": "'  # between its d
 _LENGTH = 64  # hexadecimal digits
 _BEHIND = b', "arguments": {'  # behind the document and its target
 _TARGET = b', "target": '  # between them
-_OPTION = b', "gen_args_'  # numbers each request of a document, but the first
+_OPTION = b'}, "gen_args_'  # numbers each request of a document, but the first
+_ANSWERS = b', "resps": '  # behind them
 _TEXT = re.compile(rb'"([^"]{%d,})' % LONG)
 _DECODER = json.JSONDecoder()
 DIGITS = 15  # of a digest, in hexadecimal: what fits into int64
@@ -103,7 +104,8 @@ def read_lines(log: Path, metric: str, name: str, filters: Sequence[str], *, tex
         RunError: the file is damaged, or has a document twice.
     """
     found, seen = Lines(), dict[int, int]()
-    for line, (document, begins, of, doc_hash, prompt_hash, metrics) in _lines(log):
+    for number, (line, end) in enumerate(_lines(log), 1):
+        document, begins, of, doc_hash, prompt_hash, metrics = end
         if of is None:
             place = seen[document] = seen.get(document, -1) + 1
             if place >= len(filters) or filters[place] != name:
@@ -116,10 +118,13 @@ def read_lines(log: Path, metric: str, name: str, filters: Sequence[str], *, tex
         found.values.append(metrics.get(metric))
         if texts:
             halves = 2 if "acc_mutual_info" in metrics else 1  # it asks each option twice
-            found.options.append(_requests(line) // halves)
-            for text in _long(line, begins):
-                found.owners.append(len(found.ids) - 1)
-                found.texts.append(text)
+            try:
+                found.options.append(_requests(line) // halves)
+                long = _long(line, begins)
+            except MALFORMED as error:
+                raise _damaged(log, number, error) from None
+            found.owners += [len(found.ids) - 1] * len(long)
+            found.texts += long
     found.options = found.options or [0] * len(found.ids)
     if len(set(found.ids)) < len(found.ids):
         raise RunError(
@@ -152,11 +157,15 @@ def _lines(log: Path) -> Iterator[tuple[bytes, _End]]:
                 number += 1
                 yield line, _end(line)
     except (OSError, *MALFORMED) as error:
-        raise RunError(
-            f"{log} is damaged in line {number}: lm-eval's sample logs do not look so "
-            f"({type(error).__name__}: {first_line(error)}). Copy it again, or run the evaluation "
-            "again."
-        ) from None
+        raise _damaged(log, number, error) from None
+
+
+def _damaged(log: Path, number: int, error: Exception) -> RunError:
+    return RunError(
+        f"{log} is damaged in line {number}: lm-eval's sample logs do not look so "
+        f"({type(error).__name__}: {first_line(error)}). Copy it again, or run the evaluation "
+        "again."
+    )
 
 
 def _end(line: bytes) -> _End:
@@ -201,9 +210,14 @@ def _metrics(text: bytes) -> Row:
 
 
 def _requests(line: bytes) -> int:
-    """How many requests a document made."""
-    last = line.rfind(_OPTION)
-    return 1 + int(line[last + len(_OPTION) : line.find(b'"', last + 3)]) if last > 0 else 1
+    """How many requests a document made: its arguments are numbered, in order."""
+    begins, ends = line.find(_BEHIND), line.rfind(_ANSWERS)
+    found = line.count(_OPTION, begins, ends)
+    last = line.rfind(_OPTION, begins, ends) + len(_OPTION)
+    numbered = not found or line[last : line.find(b'"', last)] == b"%d" % found
+    if begins < 0 or ends < begins or not numbered:  # a key of something inside, or another order
+        return max(1, len(parse_json(line).get("arguments") or ()))
+    return 1 + found
 
 
 def _document(line: bytes, begins: int) -> Any:
