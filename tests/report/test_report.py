@@ -17,6 +17,7 @@ from recompute_report import Check, Page, check
 from toy import run, toy_settings, write_tasks
 
 from pa_harness.analysis.choice import choose
+from pa_harness.analysis.pairs.ledger import Moved
 from pa_harness.analysis.reading import read_trajectory
 from pa_harness.analysis.summary import summarise
 from pa_harness.analysis.trajectory import TaskCurve, Trajectory
@@ -25,7 +26,7 @@ from pa_harness.leaderboards.comparison import Row
 from pa_harness.leaderboards.sections import Section
 from pa_harness.report.changes import ChangedDocument
 from pa_harness.report.page import Contents, report_html
-from pa_harness.report.publish import publish
+from pa_harness.report.publish import _with_hashes, publish
 from pa_harness.runs.folder import RunFolder
 from pa_harness.runs.logged import answer_text
 from pa_harness.runs.scores import Score
@@ -55,6 +56,16 @@ def logged(folder: Path) -> dict[tuple[str, float], list[dict[str, Any]]]:
         lam = float(path.parent.name.removeprefix("lam="))
         found[task, lam] = [json.loads(line) for line in path.read_text().splitlines()]
     return found
+
+
+def test_the_ledgers_documents_are_told_by_their_digests(folder: Path) -> None:
+    (log,) = (folder / "lam=1").glob("samples_toy_kind_*.jsonl")
+    moved = [Moved("toy_kind", number, 1.0, 0.5, "lost", 1.0, 0.0) for number in (3, 0, 10**6)]
+    samples = {each["doc_id"]: each["doc_hash"] for each in logged(folder)["toy_kind", 1.0]}
+    right = [samples[3], samples[0], ""]  # and none of what is in no log
+    assert [each.doc_hash for each in _with_hashes(moved, {"toy_kind": log})] == right
+    lost = _with_hashes(moved, {"toy_kind": folder / "none.jsonl"})
+    assert [each.doc_hash for each in lost] == ["", "", ""]
 
 
 def mean(values: list[float]) -> float:
