@@ -114,7 +114,7 @@ def contents(case: str) -> Contents:
     return Contents(
         *(summary, choose(found, asked=asked), scores, changed),
         *({"command": command, "settings": settings}, "task,value"),
-        distance=0.75 if case == "hostile" else 0.021,
+        distances={0: 0.75 if case == "hostile" else 0.021},
         ledger=ledger(found),
     )
 
